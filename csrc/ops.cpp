@@ -1,0 +1,11 @@
+// Schemas of all ops, in one place. Kernels register themselves in cpu/ and cuda/;
+// fake and autograd implementations live in src/infgrand_dgl/ops/.
+#include <torch/csrc/stable/library.h>
+
+STABLE_TORCH_LIBRARY(infgrand, m) {
+  // y_i = r_i * (sum_{j in row i} c_j x_j + u c_i x_i)
+  // The transposed CSR is read by the backward pass alone.
+  m.def(
+      "spmm(Tensor indptr, Tensor indices, Tensor x, Tensor? row_scale, Tensor? col_scale, "
+      "float self_weight, Tensor? indptr_t=None, Tensor? indices_t=None) -> Tensor");
+}

@@ -1,0 +1,53 @@
+"""The only place that imports DGL.
+
+DGL's wheels carry an optional part, graphbolt, as one library for each torch version they were
+built for, and `import dgl` fails under any other torch. Nothing here uses graphbolt, so where its
+library for this torch is missing an empty module takes its place.
+"""
+
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def _graphbolt_is_usable() -> bool:
+    spec = importlib.util.find_spec("dgl")
+    if spec is None or spec.origin is None:
+        raise ImportError("DGL is not installed; `pip install dgl==2.1.0` installs it")
+    version = torch.__version__.split("+")[0]
+    return (Path(spec.origin).parent / f"graphbolt/libgraphbolt_pytorch_{version}.so").exists()
+
+
+os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a file into the home folder
+GRAPHBOLT = _graphbolt_is_usable()
+if not GRAPHBOLT:
+    sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
+
+import dgl  # noqa: E402
+
+DGLGraph = dgl.DGLGraph
+
+
+def has_cuda() -> bool:
+    """Whether this DGL can hold a graph on the GPU (PyPI's wheels cannot)."""
+    if not torch.cuda.is_available():
+        return False
+    try:
+        dgl.graph(([0], [0])).to("cuda")
+    except dgl.DGLError:
+        return False
+    return True
+
+
+def seed(value: int) -> None:
+    """Seeds DGL's own random numbers (neighbour sampling)."""
+    dgl.seed(value)
+
+
+def homogeneous(graph: Any) -> bool:
+    return len(graph.ntypes) == 1 and len(graph.etypes) == 1

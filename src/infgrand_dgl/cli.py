@@ -1,0 +1,282 @@
+"""The command line: parse, call, print. Heavy imports wait until a command needs them."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from textwrap import dedent
+
+from . import __version__
+from .errors import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command. 0: done; 1: failed; 2: bad usage or input; 130: interrupted."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        format="infgrand-dgl: %(message)s", level=logging.INFO if args.verbose else logging.WARNING
+    )
+    try:
+        args.run_command(args)
+    except InputError as error:
+        if args.verbose:
+            logging.getLogger(__name__).info("where it came from", exc_info=True)
+        print(f"infgrand-dgl: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("infgrand-dgl: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+# Commands
+
+
+def _train(args: argparse.Namespace) -> None:
+    from .config import find_config, load_config
+    from .console import Reporter
+    from .pipeline import train
+
+    overrides = list(args.set)
+    if args.seeds is not None:
+        overrides.append(f"train.seeds=[{args.seeds}]")
+    if args.device is not None:
+        overrides.append(f"train.device={args.device}")
+    config = load_config(args.config, overrides)
+    stem = find_config(args.config).stem
+    out = args.out or Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    report = Reporter(args.quiet)
+    metrics = train(config, out, overwrite=args.overwrite, report=report)
+
+    names = {"mlp": "plain MLP", "teacher": f"teacher ({config.teacher.model})",
+             "student": "InfGraND student"}  # fmt: skip
+    parts = {"val": "validation", "test": "test", "test_observed": "test, observed"}
+    shown = [part for part in parts if part in metrics["student"]]
+    report.table(
+        ["model", *(f"{parts[p]} (%)" for p in shown), "ms per 1000 nodes"],
+        [
+            [
+                name,
+                *(f"{100 * metrics[k][p]['mean']:.1f} ± {100 * metrics[k][p]['std']:.1f}" for p in shown),
+                f"{metrics[k]['milliseconds_per_1000_nodes']['mean']:.2f}",
+            ]
+            for k, name in names.items()
+            if k in metrics
+        ],
+    )
+    print(f"run directory: {out}")
+
+
+def _influence(args: argparse.Namespace) -> None:
+    from .config import load_config
+    from .console import Reporter
+    from .data import load_dataset
+    from .influence import spread
+    from .pipeline import describe, flat_warning, influence, resolve_device
+    from .run import check_writable, save_array
+
+    config = load_config(args.config, args.set)
+    device = resolve_device(args.device or config.train.device)
+    check_writable(args.out)
+    report = Reporter(args.quiet)
+    dataset = load_dataset(config, args.seed)
+    report.line(describe(dataset))
+    start = time.perf_counter()
+    found = influence(config, dataset, device)
+    seconds = time.perf_counter() - start
+    save_array(args.out, found.scores)
+    s = spread(found.scores)
+    scored = int((~found.scores.isnan()).sum())
+    print(f"min {s.min:.6g}  mean {s.mean:.6g}  max {s.max:.6g}")
+    print("quartiles " + "  ".join(f"{q:.6g}" for q in s.quartiles))
+    print(f"coefficient of variation {s.coefficient_of_variation:.4f}")
+    if found.minimum is not None:
+        share = found.minimum.share(scored * scored)
+        print(f"minimum cosine {found.minimum.value:.6g}, certified on {share:.2%} of the pairs")
+    print(f"{seconds:.2f} s, {scored * scored / seconds:.3g} node pairs per second")
+    if s.flat:
+        print(flat_warning(config), file=sys.stderr)
+    print(f"wrote {args.out}")
+
+
+def _predict(args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from .run import RunDirectory, check_writable, load_array, predict, save_array
+
+    run = RunDirectory.open(args.run)
+    seed = run.best_seed() if args.seed is None else args.seed
+    student = run.student(seed)
+    check_writable(args.out)
+    if args.propagated is not None:
+        inputs = load_array(args.propagated)
+    else:
+        inputs = run.propagated(seed)
+        if args.nodes is not None:
+            nodes = load_array(args.nodes)
+            if nodes.ndim != 1 or nodes.dtype.kind not in "iu":
+                found = f"{nodes.dtype} {list(nodes.shape)}"
+                raise InputError(f"--nodes {args.nodes}: expected integers [n], found {found}")
+            wrong = (nodes < 0) | (nodes >= len(inputs))
+            if wrong.any():
+                raise InputError(
+                    f"--nodes {args.nodes}: expected ids 0 to {len(inputs) - 1}, "
+                    f"found {nodes[wrong][0]}"
+                )
+            inputs = inputs[nodes]
+    probabilities = predict(student, inputs).numpy()
+    result = probabilities if args.probabilities else probabilities.argmax(1).astype(np.int64)
+    save_array(args.out, result)
+    if not args.quiet:
+        print(f"student of seed {seed}: {len(result):,} nodes; wrote {args.out}")
+
+
+def _data_list(args: argparse.Namespace) -> None:
+    from .config import DATASETS
+    from .data import default_root
+
+    about = {
+        "synthetic": "generated: data.style citation, arxiv, products or uniform",
+        "directory": "your own: edges, features.npy, labels.npy, splits.json in data.root",
+    }
+    for name in DATASETS:
+        source = "OGB node property prediction" if name.startswith("ogbn") else "built into DGL"
+        print(f"{name:<18} {about.get(name, source)}")
+    print(f"downloads go to {default_root()}, unless data.root says otherwise")
+
+
+def _data_describe(args: argparse.Namespace) -> None:
+    import torch
+
+    from .config import load_config
+    from .data import load_dataset
+    from .pipeline import describe
+
+    dataset = load_dataset(load_config(args.config, args.set), args.seed)
+    print(describe(dataset))
+    neighbours = dataset.csr.row_lengths - 1  # the self-loop is no neighbour
+    ordered = neighbours.sort().values
+    picks = [ordered[round(q * (len(ordered) - 1))].item() for q in (0.25, 0.5, 0.75, 0.99)]
+    print(
+        f"neighbours: mean {neighbours.double().mean():.2f}, quartiles {picks[0]}, {picks[1]}, "
+        f"{picks[2]}, 99% {picks[3]}, max {ordered[-1]}, isolated nodes {int((neighbours == 0).sum())}"
+    )
+    values = dataset.features
+    nonzero = values.values().count_nonzero() if values.is_sparse_csr else values.count_nonzero()
+    kind = "sparse" if values.is_sparse_csr else "dense"
+    print(f"features: {kind}, {float(nonzero) / values.numel():.2%} non-zero")
+    source, target = dataset.graph.edges()
+    labelled = (dataset.labels[source] >= 0) & (dataset.labels[target] >= 0) & (source != target)
+    same = dataset.labels[source[labelled]] == dataset.labels[target[labelled]]
+    print(f"edge homophily: {same.double().mean():.4f}")
+    counts = torch.bincount(dataset.labels[dataset.labels >= 0], minlength=dataset.num_classes)
+    shown = ", ".join(str(n) for n in counts[:50].tolist())
+    print(f"nodes per class: {shown}{', ...' if len(counts) > 50 else ''}")
+    parts = {part: len(getattr(dataset.parts, part)) for part in ("train", "val", "test")}
+    if dataset.parts.observed is not None:
+        parts |= {"test_observed": len(dataset.parts.test_observed),
+                  "observed": len(dataset.parts.observed)}  # fmt: skip
+    print("split: " + ", ".join(f"{name} {count:,}" for name, count in parts.items()))
+    print("provenance: " + ", ".join(f"{k} {v}" for k, v in dataset.provenance.items()))
+
+
+def _info(args: argparse.Namespace) -> None:
+    from .environment import environment
+
+    for key, value in environment().items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k}: {v}" for k, v in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value) or "none"
+        print(f"{key:<14} {value}")
+
+
+# Arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-v", "--verbose", action="store_true", help="say more about what happens")
+    experiment = argparse.ArgumentParser(add_help=False)
+    experiment.add_argument("--config", required=True, metavar="FILE",
+                            help="experiment in YAML, or the name of a shipped one (demo)")  # fmt: skip
+    experiment.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                            help="override a setting, e.g. teacher.lr=0.005")  # fmt: skip
+    quiet = argparse.ArgumentParser(add_help=False)
+    quiet.add_argument("-q", "--quiet", action="store_true", help="print the results alone")
+
+    parser = argparse.ArgumentParser(
+        prog="infgrand-dgl",
+        description="Distils graph neural networks into MLPs, guided by node influence (InfGraND).",
+        epilog="`infgrand-dgl train --config demo` needs no download and ends within two minutes.",
+    )
+    parser.add_argument("--version", action="version", version=f"infgrand-dgl {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(
+        to: "argparse._SubParsersAction[argparse.ArgumentParser]",
+        name: str,
+        run: Callable[[argparse.Namespace], None],
+        text: str,
+        example: str,
+        *parents: argparse.ArgumentParser,
+    ) -> argparse.ArgumentParser:
+        added = to.add_parser(
+            name,
+            parents=[*parents, common],
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=f"example:\n{dedent(example)}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run_command=run)
+        return added
+
+    train = command(commands, "train", _train,
+                    "influence, propagation, teacher, distilled student; writes a run directory",
+                    "  infgrand-dgl train --config experiments/cora_gcn_transductive.yaml \\\n"
+                    "      --set data.root=data --seeds 2022,2023 --out runs/cora",
+                    experiment, quiet)  # fmt: skip
+    train.add_argument("--seeds", metavar="S,S", help="instead of train.seeds, e.g. 2022,2023")
+    train.add_argument("--out", type=Path, metavar="DIR",
+                       help="run directory (default: runs/<config>-<time>)")  # fmt: skip
+    train.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+
+    scores = command(commands, "influence", _influence,
+                     "global influence score of every node, float32 [N]",
+                     "  infgrand-dgl influence --config experiments/arxiv.yaml --out influence.npy",
+                     experiment, quiet)  # fmt: skip
+    scores.add_argument("--seed", type=int, help="of the split, where it is drawn per seed")
+    scores.add_argument("--out", type=Path, required=True, metavar="FILE", help="influence.npy")
+    for each in (train, scores):
+        each.add_argument("--device", choices=["auto", "cpu", "cuda"], help="instead of train.device")
+
+    predict = command(commands, "predict", _predict,
+                      "class ids, or probabilities, from a run's student; no graph is touched",
+                      "  infgrand-dgl predict --run runs/cora --nodes ids.npy --out classes.npy",
+                      quiet)  # fmt: skip
+    predict.add_argument("--run", type=Path, required=True, metavar="DIR", help="a run directory")
+    predict.add_argument("--seed", type=int, help="whose student (default: best on validation)")
+    rows = predict.add_mutually_exclusive_group()
+    rows.add_argument("--propagated", type=Path, metavar="X.npy",
+                      help="propagated features [n, D] of your own (default: the run's)")  # fmt: skip
+    rows.add_argument("--nodes", type=Path, metavar="IDS.npy", help="node ids [n] (default: all)")
+    predict.add_argument("--out", type=Path, required=True, metavar="FILE", help="predictions.npy")
+    predict.add_argument("--probabilities", action="store_true",
+                         help="float32 [n, C] instead of int64 [n]")  # fmt: skip
+
+    data = commands.add_parser("data", help="list and describe datasets").add_subparsers(
+        required=True, metavar="command"
+    )
+    command(data, "list", _data_list, "names for data.name", "  infgrand-dgl data list")
+    described = command(data, "describe", _data_describe,
+                        "counts, degrees, classes, homophily and splits of a dataset",
+                        "  infgrand-dgl data describe --config demo", experiment)  # fmt: skip
+    described.add_argument("--seed", type=int, help="of the split, where it is drawn per seed")
+
+    command(commands, "info", _info, "versions, devices, and what of the extension is loaded",
+            "  infgrand-dgl info")  # fmt: skip
+    return parser

@@ -1,0 +1,360 @@
+"""The YAML as typed models: `extends:` a base file, `key=value` overrides, one clear error."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import InputError
+
+DatasetName = Literal[
+    "cora", "citeseer", "pubmed", "amazon-photo", "amazon-computers", "coauthor-cs",
+    "coauthor-physics", "ogbn-arxiv", "ogbn-products", "ogbn-papers100M", "synthetic", "directory",
+]  # fmt: skip
+Style = Literal["citation", "arxiv", "products", "uniform"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """`data`: which graph, and what of it a run may see."""
+
+    name: DatasetName
+    # The download folder, or for `directory` the folder that holds the graph.
+    root: str | None = None
+    setting: Literal["transductive", "inductive"] = "transductive"
+    split_rate: float = Field(0.2, gt=0, lt=1)  # share of the test nodes hidden when inductive
+    label_rate: float | None = Field(None, gt=0, le=1)  # share of the training labels kept
+    row_normalize: bool | None = None  # rows of X sum to 1; null: as the dataset is published
+    # directory
+    edges: Literal["undirected", "directed"] = "undirected"
+    # synthetic; null: the style's own
+    style: Style = "citation"
+    nodes: int | None = Field(None, ge=10)
+    degree: float | None = Field(None, gt=0)
+    features: int | None = Field(None, ge=2)
+    classes: int | None = Field(None, ge=2)
+    homophily: float | None = Field(None, ge=0, le=1)
+    seed: int = 0
+
+    @field_validator("root")
+    @classmethod
+    def _absolute(cls, root: str | None) -> str | None:
+        return None if root is None else os.path.abspath(os.path.expanduser(root))
+
+    @model_validator(mode="after")
+    def _fits_source(self) -> DataConfig:
+        synthetic = {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}
+        given = sorted(synthetic & self.model_fields_set)
+        if self.name != "synthetic" and any(getattr(self, k) != _default(self, k) for k in given):
+            raise ValueError(f"{', '.join(given)}: only for name: synthetic, not {self.name}")
+        if self.name == "directory" and self.root is None:
+            raise ValueError("root: name: directory needs the folder that holds the graph")
+        return self
+
+
+class PropagationConfig(Section):
+    """`propagation`: the student's input, POOL of X^(0) to X^(P)."""
+
+    hops: int = Field(2, ge=0)
+    pooling: Literal["mean", "max", "min"] = "mean"
+    self_loop_weight: float = Field(1.0, ge=0)
+
+
+class InfluenceConfig(Section):
+    """`influence`: the global scores I_g."""
+
+    measure: Literal["cosine"] = "cosine"
+    hops: int = Field(2, ge=0)
+    normalization: Literal["minmax", "max", "none"] = "minmax"
+    inductive: Literal["strict", "authors"] = "strict"
+    algorithm: Literal["closed_form", "blocked"] = "closed_form"
+
+
+class TeacherConfig(Section):
+    """`teacher`: a GNN on the graph."""
+
+    model: Literal["gcn", "gat", "sage"] = "gcn"
+    layers: int = Field(2, ge=1)
+    hidden: int = Field(256, ge=1)
+    heads: int = Field(4, ge=1)  # gat
+    dropout: float = Field(0.5, ge=0, lt=1)
+    attention_dropout: float = Field(0.3, ge=0, lt=1)  # gat
+    lr: float = Field(0.01, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> TeacherConfig:
+        if self.model == "gat" and self.hidden % self.heads:
+            raise ValueError(f"hidden: {self.hidden} is not divisible by heads: {self.heads}")
+        return self
+
+
+class StudentConfig(Section):
+    """`student`: an MLP on the propagated features."""
+
+    layers: int = Field(2, ge=1)
+    hidden: int = Field(256, ge=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+    norm: Literal["none", "batch", "layer"] = "none"
+    lr: float = Field(0.01, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+
+
+class DistillationConfig(Section):
+    """`distillation`: L = λ·L_s + (1 - λ)·L_d."""
+
+    lambda_: float = Field(0.1, ge=0, le=1, alias="lambda")
+    tau: float = Field(1.0, gt=0)
+    delta1: float = Field(1.0, ge=0)
+    delta2: float = Field(0.2, ge=0)
+    gamma1: float = Field(1.0, ge=0)
+    gamma2: float = Field(0.2, ge=0)
+    kl: Literal["forward", "reverse"] = "forward"
+    edge_weighting: Literal["neighborhood", "edges"] = "edges"
+    loss: Literal["collapsed", "apply_edges"] = "collapsed"
+
+
+class TrainConfig(Section):
+    """`train`: what teacher, student and the plain MLP have in common."""
+
+    epochs: int = Field(500, ge=1)
+    patience: int = Field(50, ge=1)  # epochs without a validation accuracy as high as the best
+    seeds: list[int] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast
+    mlp: bool = False  # also train the plain MLP (raw features, cross-entropy) for comparison
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"expected distinct seeds, found {seeds}")
+        return seeds
+
+
+class Config(Section):
+    """One experiment."""
+
+    data: DataConfig
+    propagation: PropagationConfig = PropagationConfig()
+    influence: InfluenceConfig = InfluenceConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    student: StudentConfig = StudentConfig()
+    distillation: DistillationConfig = DistillationConfig()
+    train: TrainConfig = TrainConfig()
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(by_alias=True), sort_keys=False)
+
+    def replace(self, section: str, **changes: Any) -> Config:
+        changed = getattr(self, section).model_copy(update=changes)
+        return self.model_copy(update={section: changed})
+
+
+def _default(section: Section, key: str) -> Any:
+    return type(section).model_fields[key].default
+
+
+# Reading
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where 1e-3 is a number, as in YAML 1.2, and a repeated key an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is given twice",
+                                           problem_mark=key.start_mark)  # fmt: skip
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads an experiment file.
+
+    Args:
+        path: a YAML file; the name of a shipped experiment ("demo", "experiments/arxiv.yaml")
+            does where no such file exists.
+        overrides: `section.key=value`, the value in YAML; they win over the file.
+
+    Raises:
+        InputError: names the file (or override) and key, what is allowed and what was found.
+    """
+    origin: dict[str, str] = {}
+    merged = _read(find_config(path), origin)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set: expected section.key=value, found {override!r}")
+        try:
+            value = yaml.load(text, _Loader)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {override}: not a YAML value ({_problem(error)})") from None
+        nested: Any = value
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        _merge(merged, nested, origin, f"--set {override}")
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise InputError(_explain(error, origin, str(path))) from None
+
+
+def find_config(path: str | Path) -> Path:
+    """The file itself, or the shipped experiment of that name."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    shipped = shipped_experiments()
+    stem = path.name.removesuffix(".yaml")
+    if path.parent in (Path(), Path("experiments")) and stem in shipped:
+        return shipped[stem]
+    if path.exists():
+        raise InputError(f"{path}: expected a YAML file, found a directory")
+    raise InputError(f"{path}: no such file{_nearest(stem, shipped, 'a shipped experiment')}")
+
+
+def shipped_experiments() -> dict[str, Path]:
+    folder = Path(str(resources.files(__package__))) / "experiments"
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def _read(path: Path, origin: dict[str, str], extended: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in extended:
+        raise InputError(f"{path}: extends itself, by way of {extended[-1]}")
+    try:
+        content = yaml.load(path.read_text(), _Loader)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: expected a YAML file, found binary data") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML ({_problem(error)})") from None
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected sections, found {_kind(content)}")
+    merged: dict[str, Any] = {}
+    base = content.pop("extends", None)
+    if base is not None:
+        if not isinstance(base, str):
+            raise InputError(f"{path}: extends: expected a file name, found {base!r}")
+        parent = path.parent / base
+        if not parent.is_file():
+            raise InputError(f"{path}: extends: no such file: {parent}")
+        merged = _read(parent, origin, (*extended, path.resolve()))
+    _merge(merged, content, origin, str(path))
+    return merged
+
+
+def _merge(
+    into: dict[str, Any], new: Mapping[Any, Any], origin: dict[str, str], source: str, at: str = ""
+) -> None:
+    """Merges section by section, and notes which source every key came from."""
+    for key, value in new.items():
+        where = f"{at}.{key}".lstrip(".")
+        origin[where] = source
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value, origin, source, where)
+        elif isinstance(value, dict):
+            into[key] = {}
+            _merge(into[key], value, origin, source, where)
+        else:
+            into[key] = value
+
+
+# Errors
+
+
+def _explain(error: ValidationError, origin: Mapping[str, str], path: str) -> str:
+    """One line: source, key, what is allowed, what was found, the nearest match."""
+    first = error.errors()[0]
+    loc, kind, found = first["loc"], first["type"], first["input"]
+    key = ".".join(str(part) for part in loc)
+    section = Config
+    for part in loc[:-1] if kind == "extra_forbidden" else loc:
+        field = _field(section, part)
+        if isinstance(field, type) and issubclass(field, BaseModel):
+            section = field  # type: ignore[assignment]
+    source = next(
+        (origin[k] for k in (".".join(map(str, loc[:n])) for n in range(len(loc), 0, -1)) if k in origin),
+        path,
+    )
+    names = [f.alias or name for name, f in section.model_fields.items()]
+    if kind == "extra_forbidden":
+        what = "key" if len(loc) > 1 else "section"
+        told = f"unknown {what}{_nearest(str(loc[-1]), names, 'one')} (allowed: {', '.join(names)})"
+    elif kind == "missing":
+        told = "required, but not given"
+    elif kind == "literal_error":
+        allowed = first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        told = f"expected one of {allowed}; found {found!r}{_nearest(str(found), allowed.split(', '))}"
+    elif kind == "value_error":
+        told = str(first["ctx"]["error"])
+    elif kind in ("model_type", "model_attributes_type"):
+        told = f"expected a section with keys {', '.join(names)}; found {_kind(found)}"
+    else:
+        told = f"{_EXPECTED.get(kind) or _bound(first)}, found {found!r}"
+    return f"{source}: {key}: {told}" if key else f"{source}: {told}"
+
+
+_EXPECTED = {
+    "int_type": "expected an integer",
+    "float_type": "expected a number",
+    "string_type": "expected a text",
+    "bool_type": "expected true or false",
+    "list_type": "expected a list",
+    "too_short": "expected at least one",
+}
+
+
+def _bound(error: Any) -> str:
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    bounds = [f"{signs[k]} {v}" for k, v in error.get("ctx", {}).items() if k in signs]
+    return f"expected a number {' and '.join(bounds)}" if bounds else error["msg"]
+
+
+def _field(section: type[BaseModel], key: Any) -> Any:
+    for name, field in section.model_fields.items():
+        if key in (name, field.alias):
+            return field.annotation
+    return None
+
+
+def _nearest(word: str, choices: Any, what: str = "") -> str:
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _kind(value: Any) -> str:
+    return {dict: "a section", list: "a list", str: "a text", type(None): "nothing"}.get(
+        type(value), type(value).__name__
+    )
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return " ".join(str(error).split())
+
+
+DATASETS: tuple[str, ...] = get_args(DatasetName)

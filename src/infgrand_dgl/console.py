@@ -1,0 +1,61 @@
+"""What a person sees: progress on a terminal, plain lines elsewhere."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+class Reporter:
+    """Lines, one progress bar per stage, tables. `quiet` leaves the lines and bars out."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.console = Console(highlight=False, soft_wrap=True)
+
+    def line(self, text: str) -> None:
+        if not self.quiet:
+            self.console.print(text, markup=False)
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator["Stage"]:
+        """A bar while the block runs on a terminal; one line when it has ended."""
+        stage = Stage(name)
+        if self.quiet or not self.console.is_terminal:
+            yield stage
+        else:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                       TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+            with Progress(*columns, console=self.console, transient=True) as progress:
+                task = progress.add_task(name, total=total, note="")
+                stage.show = lambda done, note: progress.update(task, completed=done, note=note)
+                yield stage
+        self.line(f"{name:<28} {stage.result}")
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        if self.console.is_terminal and not self.quiet:
+            table = Table()
+            for k, title in enumerate(header):
+                table.add_column(title, justify="right" if k else "left")
+            for row in rows:
+                table.add_row(*row)
+            self.console.print(table)
+            return
+        widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
+        for row in (header, *rows):
+            cells = [c.rjust(w) if k else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
+            print("  ".join(cells).rstrip())
+
+
+class Stage:
+    """`update` moves the bar, `result` is what the closing line says."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.result = ""
+        self.show = lambda done, note: None
+
+    def update(self, done: int, note: str = "") -> None:
+        self.show(done, note)

@@ -1,0 +1,46 @@
+"""Datasets: DGL's built-in sets, OGB, generated graphs, and a user's own files."""
+
+import os
+from pathlib import Path
+
+from ..config import Config, DataConfig, load_config
+from .dataset import NodeDataset, Split, check
+from .splits import with_split
+
+__all__ = ["NodeDataset", "Split", "default_root", "load_dataset", "load_source", "with_split"]
+
+
+def load_dataset(config: Config | str | Path, seed: int | None = None) -> NodeDataset:
+    """A dataset with its split for one seed.
+
+    Args:
+        config: an experiment, or the file that holds it.
+        seed: for splits that are drawn per run; by default the experiment's first.
+
+    Raises:
+        InputError: a bad setting, missing or unreadable files, or data that make no sense.
+    """
+    if not isinstance(config, Config):
+        config = load_config(config)
+    chosen = config.train.seeds[0] if seed is None else seed
+    return with_split(load_source(config.data), config.data, chosen)
+
+
+def load_source(config: DataConfig) -> NodeDataset:
+    """A dataset before its split is drawn for a seed."""
+    root = Path(config.root) if config.root else default_root()
+    if config.name == "synthetic":
+        from . import synthetic as source
+    elif config.name == "directory":
+        from . import directory as source  # type: ignore[no-redef]
+    elif config.name.startswith("ogbn-"):
+        from . import ogb as source  # type: ignore[no-redef]
+    else:
+        from . import builtin as source  # type: ignore[no-redef]
+    return check(source.load(config, root), where=config.root or config.name)
+
+
+def default_root() -> Path:
+    """Where downloads go: `$XDG_CACHE_HOME/infgrand-dgl`, by default under `~/.cache`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "infgrand-dgl"

@@ -1,0 +1,158 @@
+"""NodeDataset: one graph for node classification, and what of it a run may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._dgl import DGLGraph, dgl
+from ..errors import InputError
+from ..graph import CSRGraph
+from ..propagation import check_features
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Node ids, int64.
+
+    Transductive: `observed` is None, every node is. Inductive: training sees the subgraph of
+    `observed` alone, `test` holds the hidden nodes and `test_observed` the other test nodes.
+    """
+
+    train: Tensor
+    val: Tensor
+    test: Tensor
+    test_observed: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    observed: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class NodeDataset:
+    """A graph with features, labels and a split.
+
+    Args:
+        name: as in `data.name`.
+        graph: undirected and simple, one self-loop per node.
+        features: float32 `[N, D]`, dense, or sparse CSR where few are non-zero.
+        labels: int64 `[N]`, in `[0, num_classes)`; -1 marks a node without one.
+        num_classes: C.
+        split: which nodes train, validate and test; None until it is drawn for a seed.
+        provenance: where the data came from.
+    """
+
+    name: str
+    graph: DGLGraph
+    features: Tensor
+    labels: Tensor
+    num_classes: int
+    split: Split | None
+    provenance: dict[str, Any]
+
+    @property
+    def parts(self) -> Split:
+        if self.split is None:
+            raise RuntimeError(f"{self.name}: the split was not drawn yet; use with_split")
+        return self.split
+
+    @property
+    def train(self) -> Tensor:
+        return self.parts.train
+
+    @property
+    def val(self) -> Tensor:
+        return self.parts.val
+
+    @property
+    def test(self) -> Tensor:
+        return self.parts.test
+
+    @property
+    def num_nodes(self) -> int:
+        return self.graph.num_nodes()
+
+    @property
+    def num_edges(self) -> int:
+        """E: stored entries, both directions and self-loops."""
+        return self.graph.num_edges()
+
+    @cached_property
+    def csr(self) -> CSRGraph:
+        """The graph for the ops."""
+        return CSRGraph.from_dgl(self.graph, symmetric=True)
+
+    @property
+    def num_features(self) -> int:
+        return self.features.shape[1]
+
+    def dense_features(self) -> Tensor:
+        return self.features if self.features.layout == torch.strided else self.features.to_dense()
+
+    def observed_view(self) -> NodeDataset:
+        """The dataset that training may see, with its own node ids; itself when transductive."""
+        return self._observed_view
+
+    @cached_property
+    def _observed_view(self) -> NodeDataset:
+        split = self.parts
+        if split.observed is None:
+            return self
+        nodes = split.observed
+        local = torch.full((self.num_nodes,), -1, dtype=torch.long)
+        local[nodes] = torch.arange(len(nodes))
+        return replace(
+            self,
+            graph=dgl.node_subgraph(self.graph, nodes, store_ids=False),
+            features=self.dense_features()[nodes],
+            labels=self.labels[nodes],
+            split=Split(local[split.train], local[split.val], local[split.test_observed]),
+        )
+
+
+def check(dataset: NodeDataset, where: str) -> NodeDataset:
+    """The dataset, or an InputError that starts with `where` and names what is wrong."""
+    N, C = dataset.num_nodes, dataset.num_classes
+    features, labels, split = dataset.features, dataset.labels, dataset.split
+    try:
+        if features.layout == torch.strided:
+            check_features(features, N)
+        elif len(features) != N or not features.values().isfinite().all():
+            raise InputError(f"features: expected {N} rows of finite numbers")
+        if labels.shape != (N,):
+            raise InputError(f"labels: expected shape [{N}], found {list(labels.shape)}")
+        wrong = (labels < UNLABELLED) | (labels >= C)
+        if wrong.any():
+            node = int(wrong.nonzero()[0])
+            raise InputError(
+                f"labels: expected 0 to {C - 1}, or -1 for none; "
+                f"found {int(labels[node])} at node {node}"
+            )
+        if split is not None:
+            _check_split(split, labels)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    return dataset
+
+
+def _check_split(split: Split, labels: Tensor) -> None:
+    owner = torch.zeros(len(labels), dtype=torch.int8)
+    for number, part in enumerate(("train", "val", "test"), start=1):
+        ids = getattr(split, part)
+        if not len(ids):
+            raise InputError(f"split {part}: expected at least one node, found none")
+        if ids.min() < 0 or ids.max() >= len(labels):
+            bad = int(ids[(ids < 0) | (ids >= len(labels))][0])
+            raise InputError(f"split {part}: expected ids 0 to {len(labels) - 1}, found {bad}")
+        if (owner[ids] != 0).any() or len(ids.unique()) < len(ids):
+            twice = ids[owner[ids] != 0]
+            node = int(twice[0] if len(twice) else ids[(ids.bincount() > 1)[ids]][0])
+            raise InputError(f"split {part}: node {node} is in the splits twice")
+        if (labels[ids] == UNLABELLED).any():
+            node = int(ids[labels[ids] == UNLABELLED][0])
+            raise InputError(f"split {part}: node {node} has no label")
+        owner[ids] = number

@@ -1,0 +1,31 @@
+"""Feature matrices: sparse where that is smaller and faster, dense otherwise."""
+
+import warnings
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+# Above this density a CSR matrix is no faster than a dense one (it is smaller up to one half).
+SPARSE_BELOW = 0.1
+
+
+def from_scipy(matrix: sp.csr_matrix) -> Tensor:
+    """float32 `[N, D]`: sparse CSR below a density of 0.1, dense otherwise."""
+    matrix = matrix.astype(np.float32)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    if matrix.nnz >= SPARSE_BELOW * np.prod(matrix.shape):
+        return torch.from_numpy(matrix.toarray())
+    parts = (torch.from_numpy(a) for a in (matrix.indptr, matrix.indices, matrix.data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "CSR support is in beta state"
+        return torch.sparse_csr_tensor(*parts, size=matrix.shape)
+
+
+def row_normalized(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Rows that sum to 1; a zero row stays zero."""
+    sums = np.asarray(matrix.sum(axis=1)).ravel()
+    inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums != 0)
+    return (sp.diags(inverse) @ matrix).tocsr()

@@ -1,0 +1,161 @@
+r"""The influence-guided loss (paper: "Influence-Guided Distillation Loss").
+
+Every node i learns from the soft labels of its neighbours j, itself included:
+
+$$L_d = \sum_i \sum_{j\in N(i)} a_{ij}\,\mathrm{KL}_{ij},\qquad a_{ij} = r_i\,c_j,\quad
+  c_j = \gamma_1 + \gamma_2 I_g(j)$$
+
+with $r_i = 1/(|N(i)|\,N)$ (`edge_weighting="neighborhood"`: the paper's text over N, so that both
+forms have the scale of a mean) or $r_i = 1/E$ (`"edges"`: the authors' code). With
+$p_i = \sigma(h^s_i/\tau)$ of the student and $q_j = \sigma(h^t_j/\tau)$ of the teacher,
+$\mathrm{KL}_{ij}$ is $\mathrm{KL}(q_j \| p_i)$ (`kl="forward"`: the authors' code) or
+$\mathrm{KL}(p_i \| q_j)$ (`"reverse"`: the paper's text). There is no $\tau^2$ factor.
+
+Both are linear in the neighbour's term, so the sum over edges collapses exactly to a sum over
+nodes, with targets that are computed once:
+
+    forward:  L_d = const - Σ_i T_i·log p_i,              T_i = Σ_j a_ij q_j
+    reverse:  L_d = Σ_i [ w_i p_i·log p_i - p_i·U_i ],    U_i = Σ_j a_ij log q_j,  w_i = Σ_j a_ij
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ._dgl import DGLGraph, dgl
+from .errors import InputError
+from .graph import CSRGraph, as_csr
+from .ops import spmm
+
+Direction = Literal["forward", "reverse"]
+EdgeWeighting = Literal["neighborhood", "edges"]
+Form = Literal["collapsed", "apply_edges"]
+
+
+class DistillationLoss(nn.Module):
+    r"""$L_d$ of a student's logits against a fixed teacher.
+
+    Args:
+        graph: an undirected graph, completed to one self-loop per node (`CSRGraph.undirected`);
+            a `CSRGraph` is taken as it is, parallel edges and all. Row i holds N(i).
+        teacher_logits: $h^t$, `[N, C]`, floating point.
+        influence: $I_g$, `[N]`.
+        gamma1, gamma2: $\gamma_1, \gamma_2 \ge 0$.
+        tau: the temperature, positive.
+        kl: "forward" or "reverse".
+        edge_weighting: "neighborhood" or "edges".
+        form: "collapsed" needs no edges after construction; "apply_edges" is the sum as written,
+            on DGL's `apply_edges`, O(E) memory per call.
+
+    Call with student logits `[N, C]` (any dtype; the loss is computed in that of the teacher's
+    logits, at least float32) to get a differentiable scalar.
+
+    Raises:
+        InputError: shapes that do not fit the graph, or a setting out of range.
+    """
+
+    def __init__(
+        self,
+        graph: DGLGraph | CSRGraph,
+        teacher_logits: Tensor,
+        influence: Tensor,
+        *,
+        gamma1: float,
+        gamma2: float,
+        tau: float,
+        kl: Direction = "forward",
+        edge_weighting: EdgeWeighting = "edges",
+        form: Form = "collapsed",
+    ) -> None:
+        super().__init__()
+        device = teacher_logits.device
+        csr = as_csr(graph, device)
+        N = csr.num_rows
+        _require(teacher_logits.ndim == 2 and len(teacher_logits) == N,
+                 f"teacher_logits: expected shape [{N}, C], found {list(teacher_logits.shape)}")  # fmt: skip
+        _require(influence.shape == (N,),
+                 f"influence: expected shape [{N}], found {list(influence.shape)}")  # fmt: skip
+        _require(tau > 0, f"tau: expected a positive number, found {tau}")
+        _require(kl in ("forward", "reverse"), f"kl: expected forward or reverse, found {kl!r}")
+        _require(edge_weighting in ("neighborhood", "edges"),
+                 f"edge_weighting: expected neighborhood or edges, found {edge_weighting!r}")  # fmt: skip
+        _require(form in ("collapsed", "apply_edges"),
+                 f"form: expected collapsed or apply_edges, found {form!r}")  # fmt: skip
+        dtype = torch.promote_types(teacher_logits.dtype, torch.float32)
+        self.tau, self.kl, self.form = tau, kl, form
+
+        log_q = (teacher_logits.detach().to(dtype) / tau).log_softmax(dim=1)
+        c = gamma1 + gamma2 * influence.detach().to(device, dtype)
+        if edge_weighting == "neighborhood":
+            r = (csr.row_lengths.clamp(min=1) * N).to(dtype).reciprocal()
+        else:
+            r = torch.full((N,), 1 / max(csr.num_edges, 1), dtype=dtype, device=device)
+
+        if form == "apply_edges":
+            if device.type != "cpu":
+                raise InputError("form: apply_edges runs on the CPU; on a GPU take collapsed")
+            self.graph = csr.to_dgl()
+            self.register_buffer("log_q", log_q)
+            self.register_buffer("c", c)
+            self.register_buffer("r", r)
+        elif kl == "forward":
+            q = log_q.exp()
+            minus_entropy = (q * log_q).sum(dim=1, keepdim=True)
+            self.register_buffer("targets", spmm(csr, q, r, c))  # T
+            self.register_buffer("const", spmm(csr, minus_entropy, r, c).sum())
+        else:
+            self.register_buffer("targets", spmm(csr, log_q, r, c))  # U
+            self.register_buffer("weights", spmm(csr, torch.ones_like(c)[:, None], r, c))  # w
+
+    def forward(self, student_logits: Tensor) -> Tensor:
+        reference = self.log_q if self.form == "apply_edges" else self.targets
+        if student_logits.shape != reference.shape:
+            expected, found = list(reference.shape), list(student_logits.shape)
+            raise InputError(f"student_logits: expected shape {expected}, found {found}")
+        log_p = (student_logits.to(reference.dtype) / self.tau).log_softmax(dim=1)
+        if self.form == "apply_edges":
+            return self.edge_sum(log_p)
+        if self.kl == "forward":
+            return self.const - (self.targets * log_p).sum()
+        p = log_p.exp()
+        return (p * (self.weights * log_p - self.targets)).sum()
+
+    def edge_sum(self, log_p: Tensor) -> Tensor:
+        """The definition, edge by edge: sources are neighbours j, destinations students i."""
+        fn = dgl.function
+        with self.graph.local_scope() as _:
+            g = self.graph
+            g.ndata["log_q"], g.ndata["q"] = self.log_q, self.log_q.exp()
+            g.ndata["log_p"], g.ndata["p"] = log_p, log_p.exp()
+            if self.kl == "forward":  # q_j·log q_j - q_j·log p_i
+                g.ndata["own"] = (g.ndata["q"] * self.log_q).sum(dim=1, keepdim=True)
+                g.apply_edges(fn.u_dot_v("q", "log_p", "cross"))
+                g.apply_edges(fn.copy_u("own", "own"))
+            else:  # p_i·log p_i - log q_j·p_i
+                g.ndata["own"] = (g.ndata["p"] * log_p).sum(dim=1, keepdim=True)
+                g.apply_edges(fn.u_dot_v("log_q", "p", "cross"))
+                g.apply_edges(fn.copy_v("own", "own"))
+            g.ndata["c"], g.ndata["r"] = self.c[:, None], self.r[:, None]
+            g.apply_edges(fn.u_mul_v("c", "r", "a"))
+            return (g.edata["a"] * (g.edata["own"] - g.edata["cross"])).sum()
+
+
+def supervised_loss(
+    logits: Tensor, labels: Tensor, influence: Tensor, *, delta1: float, delta2: float
+) -> Tensor:
+    r"""$L_s = \delta_1\,\mathrm{mean}(\mathrm{CE}) + \delta_2\,\mathrm{mean}(\mathrm{CE}\cdot I_g)$.
+
+    Args:
+        logits: `[n, C]` of the labelled nodes.
+        labels: int64 `[n]`.
+        influence: $I_g$ of the same nodes, `[n]`.
+    """
+    ce = cross_entropy(logits, labels, reduction="none")
+    return delta1 * ce.mean() + delta2 * (ce * influence).mean()
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)

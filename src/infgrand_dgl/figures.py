@@ -1,0 +1,56 @@
+"""Pictures of a run. Colours are Okabe and Ito's, readable without colour vision."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from .run import writing
+
+COLORS = {"teacher": "#0072B2", "student": "#D55E00", "mlp": "#009E73"}
+NAMES = {"teacher": "Teacher", "student": "InfGraND student", "mlp": "Plain MLP"}
+
+
+def training_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Validation accuracy by epoch: each seed a thin line, their mean a thick one."""
+    figure, axes = _figure("Epoch", "Validation accuracy (%)")
+    for stage, color in COLORS.items():
+        curves: dict[int, list[float]] = {}
+        for row in history:
+            if row["stage"] == stage:
+                curves.setdefault(row["seed"], []).append(100 * row["val_accuracy"])
+        if not curves:
+            continue
+        longest = max(map(len, curves.values()))
+        for curve in curves.values():
+            axes.plot(range(1, len(curve) + 1), curve, color=color, alpha=0.25, linewidth=0.8)
+        # Where a seed has stopped early its last value stands for it.
+        padded = [curve + [curve[-1]] * (longest - len(curve)) for curve in curves.values()]
+        axes.plot(range(1, longest + 1), np.mean(padded, axis=0), color=color, label=NAMES[stage])
+    axes.legend(frameon=False, loc="lower right")
+    _save(figure, path)
+
+
+def influence_histogram(scores: Tensor, path: Path) -> None:
+    figure, axes = _figure("Global influence score", "Nodes")
+    values = scores[~scores.isnan()].cpu().numpy()
+    axes.hist(values, bins=60, color=COLORS["teacher"])
+    _save(figure, path)
+
+
+def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with writing(path) as partial:
+        figure.savefig(partial, format="png", dpi=160)

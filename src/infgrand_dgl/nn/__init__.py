@@ -1,0 +1,1 @@
+"""Teachers (GCN, GAT, GraphSAGE) and the student (MLP)."""

@@ -1,0 +1,39 @@
+r"""Graph attention network (Veličković et al., 2018)."""
+
+from torch import Tensor, nn
+
+from .._dgl import DGLGraph, dgl
+
+
+class GAT(nn.Module):
+    r"""$h_i^{(l+1)} = \big\Vert_k \mathrm{ReLU}(\sum_{j\in N(i)} \alpha_{ij}^k W_k h_j^{(l)} + b_k)$,
+    $\alpha_{i\cdot} = \mathrm{softmax}(\mathrm{LeakyReLU}_{0.2}(a_l\cdot W h_j + a_r\cdot W h_i))$.
+
+    `heads` heads of `hidden / heads` each, concatenated; one head and no ReLU in the last layer.
+    Dropout acts on the input of every layer and on the attention; no residual.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden: int,
+        classes: int,
+        *,
+        layers: int,
+        dropout: float,
+        heads: int = 4,
+        attention_dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        widths = [in_features, *[hidden] * (layers - 1)]
+        outputs = [*[(hidden // heads, heads)] * (layers - 1), (classes, 1)]
+        self.layers = nn.ModuleList(
+            dgl.nn.GATConv(i, o, k, feat_drop=dropout, attn_drop=attention_dropout)
+            for i, (o, k) in zip(widths, outputs, strict=True)
+        )
+
+    def forward(self, graph: DGLGraph, x: Tensor) -> Tensor:
+        """Features `[N, D]` to logits `[N, C]`."""
+        for layer in self.layers[:-1]:
+            x = layer(graph, x).flatten(1).relu()
+        return self.layers[-1](graph, x).squeeze(1)

@@ -1,0 +1,42 @@
+"""The student: a multi-layer perceptron that needs neither DGL nor a graph."""
+
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+Norm = Literal["none", "batch", "layer"]
+NORMS = {"none": lambda width: nn.Identity(), "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+
+
+class MLP(nn.Module):
+    r"""$h^{(l+1)} = \mathrm{dropout}(\mathrm{ReLU}(\mathrm{norm}(W^{(l)} h^{(l)} + b^{(l)})))$.
+
+    The last layer is linear alone.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden: int,
+        classes: int,
+        *,
+        layers: int,
+        dropout: float = 0.0,
+        norm: Norm = "none",
+    ) -> None:
+        super().__init__()
+        self.shape = {"in_features": in_features, "hidden": hidden, "classes": classes,
+                      "layers": layers, "norm": norm}  # fmt: skip
+        widths = [in_features, *[hidden] * (layers - 1), classes]
+        self.layers = nn.ModuleList(
+            nn.Linear(i, o) for i, o in pairwise(widths)
+        )
+        self.norms = nn.ModuleList(NORMS[norm](width) for width in widths[1:-1])
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features `[n, D]` to logits `[n, C]`."""
+        for layer, norm in zip(self.layers, self.norms, strict=False):
+            x = self.dropout(norm(layer(x)).relu())
+        return self.layers[-1](x)

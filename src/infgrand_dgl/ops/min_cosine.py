@@ -1,0 +1,243 @@
+r"""The exact minimum of $x_i\cdot y_j$ over all pairs of unit rows, without visiting all pairs.
+
+Propagated rows $y_j$ are smooth: they sit in few narrow cones. With $c$ the axis of the cone that
+holds $y_j$, the angle between $x_i$ and $y_j$ is at most $\angle(x_i,c)+\angle(y_j,c)$, so a pair
+can undercut a known value $v$ only if
+
+$$\angle(x_i, c) + \angle(y_j, c) \ge \arccos v .$$
+
+Sorted by angle, the pairs that pass are a staircase in one corner of each cone's block; those are
+evaluated, the others are certified. More and narrower cones leave fewer pairs and cost more
+inner products; a sample decides. Where nothing prunes, all pairs are visited in blocks.
+
+Every bound carries a margin for its rounding, and the winner is decided in float64.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SAMPLE = 1024  # rows of x and of y on which a number of cones is judged
+STARTS = 8  # columns from which the upper bound descends
+BLOCK = 1 << 24  # entries of the largest temporary, beside O(N) ones
+CONES = (1, 16, 64, 256, 1024)
+
+
+@dataclass(frozen=True)
+class MinCosine:
+    """The minimum, a pair that attains it, and the certificate's price."""
+
+    value: float
+    pair: tuple[int, int]
+    pairs_evaluated: int
+    cones: int  # 0: no bound was needed, or none could prune
+
+    def share(self, num_pairs: int) -> float:
+        """Share of all pairs whose inner product was computed."""
+        return self.pairs_evaluated / num_pairs
+
+
+@torch.no_grad()
+def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0) -> MinCosine:
+    r"""$\min_{ij} x_i\cdot y_j$, exact in float64 for the rows as stored.
+
+    Args:
+        x: `[N, D]`, float32 or float64; every row has unit norm or is zero.
+        y: `[M, D]`, likewise, on the device of `x`.
+        seed: of the sample that chooses the cones; it changes the work, never the result.
+
+    Raises:
+        ValueError: an empty operand, or operands of different width, dtype or device.
+    """
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not len(x) or not len(y):
+        raise ValueError(
+            f"min_cosine: x and y must be [N, D] and [M, D] with N, M > 0, "
+            f"found {list(x.shape)} and {list(y.shape)}"
+        )
+    if x.dtype != y.dtype or x.device != y.device:
+        raise ValueError("min_cosine: x and y must have the same dtype and device")
+    with _full_precision():
+        search = _Search(x, y, torch.Generator().manual_seed(seed))
+        search.descend()
+        if search.value == 0 and x.amin() >= 0 and y.amin() >= 0:
+            cones = 0  # non-negative rows: nothing lies below a pair with disjoint support
+        else:
+            axes = search.choose_cones()
+            cones = len(axes)
+            search.scan_cones(axes) if cones else search.scan_all()
+    return MinCosine(search.value, search.pair, search.evaluated, cones)
+
+
+def min_cosine_reference(x: Tensor, y: Tensor) -> float:
+    r"""$\min_{ij} x_i\cdot y_j$ over all pairs in float64: the definition."""
+    return float((x.double() @ y.double().T).min())
+
+
+class _Search:
+    """The best pair so far, and the steps that improve it until it is certified."""
+
+    def __init__(self, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
+        self.x, self.y, self.generator = x, y, generator
+        # Bounds the rounding of an inner product and of a norm of D terms.
+        self.eps = (x.shape[1] + 8) * torch.finfo(x.dtype).eps
+        self.value = math.inf
+        self.pair = (0, 0)
+        self.evaluated = 0
+
+    def offer(self, i: Tensor, j: Tensor) -> None:
+        """Takes the best of the pairs (i, j) in float64, if it beats the best so far."""
+        for a, b in zip(i.split(1 << 16), j.split(1 << 16), strict=True):
+            if not len(a):
+                continue
+            exact = torch.linalg.vecdot(self.x[a].double(), self.y[b].double())
+            best = int(exact.argmin())
+            if float(exact[best]) < self.value:
+                self.value, self.pair = float(exact[best]), (int(a[best]), int(b[best]))
+
+    def descend(self, rounds: int = 16) -> None:
+        """Alternates i <- argmin_i x_i·y_j and j <- argmin_j x_i·y_j: a good upper bound."""
+        self.offer_zero_rows()
+        # From the columns furthest from the mean row of x, and from random ones.
+        far = (self.y @ self.x.mean(dim=0)).topk(min(STARTS, len(self.y)), largest=False).indices
+        j = torch.cat([far, self.pick(self.y, STARTS)])
+        for _ in range(rounds):
+            before = self.value
+            i = (self.x @ self.y[j].T).argmin(dim=0)
+            j = (self.y @ self.x[i].T).argmin(dim=0)
+            self.evaluated += (len(self.x) + len(self.y)) * len(j)
+            self.offer(i, j)
+            if self.value >= before:
+                break
+
+    def offer_zero_rows(self) -> None:
+        """A zero row meets every row at 0, and has no angle to bound: it is settled here."""
+        for rows, at_zero in ((self.x, lambda z: (z, 0 * z)), (self.y, lambda z: (0 * z, z))):
+            norms = torch.linalg.vector_norm(rows, ord=math.inf, dim=1)
+            self.offer(*at_zero((norms == 0).nonzero().flatten()[:1]))
+
+    def pick(self, rows: Tensor, count: int) -> Tensor:
+        """Ids of `count` random rows, or of as many as there are, without replacement."""
+        if count >= len(rows):
+            return torch.arange(len(rows), device=rows.device)
+        drawn = torch.randint(len(rows), (count,), generator=self.generator).unique()
+        return drawn.to(rows.device)
+
+    # Bounds: angles rounded up, the threshold rounded down.
+
+    @property
+    def threshold(self) -> float:
+        """Pairs at a smaller angle than this cannot beat the best one."""
+        return math.acos(min(1.0, max(-1.0, self.value + 4 * self.eps))) - 1e-6
+
+    def angle_from_dot(self, dot: Tensor) -> Tensor:
+        return dot.sub_(4 * self.eps).clamp_(-1, 1).acos_().add_(1e-6)
+
+    def angle_from_chord(self, rows: Tensor, axes: Tensor) -> Tensor:
+        """Precise where arccos is not: at small angles."""
+        chord = torch.linalg.vector_norm(rows - axes, dim=1).add_(2 * self.eps)
+        return chord.div_(2).clamp_(max=1).asin_().mul_(2).add_(1e-6)
+
+    # Cones
+
+    def choose_cones(self) -> Tensor:
+        """Axes `[K, D]`, K grown until the pairs left cost less than the cones; K = 0: all pairs.
+
+        Costs are in inner products: N·K + M·K for the angles, 5·64·K² for the axes, and the share
+        of the N·M pairs that a sample says will be left.
+        """
+        N, M = len(self.x), len(self.y)
+        xs, ys = self.x[self.pick(self.x, SAMPLE)], self.y[self.pick(self.y, SAMPLE)]
+        best, best_cost = self.x.new_empty(0, self.x.shape[1]), float(N * M)
+        for K in CONES:
+            price = K * (N + M) + 320 * K * K
+            if price >= best_cost:
+                break
+            axes = self.find_axes(K)
+            cone = (ys @ axes.T).argmax(dim=1)
+            reach = self.threshold - self.angle_from_chord(ys, axes[cone])
+            left = self.angle_from_dot(xs @ axes.T)[:, cone] >= reach
+            cost = price + float(left.double().mean()) * N * M
+            if cost < best_cost:
+                best, best_cost = axes, cost
+        return best
+
+    def find_axes(self, count: int, rounds: int = 5) -> Tensor:
+        """Spherical k-means on a sample of y."""
+        sample = self.y[self.pick(self.y, max(SAMPLE, 64 * count))]
+        axes = sample[self.pick(sample, count)]
+        for _ in range(rounds if count > 1 else 1):
+            owner = (sample @ axes.T).argmax(dim=1)
+            sums = torch.zeros_like(axes).index_add_(0, owner, sample)
+            norms = torch.linalg.vector_norm(sums, dim=1, keepdim=True)
+            axes = torch.where(norms > 1e-6, sums / norms, axes)
+        norms = torch.linalg.vector_norm(axes, dim=1, keepdim=True)
+        return (axes / norms)[norms[:, 0] > 0.5]  # a zero row of y makes no axis
+
+    def scan_cones(self, axes: Tensor) -> None:
+        """Evaluates every pair that the cones do not exclude."""
+        if not len(axes):
+            return self.scan_all()
+        owner, angle = self.assign(axes)
+        order = torch.argsort(angle, descending=True, stable=True)
+        order = order[torch.argsort(owner[order], stable=True)]  # by cone, widest angle first
+        members = [cone.contiguous() for cone in order.split(owner.bincount(minlength=len(axes)).tolist())]
+        widest = torch.stack([angle[m[0]] if len(m) else angle.new_tensor(-math.inf) for m in members])
+        for start in range(0, len(self.x), max(1, BLOCK // len(axes))):
+            rows = torch.arange(start, min(start + max(1, BLOCK // len(axes)), len(self.x)), device=self.x.device)
+            tilt = self.angle_from_dot(self.x[rows] @ axes.T)
+            alive = tilt >= self.threshold - widest
+            for k in alive.any(dim=0).nonzero().flatten().tolist():
+                mine = alive[:, k].nonzero().flatten()
+                self.scan_staircase(rows[mine], tilt[mine, k], members[k], angle[members[k]])
+        return None
+
+    def assign(self, axes: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest axis of every row of y, and the angle to it."""
+        owners, angles = [], []
+        for rows in self.y.split(max(1, BLOCK // max(axes.shape))):
+            owner = (rows @ axes.T).argmax(dim=1)
+            owners.append(owner)
+            angles.append(self.angle_from_chord(rows, axes[owner]))
+        return torch.cat(owners), torch.cat(angles)
+
+    def scan_staircase(self, i: Tensor, tilt: Tensor, j: Tensor, angle: Tensor) -> None:
+        """Pairs of one cone with tilt_i + angle_j >= threshold; angles descend along j."""
+        tilt, order = tilt.sort(descending=True)
+        i = i[order]
+        # How many members each row must meet; it shrinks along i.
+        meet = torch.searchsorted(-angle, tilt - self.threshold, right=True)
+        for start in range(0, len(i), SAMPLE):
+            self.scan_block(i[start : start + SAMPLE], j[: int(meet[start])])
+
+    def scan_block(self, i: Tensor, j: Tensor) -> None:
+        for part in j.split(BLOCK // SAMPLE):
+            product = self.x[i] @ self.y[part].T
+            self.evaluated += product.numel()
+            # Whatever rounding may hide below the best value is looked at again in float64.
+            a, b = (product <= self.value + self.eps).nonzero(as_tuple=True)
+            if len(a) <= 1 << 20:
+                self.offer(i[a], part[b])
+            else:  # nearly everything ties: one float64 product is cheaper
+                exact = self.x[i].double() @ self.y[part].double().T
+                at = int(exact.argmin())
+                self.offer(i[at // len(part)][None], part[at % len(part)][None])
+
+    def scan_all(self) -> None:
+        everything = torch.arange(max(len(self.x), len(self.y)), device=self.x.device)
+        for i in everything[: len(self.x)].split(SAMPLE):
+            self.scan_block(i, everything[: len(self.y)])
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """float32 products as such: the margins do not hold for tf32 or bf16 ones."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

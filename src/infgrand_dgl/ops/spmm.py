@@ -1,0 +1,113 @@
+r"""Sparse-dense product over a CSR without edge values.
+
+$$y_i = r_i\,\Bigl(\sum_{j \in \mathrm{row}\,i} c_j\,x_j + u\,c_i\,x_i\Bigr)$$
+
+GCN and GraphSAGE aggregation, feature propagation and the distillation targets are all this one
+product.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..graph import CSRGraph
+from . import _library
+
+
+def spmm(
+    graph: CSRGraph,
+    x: Tensor,
+    row_scale: Tensor | None = None,
+    col_scale: Tensor | None = None,
+    self_weight: float = 0.0,
+) -> Tensor:
+    r"""$y_i = r_i\,(\sum_{j \in \mathrm{row}\,i} c_j x_j + u\,c_i x_i)$.
+
+    Args:
+        graph: the rows, `[N, M]`, on the device of `x`.
+        x: `[M, D]`, float32, float64, bfloat16 or float16; 16-bit types are accumulated in
+            float32. Differentiable.
+        row_scale: $r$, `[N]`; 1 where not given. float64 with a float64 `x`, else float32.
+        col_scale: $c$, `[M]`; likewise.
+        self_weight: $u$; row `i` of the result sees row `i` of `x` once more.
+
+    Returns:
+        `[N, D]`, dtype of `x`. Bitwise the same for any number of threads.
+    """
+    if x.device.type not in _library.loaded():
+        return spmm_reference(graph, x, row_scale, col_scale, self_weight)
+    transposed = graph.transposed if x.requires_grad else None
+    return torch.ops.infgrand.spmm(
+        graph.indptr,
+        graph.indices,
+        x.contiguous(),
+        row_scale,
+        col_scale,
+        self_weight,
+        transposed.indptr if transposed else None,
+        transposed.indices if transposed else None,
+    )
+
+
+def spmm_reference(
+    graph: CSRGraph,
+    x: Tensor,
+    row_scale: Tensor | None = None,
+    col_scale: Tensor | None = None,
+    self_weight: float = 0.0,
+) -> Tensor:
+    """`spmm` in plain torch: the definition, the tests' oracle and the fallback."""
+    acc = torch.promote_types(x.dtype, torch.float32)
+    scaled = x.to(acc) if col_scale is None else col_scale[:, None] * x.to(acc)
+    A = torch.sparse_csr_tensor(
+        graph.indptr,
+        graph.indices.long(),
+        torch.ones(graph.num_edges, dtype=acc, device=x.device),
+        (graph.num_rows, graph.num_cols),
+    )
+    y = A @ scaled
+    if self_weight:
+        own = torch.zeros_like(y)
+        n = min(graph.num_rows, graph.num_cols)
+        own[:n] = scaled[:n]
+        y = y + self_weight * own
+    return (y if row_scale is None else row_scale[:, None] * y).to(x.dtype)
+
+
+def _fake(
+    indptr: Tensor,
+    indices: Tensor,
+    x: Tensor,
+    row_scale: Tensor | None,
+    col_scale: Tensor | None,
+    self_weight: float,
+    indptr_t: Tensor | None = None,
+    indices_t: Tensor | None = None,
+) -> Tensor:
+    return x.new_empty(indptr.shape[0] - 1, x.shape[1])
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    indptr, indices, _, row_scale, col_scale, self_weight, indptr_t, indices_t = inputs
+    ctx.save_for_backward(indptr, indices, row_scale, col_scale, indptr_t, indices_t)
+    ctx.self_weight = self_weight
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """The same product over the transposed CSR, with the two scales exchanged."""
+    indptr, indices, row_scale, col_scale, indptr_t, indices_t = ctx.saved_tensors
+    if any(ctx.needs_input_grad[k] for k in (3, 4)):
+        raise RuntimeError("infgrand::spmm: row_scale and col_scale are not differentiable")
+    if indptr_t is None or indices_t is None:
+        raise RuntimeError("infgrand::spmm: the backward pass needs indptr_t and indices_t")
+    dx = torch.ops.infgrand.spmm(
+        indptr_t, indices_t, grad.contiguous(), col_scale, row_scale, ctx.self_weight,
+        indptr, indices,
+    )  # fmt: skip
+    return (None, None, dx, None, None, None, None, None)
+
+
+if "cpu" in _library.loaded():
+    torch.library.register_fake("infgrand::spmm", _fake)
+    torch.library.register_autograd("infgrand::spmm", _backward, setup_context=_setup_context)

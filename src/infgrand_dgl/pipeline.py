@@ -1,0 +1,285 @@
+"""The stages, composed once: load, influence, propagate, teacher, distil, evaluate."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import f1_score
+from torch import Tensor
+
+from .config import Config
+from .console import Reporter, Stage
+from .data import NodeDataset, load_source, with_split
+from .environment import environment
+from .errors import InputError
+from .figures import influence_histogram, training_curves
+from .influence import Influence, cosine_influence, spread
+from .propagation import propagate_features
+from .run import RunDirectory, new_run, save_array, save_weights
+from .training.loop import OnEpoch, accuracy
+from .training.student import train_mlp, train_student
+from .training.teacher import teacher_device, teacher_logits, train_teacher
+
+Result = dict[str, Any]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a name; "auto" is the GPU where torch has one.
+
+    Raises:
+        InputError: "cuda" without one.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        why = "this torch has no CUDA" if torch.version.cuda is None else "torch finds no GPU"
+        raise InputError(f"train.device: cuda is not available ({why}); use cpu or auto")
+    return torch.device(name)
+
+
+def influence(config: Config, dataset: NodeDataset, device: torch.device) -> Influence:
+    """I_g by `config.influence`, `[N]` in raw node order.
+
+    Inductive: "strict" scores the observed graph alone, NaN elsewhere; "authors" takes the
+    minimum over the whole graph and sums over as many first nodes as are observed.
+    """
+    c, observed = config.influence, dataset.parts.observed
+    strict = observed is not None and c.inductive == "strict"
+    seen = dataset.observed_view() if strict else dataset
+    found = cosine_influence(
+        seen.csr.to(device),
+        seen.dense_features().to(device),
+        hops=c.hops,
+        normalization=c.normalization,
+        self_loop_weight=config.propagation.self_loop_weight,
+        algorithm=c.algorithm,
+        num_columns=None if observed is None or strict else len(observed),
+    )
+    if not strict:
+        return found
+    scores = torch.full((dataset.num_nodes,), torch.nan, device=device)
+    scores[observed] = found.scores
+    return replace(found, scores=scores)
+
+
+def student_inputs(config: Config, dataset: NodeDataset, device: torch.device) -> Tensor:
+    """X~, `[N, D]`. Inductive: observed nodes see the observed graph alone, the others all of it."""
+
+    def propagated(data: NodeDataset) -> Tensor:
+        p = config.propagation
+        return propagate_features(
+            data.csr.to(device), data.dense_features().to(device),
+            hops=p.hops, pooling=p.pooling, self_loop_weight=p.self_loop_weight,
+        )  # fmt: skip
+
+    inputs = propagated(dataset)
+    if dataset.parts.observed is not None:
+        inputs[dataset.parts.observed] = propagated(dataset.observed_view())
+    return inputs
+
+
+def flat_warning(config: Config) -> str:
+    """What to say when the scores hardly differ (see `Spread.flat`)."""
+    other = "" if config.influence.normalization == "max" else "influence.normalization: max or "
+    return (
+        "warning: the influence scores are almost constant, so gamma2 and delta2 do next to "
+        f"nothing; consider {other}another influence.measure"
+    )
+
+
+def train(config: Config, out: Path, *, overwrite: bool, report: Reporter) -> Result:
+    """Runs an experiment over all its seeds into the run directory `out`; returns its metrics."""
+    device = resolve_device(config.train.device)
+    with new_run(out, overwrite) as run:
+        run.write_text("config.yaml", config.to_yaml())
+        return _Training(config, run, device, report).all_seeds()
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What depends on the graph and on what may be seen of it, but not on any training."""
+
+    influence: Tensor  # [N], NaN for nodes that training may not see (strict)
+    inputs: Tensor  # X~ [N, D]
+
+
+class _Training:
+    def __init__(
+        self, config: Config, run: RunDirectory, device: torch.device, report: Reporter
+    ) -> None:
+        self.config, self.run, self.device, self.report = config, run, device, report
+        self.inductive = config.data.setting == "inductive"
+        self.history: list[dict[str, Any]] = []
+        self.seconds = {"load": 0.0, "influence": 0.0, "propagate": 0.0}
+
+    def all_seeds(self) -> Result:
+        config = self.config
+        start = time.perf_counter()
+        source = load_source(config.data)
+        self.seconds["load"] = time.perf_counter() - start
+        self.report.line(describe(source))
+        prepared: _Prepared | None = None
+        results = []
+        for seed in config.train.seeds:
+            start = time.perf_counter()
+            dataset = with_split(source, config.data, seed)
+            if prepared is None or self.inductive:
+                prepared = self.prepare(dataset, seed)
+            results.append(self.one_seed(dataset, prepared, seed))
+            results[-1]["seconds"]["total"] = time.perf_counter() - start
+        assert prepared is not None
+        metrics = {
+            "dataset": {
+                "name": source.name,
+                "nodes": source.num_nodes,
+                "edges": source.num_edges,
+                "features": source.num_features,
+                "classes": source.num_classes,
+                "provenance": source.provenance,
+            },
+            "setting": config.data.setting,
+            "seeds": config.train.seeds,
+            **{
+                model: _summary([r[model] for r in results])
+                for model in ("mlp", "teacher", "student")
+                if model in results[0]
+            },
+            "seconds": self.seconds
+            | {k: [r["seconds"][k] for r in results] for k in ("teacher", "student", "total")},
+            "environment": environment(),
+        }
+        self.run.write_history(self.history)
+        figures = self.run.path / "figures"
+        training_curves(self.history, figures / "training_curves.png")
+        influence_histogram(prepared.influence, figures / "influence_histogram.png")
+        self.run.write_metrics(metrics)
+        return metrics
+
+    def prepare(self, dataset: NodeDataset, seed: int) -> _Prepared:
+        """Influence and propagated features, written to the run (inductive: to the seed)."""
+        config = self.config
+        folder = self.run.seed(seed) if self.inductive else self.run.path
+        with self.timed("influence") as stage:
+            scores = influence(config, dataset, self.device).scores
+            spread_ = spread(scores)
+            stage.result = f"coefficient of variation {spread_.coefficient_of_variation:.3f}"
+        if spread_.flat:
+            self.report.line(flat_warning(config))
+        with self.timed("propagate") as stage:
+            inputs = student_inputs(config, dataset, self.device)
+            stage.result = f"{config.propagation.hops} hops"
+        save_array(folder / "influence.npy", scores)
+        save_array(folder / "propagated.npy", inputs)
+        return _Prepared(scores, inputs)
+
+    def one_seed(self, dataset: NodeDataset, prepared: _Prepared, seed: int) -> Result:
+        config, device = self.config, self.device
+        folder, view = self.run.seed(seed), dataset.observed_view()
+        seen = slice(None) if dataset.parts.observed is None else dataset.parts.observed
+        result: Result = {"seconds": {}}
+
+        if config.train.mlp:
+            with self.training(seed, "mlp", result, dataset) as (on_epoch, finish):
+                mlp = train_mlp(config, view, device, seed, on_epoch)
+                features = dataset.dense_features().to(device)
+                finish(lambda: mlp(features))
+            save_weights(folder / "mlp.safetensors", mlp)
+
+        with self.training(seed, "teacher", result, dataset) as (on_epoch, finish):
+            at = teacher_device(device)
+            teacher = train_teacher(config, view, at, seed, on_epoch)
+            logits = teacher_logits(teacher, dataset)
+            graph, features = dataset.graph.to(at), dataset.dense_features().to(at)
+            finish(lambda: teacher(graph, features), logits)
+        save_weights(folder / "teacher.safetensors", teacher)
+        save_array(folder / "teacher_logits.npy", logits)
+
+        with self.training(seed, "student", result, dataset) as (on_epoch, finish):
+            student = train_student(
+                config, view, prepared.inputs[seen], prepared.influence[seen], logits[seen],
+                device, seed, on_epoch,
+            )  # fmt: skip
+            finish(lambda: student(prepared.inputs))
+        save_weights(folder / "student.safetensors", student)
+        return result
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[Stage]:
+        start = time.perf_counter()
+        with self.report.stage(name) as stage:
+            yield stage
+            seconds = time.perf_counter() - start
+            self.seconds[name] += seconds
+            stage.result = f"{seconds:.2f} s, {stage.result}"
+
+    @contextmanager
+    def training(
+        self, seed: int, model: str, result: Result, dataset: NodeDataset
+    ) -> Iterator[tuple[OnEpoch, Callable[..., None]]]:
+        """One model's training: its history, its metrics into `result`, its progress."""
+        start = time.perf_counter()
+        with self.report.stage(f"seed {seed}: {model}", self.config.train.epochs) as stage:
+
+            def on_epoch(epoch: int, values: Mapping[str, float]) -> None:
+                self.history.append({"seed": seed, "stage": model, "epoch": epoch, **values})
+                stage.update(epoch, f"validation {values['val_accuracy']:.3f}")
+
+            def finish(forward: Callable[[], Tensor], logits: Tensor | None = None) -> None:
+                seconds = time.perf_counter() - start
+                result["seconds"][model] = seconds
+                result[model] = _evaluate(forward, dataset, logits)
+                stage.result = (
+                    f"{seconds:.1f} s, validation {result[model]['val']:.4f}, "
+                    f"test {result[model]['test']:.4f}"
+                )
+
+            yield on_epoch, finish
+
+
+def describe(dataset: NodeDataset) -> str:
+    return (
+        f"{dataset.name}: {dataset.num_nodes:,} nodes, {dataset.num_edges:,} edges, "
+        f"{dataset.num_features:,} features, {dataset.num_classes} classes"
+    )
+
+
+@torch.no_grad()
+def _evaluate(
+    forward: Callable[[], Tensor], dataset: NodeDataset, logits: Tensor | None = None
+) -> Result:
+    """Accuracy and macro-F1 on each part, and the milliseconds of `forward` per 1000 nodes."""
+    out = (forward() if logits is None else logits).float().cpu()
+    parts = {"val": dataset.val, "test": dataset.test}
+    if len(dataset.parts.test_observed):
+        parts["test_observed"] = dataset.parts.test_observed
+    result: Result = {k: accuracy(out[ids], dataset.labels[ids]) for k, ids in parts.items()}
+    result["macro_f1"] = {
+        k: float(f1_score(dataset.labels[ids], out[ids].argmax(dim=1), average="macro"))
+        for k, ids in parts.items()
+    }
+    result["milliseconds_per_1000_nodes"] = 1e6 * _median_seconds(forward) / dataset.num_nodes
+    return result
+
+
+def _median_seconds(call: Callable[[], Tensor], budget: float = 0.5) -> float:
+    """Median wall time of a call that was warmed up: 3 runs, up to 50 while the budget lasts."""
+    call()
+    times: list[float] = []
+    while len(times) < 3 or (len(times) < 50 and sum(times) < budget):
+        start = time.perf_counter()
+        if call().is_cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def _summary(values: Sequence[Any]) -> Result:
+    """Seeds' results, key by key, as mean, population standard deviation and list."""
+    if isinstance(values[0], dict):
+        return {key: _summary([v[key] for v in values]) for key in values[0]}
+    return {"mean": float(np.mean(values)), "std": float(np.std(values)), "per_seed": list(values)}

@@ -1,0 +1,77 @@
+"""The one training loop: full batch, evaluated every epoch, best-validation weights kept."""
+
+import random
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import _dgl
+from ..errors import InputError
+
+Losses = Mapping[str, Tensor]  # "loss" is minimised, the others are only recorded
+Accuracies = Mapping[str, float]  # "val" decides
+OnEpoch = Callable[[int, Mapping[str, float]], None]
+
+
+def fit(
+    model: nn.Module,
+    *,
+    step: Callable[[], Losses],
+    evaluate: Callable[[], Accuracies],
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    patience: int,
+    on_epoch: OnEpoch,
+) -> None:
+    """Trains `model` and leaves it, in eval mode, with the weights of its best validation epoch.
+
+    An epoch as good as the best counts as better. Training ends after `patience` epochs in a row
+    that are not.
+
+    Args:
+        step: the losses of one forward pass in training mode.
+        evaluate: accuracies in evaluation mode, without gradients.
+        on_epoch: told the epoch (from 1), its losses and accuracies.
+
+    Raises:
+        InputError: the loss is no longer finite.
+    """
+    best_val, best_epoch, best_state = -1.0, 0, {}
+    for epoch in range(1, epochs + 1):
+        model.train()
+        losses = step()
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        optimizer.step()
+
+        model.eval()
+        with torch.no_grad():
+            accuracies = evaluate()
+        recorded = {name: float(loss.detach()) for name, loss in losses.items()}
+        if not np.isfinite(recorded["loss"]):
+            raise InputError(
+                f"training diverged in epoch {epoch}: the loss is {recorded['loss']}; "
+                "a lower lr may help"
+            )
+        on_epoch(epoch, {**recorded, **{f"{k}_accuracy": v for k, v in accuracies.items()}})
+        if accuracies["val"] >= best_val:
+            best_val, best_epoch = accuracies["val"], epoch
+            best_state = {k: v.clone() for k, v in model.state_dict().items()}
+        elif epoch - best_epoch >= patience:
+            break
+    model.load_state_dict(best_state)
+    model.eval()
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of rows `[n, C]` whose largest logit is at the label `[n]`."""
+    return float((logits.argmax(dim=1) == labels).double().mean())
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    _dgl.seed(seed)

@@ -1,0 +1,59 @@
+"""Influence and propagation as DGL transforms, for a dataset's `transform=` argument."""
+
+from ._dgl import DGLGraph, dgl
+from .influence import Measure, Normalization, influence_scores
+from .propagation import Pooling, propagate_features
+
+
+class AddInfluence(dgl.transforms.BaseTransform):
+    """Adds `influence_scores` of `ndata[feature]` as `ndata[key]`, float32 `[N]`."""
+
+    def __init__(
+        self,
+        *,
+        hops: int = 2,
+        measure: Measure = "cosine",
+        normalization: Normalization = "minmax",
+        self_loop_weight: float = 1.0,
+        feature: str = "feat",
+        key: str = "influence",
+    ) -> None:
+        self.hops, self.measure, self.normalization = hops, measure, normalization
+        self.self_loop_weight, self.feature, self.key = self_loop_weight, feature, key
+
+    def __call__(self, g: DGLGraph) -> DGLGraph:
+        g.ndata[self.key] = influence_scores(
+            g,
+            g.ndata[self.feature],
+            hops=self.hops,
+            measure=self.measure,
+            normalization=self.normalization,
+            self_loop_weight=self.self_loop_weight,
+        )
+        return g
+
+
+class AddPropagatedFeatures(dgl.transforms.BaseTransform):
+    """Adds `propagate_features` of `ndata[feature]` as `ndata[key]`, `[N, D]`."""
+
+    def __init__(
+        self,
+        *,
+        hops: int,
+        pooling: Pooling = "mean",
+        self_loop_weight: float = 1.0,
+        feature: str = "feat",
+        key: str = "propagated",
+    ) -> None:
+        self.hops, self.pooling, self.self_loop_weight = hops, pooling, self_loop_weight
+        self.feature, self.key = feature, key
+
+    def __call__(self, g: DGLGraph) -> DGLGraph:
+        g.ndata[self.key] = propagate_features(
+            g,
+            g.ndata[self.feature],
+            hops=self.hops,
+            pooling=self.pooling,
+            self_loop_weight=self.self_loop_weight,
+        )
+        return g
