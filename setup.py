@@ -11,6 +11,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+try:
+    import torch
+except ImportError:
+    raise SystemExit(
+        "infgrand-dgl compiles against your torch, and this build cannot import one. "
+        "Install torch first (pip install torch), then repeat with --no-build-isolation."
+    ) from None
+
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
@@ -47,13 +55,6 @@ class BuildLibraries(build_ext):
     """Compiles with g++ and nvcc directly: torch's own CUDAExtension refuses on a CPU torch."""
 
     def build_extension(self, ext: Extension) -> None:
-        try:
-            import torch
-        except ImportError:
-            raise SystemExit(
-                "infgrand-dgl compiles against your torch, and this build cannot import one. "
-                "Install torch first (pip install torch), then repeat with --no-build-isolation."
-            ) from None
         out = Path(self.get_ext_fullpath(ext.name)).absolute()
         inputs = [*ext.sources, *HEADERS, __file__]
         newest = max(Path(path).stat().st_mtime for path in inputs)
@@ -61,17 +62,26 @@ class BuildLibraries(build_ext):
             return
         root = Path(torch.__file__).parent
         common = [
-            "-std=c++17", "-O3", f"-DTORCH_TARGET_VERSION={TORCH_TARGET}", "-shared",
-            "-isystem", str(root / "include"), f"-L{root / 'lib'}",
-        ]  # fmt: skip
+            "-std=c++17",
+            "-O3",
+            f"-DTORCH_TARGET_VERSION={TORCH_TARGET}",
+            "-shared",
+            "-isystem",
+            str(root / "include"),
+            f"-L{root / 'lib'}",
+        ]
         host = ["-fPIC", "-fvisibility=hidden", "-Wall"]
         if ext.name.endswith("_cuda"):
             nvcc = find_nvcc()
             assert nvcc is not None
             command = [
-                nvcc, "-DUSE_CUDA", "--threads=0", *cuda_architectures(nvcc),
-                f"-Xcompiler={','.join(host)}", "-Xlinker=--no-as-needed",
-            ]  # fmt: skip
+                nvcc,
+                "-DUSE_CUDA",
+                "--threads=0",
+                *cuda_architectures(nvcc),
+                f"-Xcompiler={','.join(host)}",
+                "-Xlinker=--no-as-needed",
+            ]
         else:
             command = [os.environ.get("CXX", "g++"), *host, "-Wextra", "-Wl,--no-as-needed"]
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -51,8 +51,11 @@ def _train(args: argparse.Namespace) -> None:
     report = Reporter(args.quiet)
     metrics = train(config, out, overwrite=args.overwrite, report=report)
 
-    names = {"mlp": "plain MLP", "teacher": f"teacher ({config.teacher.model})",
-             "student": "InfGraND student"}  # fmt: skip
+    names = {
+        "mlp": "plain MLP",
+        "teacher": f"teacher ({config.teacher.model})",
+        "student": "InfGraND student",
+    }
     parts = {"val": "validation", "test": "test", "test_observed": "test, observed"}
     shown = [part for part in parts if part in metrics["student"]]
     report.table(
@@ -60,7 +63,10 @@ def _train(args: argparse.Namespace) -> None:
         [
             [
                 name,
-                *(f"{100 * metrics[k][p]['mean']:.1f} ± {100 * metrics[k][p]['std']:.1f}" for p in shown),
+                *(
+                    f"{100 * metrics[k][p]['mean']:.1f} ± {100 * metrics[k][p]['std']:.1f}"
+                    for p in shown
+                ),
                 f"{metrics[k]['milliseconds_per_1000_nodes']['mean']:.2f}",
             ]
             for k, name in names.items()
@@ -162,7 +168,7 @@ def _data_describe(args: argparse.Namespace) -> None:
     picks = [ordered[round(q * (len(ordered) - 1))].item() for q in (0.25, 0.5, 0.75, 0.99)]
     print(
         f"neighbours: mean {neighbours.double().mean():.2f}, quartiles {picks[0]}, {picks[1]}, "
-        f"{picks[2]}, 99% {picks[3]}, max {ordered[-1]}, isolated nodes {int((neighbours == 0).sum())}"
+        f"{picks[2]}, 99% {picks[3]}, max {ordered[-1]}, isolated {int((neighbours == 0).sum())}"
     )
     values = dataset.features
     nonzero = values.values().count_nonzero() if values.is_sparse_csr else values.count_nonzero()
@@ -177,8 +183,10 @@ def _data_describe(args: argparse.Namespace) -> None:
     print(f"nodes per class: {shown}{', ...' if len(counts) > 50 else ''}")
     parts = {part: len(getattr(dataset.parts, part)) for part in ("train", "val", "test")}
     if dataset.parts.observed is not None:
-        parts |= {"test_observed": len(dataset.parts.test_observed),
-                  "observed": len(dataset.parts.observed)}  # fmt: skip
+        parts |= {
+            "test_observed": len(dataset.parts.test_observed),
+            "observed": len(dataset.parts.observed),
+        }
     print("split: " + ", ".join(f"{name} {count:,}" for name, count in parts.items()))
     print("provenance: " + ", ".join(f"{k} {v}" for k, v in dataset.provenance.items()))
 
@@ -201,10 +209,20 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-v", "--verbose", action="store_true", help="say more about what happens")
     experiment = argparse.ArgumentParser(add_help=False)
-    experiment.add_argument("--config", required=True, metavar="FILE",
-                            help="experiment in YAML, or the name of a shipped one (demo)")  # fmt: skip
-    experiment.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                            help="override a setting, e.g. teacher.lr=0.005")  # fmt: skip
+    experiment.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="experiment in YAML, or the name of a shipped one (demo)",
+    )
+    experiment.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, e.g. teacher.lr=0.005",
+    )
     quiet = argparse.ArgumentParser(add_help=False)
     quiet.add_argument("-q", "--quiet", action="store_true", help="print the results alone")
 
@@ -235,48 +253,80 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run_command=run)
         return added
 
-    train = command(commands, "train", _train,
-                    "influence, propagation, teacher, distilled student; writes a run directory",
-                    "  infgrand-dgl train --config experiments/cora_gcn_transductive.yaml \\\n"
-                    "      --set data.root=data --seeds 2022,2023 --out runs/cora",
-                    experiment, quiet)  # fmt: skip
+    train = command(
+        commands,
+        "train",
+        _train,
+        "influence, propagation, teacher, distilled student; writes a run directory",
+        "  infgrand-dgl train --config experiments/cora_gcn_transductive.yaml \\\n"
+        "      --set data.root=data --seeds 2022,2023 --out runs/cora",
+        experiment,
+        quiet,
+    )
     train.add_argument("--seeds", metavar="S,S", help="instead of train.seeds, e.g. 2022,2023")
-    train.add_argument("--out", type=Path, metavar="DIR",
-                       help="run directory (default: runs/<config>-<time>)")  # fmt: skip
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="run directory (default: runs/<config>-<time>)"
+    )
     train.add_argument("--overwrite", action="store_true", help="replace the run in --out")
 
-    scores = command(commands, "influence", _influence,
-                     "global influence score of every node, float32 [N]",
-                     "  infgrand-dgl influence --config experiments/arxiv.yaml --out influence.npy",
-                     experiment, quiet)  # fmt: skip
+    scores = command(
+        commands,
+        "influence",
+        _influence,
+        "global influence score of every node, float32 [N]",
+        "  infgrand-dgl influence --config experiments/arxiv.yaml --out influence.npy",
+        experiment,
+        quiet,
+    )
     scores.add_argument("--seed", type=int, help="of the split, where it is drawn per seed")
     scores.add_argument("--out", type=Path, required=True, metavar="FILE", help="influence.npy")
     for each in (train, scores):
-        each.add_argument("--device", choices=["auto", "cpu", "cuda"], help="instead of train.device")
+        each.add_argument(
+            "--device", choices=["auto", "cpu", "cuda"], help="instead of train.device"
+        )
 
-    predict = command(commands, "predict", _predict,
-                      "class ids, or probabilities, from a run's student; no graph is touched",
-                      "  infgrand-dgl predict --run runs/cora --nodes ids.npy --out classes.npy",
-                      quiet)  # fmt: skip
+    predict = command(
+        commands,
+        "predict",
+        _predict,
+        "class ids, or probabilities, from a run's student; no graph is touched",
+        "  infgrand-dgl predict --run runs/cora --nodes ids.npy --out classes.npy",
+        quiet,
+    )
     predict.add_argument("--run", type=Path, required=True, metavar="DIR", help="a run directory")
     predict.add_argument("--seed", type=int, help="whose student (default: best on validation)")
     rows = predict.add_mutually_exclusive_group()
-    rows.add_argument("--propagated", type=Path, metavar="X.npy",
-                      help="propagated features [n, D] of your own (default: the run's)")  # fmt: skip
+    rows.add_argument(
+        "--propagated",
+        type=Path,
+        metavar="X.npy",
+        help="propagated features [n, D] of your own (default: the run's)",
+    )
     rows.add_argument("--nodes", type=Path, metavar="IDS.npy", help="node ids [n] (default: all)")
     predict.add_argument("--out", type=Path, required=True, metavar="FILE", help="predictions.npy")
-    predict.add_argument("--probabilities", action="store_true",
-                         help="float32 [n, C] instead of int64 [n]")  # fmt: skip
+    predict.add_argument(
+        "--probabilities", action="store_true", help="float32 [n, C] instead of int64 [n]"
+    )
 
     data = commands.add_parser("data", help="list and describe datasets").add_subparsers(
         required=True, metavar="command"
     )
     command(data, "list", _data_list, "names for data.name", "  infgrand-dgl data list")
-    described = command(data, "describe", _data_describe,
-                        "counts, degrees, classes, homophily and splits of a dataset",
-                        "  infgrand-dgl data describe --config demo", experiment)  # fmt: skip
+    described = command(
+        data,
+        "describe",
+        _data_describe,
+        "counts, degrees, classes, homophily and splits of a dataset",
+        "  infgrand-dgl data describe --config demo",
+        experiment,
+    )
     described.add_argument("--seed", type=int, help="of the split, where it is drawn per seed")
 
-    command(commands, "info", _info, "versions, devices, and what of the extension is loaded",
-            "  infgrand-dgl info")  # fmt: skip
+    command(
+        commands,
+        "info",
+        _info,
+        "versions, devices, and what of the extension is loaded",
+        "  infgrand-dgl info",
+    )
     return parser

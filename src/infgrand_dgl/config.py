@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -16,9 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .errors import InputError
 
 DatasetName = Literal[
-    "cora", "citeseer", "pubmed", "amazon-photo", "amazon-computers", "coauthor-cs",
-    "coauthor-physics", "ogbn-arxiv", "ogbn-products", "ogbn-papers100M", "synthetic", "directory",
-]  # fmt: skip
+    "cora",
+    "citeseer",
+    "pubmed",
+    "amazon-photo",
+    "amazon-computers",
+    "coauthor-cs",
+    "coauthor-physics",
+    "ogbn-arxiv",
+    "ogbn-products",
+    "ogbn-papers100M",
+    "synthetic",
+    "directory",
+]
 Style = Literal["citation", "arxiv", "products", "uniform"]
 
 
@@ -50,7 +59,7 @@ class DataConfig(Section):
     @field_validator("root")
     @classmethod
     def _absolute(cls, root: str | None) -> str | None:
-        return None if root is None else os.path.abspath(os.path.expanduser(root))
+        return None if root is None else str(Path(root).expanduser().absolute())
 
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:
@@ -176,14 +185,17 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is given twice",
-                                           problem_mark=key.start_mark)  # fmt: skip
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
 )
 
 
@@ -295,7 +307,11 @@ def _explain(error: ValidationError, origin: Mapping[str, str], path: str) -> st
         if isinstance(field, type) and issubclass(field, BaseModel):
             section = field  # type: ignore[assignment]
     source = next(
-        (origin[k] for k in (".".join(map(str, loc[:n])) for n in range(len(loc), 0, -1)) if k in origin),
+        (
+            origin[k]
+            for k in (".".join(map(str, loc[:n])) for n in range(len(loc), 0, -1))
+            if k in origin
+        ),
         path,
     )
     names = [f.alias or name for name, f in section.model_fields.items()]
@@ -306,7 +322,9 @@ def _explain(error: ValidationError, origin: Mapping[str, str], path: str) -> st
         told = "required, but not given"
     elif kind == "literal_error":
         allowed = first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        told = f"expected one of {allowed}; found {found!r}{_nearest(str(found), allowed.split(', '))}"
+        told = (
+            f"expected one of {allowed}; found {found!r}{_nearest(str(found), allowed.split(', '))}"
+        )
     elif kind == "value_error":
         told = str(first["ctx"]["error"])
     elif kind in ("model_type", "model_attributes_type"):

@@ -26,8 +26,13 @@ class Reporter:
         if self.quiet or not self.console.is_terminal:
             yield stage
         else:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                       TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
             with Progress(*columns, console=self.console, transient=True) as progress:
                 task = progress.add_task(name, total=total, note="")
                 stage.show = lambda done, note: progress.update(task, completed=done, note=note)
@@ -45,7 +50,10 @@ class Reporter:
             return
         widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
         for row in (header, *rows):
-            cells = [c.rjust(w) if k else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
+            cells = [
+                c.rjust(w) if k else c.ljust(w)
+                for k, (c, w) in enumerate(zip(row, widths, strict=True))
+            ]
             print("  ".join(cells).rstrip())
 
 

@@ -18,14 +18,14 @@ nodes, with targets that are computed once:
     reverse:  L_d = Σ_i [ w_i p_i·log p_i - p_i·U_i ],    U_i = Σ_j a_ij log q_j,  w_i = Σ_j a_ij
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ._dgl import DGLGraph, dgl
-from .errors import InputError
+from .errors import InputError, check_choice, check_shape
 from .graph import CSRGraph, as_csr
 from .ops import spmm
 
@@ -56,6 +56,13 @@ class DistillationLoss(nn.Module):
         InputError: shapes that do not fit the graph, or a setting out of range.
     """
 
+    log_q: Tensor  # apply_edges: [N, C], with c and r [N]
+    c: Tensor
+    r: Tensor
+    targets: Tensor  # collapsed: T or U, [N, C]
+    const: Tensor  # forward: []
+    weights: Tensor  # reverse: w, [N, 1]
+
     def __init__(
         self,
         graph: DGLGraph | CSRGraph,
@@ -73,16 +80,13 @@ class DistillationLoss(nn.Module):
         device = teacher_logits.device
         csr = as_csr(graph, device)
         N = csr.num_rows
-        _require(teacher_logits.ndim == 2 and len(teacher_logits) == N,
-                 f"teacher_logits: expected shape [{N}, C], found {list(teacher_logits.shape)}")  # fmt: skip
-        _require(influence.shape == (N,),
-                 f"influence: expected shape [{N}], found {list(influence.shape)}")  # fmt: skip
-        _require(tau > 0, f"tau: expected a positive number, found {tau}")
-        _require(kl in ("forward", "reverse"), f"kl: expected forward or reverse, found {kl!r}")
-        _require(edge_weighting in ("neighborhood", "edges"),
-                 f"edge_weighting: expected neighborhood or edges, found {edge_weighting!r}")  # fmt: skip
-        _require(form in ("collapsed", "apply_edges"),
-                 f"form: expected collapsed or apply_edges, found {form!r}")  # fmt: skip
+        check_shape("teacher_logits", teacher_logits, [N, "C"])
+        check_shape("influence", influence, [N])
+        check_choice("kl", kl, get_args(Direction))
+        check_choice("edge_weighting", edge_weighting, get_args(EdgeWeighting))
+        check_choice("form", form, get_args(Form))
+        if tau <= 0:
+            raise InputError(f"tau: expected a positive number, found {tau}")
         dtype = torch.promote_types(teacher_logits.dtype, torch.float32)
         self.tau, self.kl, self.form = tau, kl, form
 
@@ -111,9 +115,7 @@ class DistillationLoss(nn.Module):
 
     def forward(self, student_logits: Tensor) -> Tensor:
         reference = self.log_q if self.form == "apply_edges" else self.targets
-        if student_logits.shape != reference.shape:
-            expected, found = list(reference.shape), list(student_logits.shape)
-            raise InputError(f"student_logits: expected shape {expected}, found {found}")
+        check_shape("student_logits", student_logits, reference.shape)
         log_p = (student_logits.to(reference.dtype) / self.tau).log_softmax(dim=1)
         if self.form == "apply_edges":
             return self.edge_sum(log_p)
@@ -124,28 +126,27 @@ class DistillationLoss(nn.Module):
 
     def edge_sum(self, log_p: Tensor) -> Tensor:
         """The definition, edge by edge: sources are neighbours j, destinations students i."""
-        fn = dgl.function
-        with self.graph.local_scope() as _:
-            g = self.graph
-            g.ndata["log_q"], g.ndata["q"] = self.log_q, self.log_q.exp()
-            g.ndata["log_p"], g.ndata["p"] = log_p, log_p.exp()
+        fn, g = dgl.function, self.graph
+        q, p = self.log_q.exp(), log_p.exp()
+        with g.local_scope():
+            g.ndata.update({"log_q": self.log_q, "q": q, "log_p": log_p, "p": p})
+            g.ndata.update({"c": self.c[:, None], "r": self.r[:, None]})
             if self.kl == "forward":  # q_j·log q_j - q_j·log p_i
-                g.ndata["own"] = (g.ndata["q"] * self.log_q).sum(dim=1, keepdim=True)
+                g.ndata["own"] = (q * self.log_q).sum(dim=1, keepdim=True)
                 g.apply_edges(fn.u_dot_v("q", "log_p", "cross"))
-                g.apply_edges(fn.copy_u("own", "own"))
+                g.apply_edges(fn.u_sub_e("own", "cross", "kl"))
             else:  # p_i·log p_i - log q_j·p_i
-                g.ndata["own"] = (g.ndata["p"] * log_p).sum(dim=1, keepdim=True)
+                g.ndata["own"] = (p * log_p).sum(dim=1, keepdim=True)
                 g.apply_edges(fn.u_dot_v("log_q", "p", "cross"))
-                g.apply_edges(fn.copy_v("own", "own"))
-            g.ndata["c"], g.ndata["r"] = self.c[:, None], self.r[:, None]
+                g.apply_edges(fn.v_sub_e("own", "cross", "kl"))
             g.apply_edges(fn.u_mul_v("c", "r", "a"))
-            return (g.edata["a"] * (g.edata["own"] - g.edata["cross"])).sum()
+            return (g.edata["a"] * g.edata["kl"]).sum()
 
 
 def supervised_loss(
     logits: Tensor, labels: Tensor, influence: Tensor, *, delta1: float, delta2: float
 ) -> Tensor:
-    r"""$L_s = \delta_1\,\mathrm{mean}(\mathrm{CE}) + \delta_2\,\mathrm{mean}(\mathrm{CE}\cdot I_g)$.
+    r"""$L_s = \delta_1\,\mathrm{mean}(CE) + \delta_2\,\mathrm{mean}(CE\cdot I_g)$.
 
     Args:
         logits: `[n, C]` of the labelled nodes.
@@ -154,8 +155,3 @@ def supervised_loss(
     """
     ce = cross_entropy(logits, labels, reduction="none")
     return delta1 * ce.mean() + delta2 * (ce * influence).mean()
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(message)

@@ -80,14 +80,17 @@ class CSRGraph:
 
     def to_dgl(self) -> DGLGraph:
         """A square graph as a DGLGraph on the CPU, its edges numbered row by row."""
-        columns = (self.indptr.cpu(), self.indices.cpu().long(), torch.empty(0, dtype=torch.long))
+        # Spelt out: DGL's float32 kernels fail on implied edge ids.
+        columns = (self.indptr.cpu(), self.indices.cpu().long(), torch.arange(self.num_edges))
         return dgl.graph(("csc", columns), num_nodes=self.num_rows)
 
     def to(self, device: torch.device | str) -> CSRGraph:
         indptr, indices = self.indptr.to(device), self.indices.to(device)
-        return self if indptr is self.indptr else type(self)(
-            indptr, indices, self.num_cols, self.symmetric
-        )  # fmt: skip
+        return (
+            self
+            if indptr is self.indptr
+            else type(self)(indptr, indices, self.num_cols, self.symmetric)
+        )
 
     @property
     def num_rows(self) -> int:

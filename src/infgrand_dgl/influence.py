@@ -14,14 +14,14 @@ $$I_g(i) = \frac{\hat x_i\cdot s - N m}{\max_l\,\hat x_l\cdot s - N m},\qquad
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from ._dgl import DGLGraph
-from .errors import InputError
+from .errors import InputError, check_choice
 from .graph import CSRGraph, as_csr
 from .ops.min_cosine import MinCosine, min_cosine
 from .propagation import check_features, propagation_steps
@@ -66,8 +66,7 @@ def influence_scores(
         InputError: a directed graph, features of another length, NaN or infinite features, an
             unknown measure or normalization.
     """
-    if measure != "cosine":
-        raise InputError(f"measure: expected cosine, found {measure!r}")
+    check_choice("measure", measure, get_args(Measure))
     return cosine_influence(
         as_csr(graph, features.device),
         features,
@@ -97,8 +96,7 @@ def cosine_influence(
     """
     if hops < 0:
         raise InputError(f"hops: expected 0 or more, found {hops}")
-    if normalization not in ("minmax", "max", "none"):
-        raise InputError(f"normalization: expected minmax, max or none, found {normalization!r}")
+    check_choice("normalization", normalization, get_args(Normalization))
     x = check_features(features, csr.num_rows)
     y = next(islice(propagation_steps(csr, x, self_loop_weight), hops - 1, None)) if hops else x
     x, y = normalize(x, dim=1), normalize(y, dim=1)
@@ -128,7 +126,10 @@ def _blocked_minmax(x: Tensor, y: Tensor, counted: Tensor, rows: int = 2048) -> 
     span = torch.stack([e.max for e in extremes]).max().double() - low
     if span <= 0:
         return torch.ones(len(x), dtype=torch.float64, device=x.device)
-    sums = [((block @ counted.T - low) / span).sum(dim=1, dtype=torch.float64) for block in x.split(rows)]
+    sums = [
+        ((block @ counted.T - low) / span).sum(dim=1, dtype=torch.float64)
+        for block in x.split(rows)
+    ]
     return _over_largest(torch.cat(sums))
 
 

@@ -8,13 +8,13 @@ with $A$ the adjacency without self-loops and $S$ the row sums of $A + wI$.
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ._dgl import DGLGraph
-from .errors import InputError
+from .errors import InputError, check_choice, check_shape
 from .graph import CSRGraph, as_csr
 from .ops import spmm
 
@@ -51,8 +51,7 @@ def propagate_features(
     """
     if hops < 0:
         raise InputError(f"hops: expected 0 or more, found {hops}")
-    if pooling not in ("mean", "max", "min"):
-        raise InputError(f"pooling: expected mean, max or min, found {pooling!r}")
+    check_choice("pooling", pooling, get_args(Pooling))
     csr = as_csr(graph, features.device)
     x = check_features(features, csr.num_rows)
     pooled = x.clone()
@@ -82,9 +81,7 @@ def inverse_sqrt_degree(csr: CSRGraph, self_loop_weight: float) -> Tensor:
 
 def check_features(features: Tensor, num_nodes: int) -> Tensor:
     """Dense contiguous features `[N, D]`, or the InputError that says what is wrong."""
-    if features.ndim != 2 or features.shape[0] != num_nodes:
-        found = list(features.shape)
-        raise InputError(f"features: expected shape [{num_nodes}, D], found {found}")
+    check_shape("features", features, [num_nodes, "D"])
     if not features.is_floating_point():
         raise InputError(f"features: expected floating point, found {features.dtype}")
     dense = (features if features.layout == torch.strided else features.to_dense()).contiguous()

@@ -33,9 +33,16 @@ from .errors import InputError
 from .nn.mlp import MLP
 
 HISTORY = (
-    "seed", "stage", "epoch", "loss", "supervised_loss", "distillation_loss",
-    "val_accuracy", "test_accuracy", "test_observed_accuracy",
-)  # fmt: skip
+    "seed",
+    "stage",
+    "epoch",
+    "loss",
+    "supervised_loss",
+    "distillation_loss",
+    "val_accuracy",
+    "test_accuracy",
+    "test_observed_accuracy",
+)
 
 
 @contextmanager
@@ -65,12 +72,8 @@ def _umask() -> int:
 
 def check_writable(path: Path, argument: str = "--out") -> None:
     """Fails before hours of work rather than after them."""
-    with suppress(_Discard), writing(path, argument):
-        raise _Discard
-
-
-class _Discard(Exception):
-    pass
+    with suppress(InterruptedError), writing(path, argument):
+        raise InterruptedError
 
 
 def save_array(path: Path, array: Tensor | np.ndarray) -> None:
@@ -207,7 +210,7 @@ def load_student(path: Path) -> MLP:
 @torch.inference_mode()
 def predict(model: MLP, inputs: np.ndarray, batch: int = 1 << 16) -> Tensor:
     """float32 probabilities `[n, C]`: the MLP alone on propagated features `[n, D]`."""
-    width = model.layers[0].in_features
+    width = model.shape["in_features"]
     if inputs.ndim != 2 or inputs.shape[1] != width or inputs.dtype.kind != "f":
         found = f"{inputs.dtype} {list(inputs.shape)}"
         raise InputError(f"propagated: expected floating point [n, {width}], found {found}")
@@ -218,4 +221,4 @@ def predict(model: MLP, inputs: np.ndarray, batch: int = 1 << 16) -> Tensor:
             row = start + int((~x.isfinite()).any(dim=1).nonzero()[0])
             raise InputError(f"propagated: expected finite numbers, found others in row {row}")
         parts.append(model(x).softmax(dim=1))
-    return torch.cat(parts) if parts else torch.empty(0, model.layers[-1].out_features)
+    return torch.cat(parts) if parts else torch.empty(0, model.shape["classes"])

@@ -1,11 +1,14 @@
 """Datasets: DGL's built-in sets, OGB, generated graphs, and a user's own files."""
 
+import logging
 import os
 from pathlib import Path
 
 from ..config import Config, DataConfig, load_config
 from .dataset import NodeDataset, Split, check
 from .splits import with_split
+
+log = logging.getLogger(__name__)
 
 __all__ = ["NodeDataset", "Split", "default_root", "load_dataset", "load_source", "with_split"]
 
@@ -37,7 +40,9 @@ def load_source(config: DataConfig) -> NodeDataset:
         from . import ogb as source  # type: ignore[no-redef]
     else:
         from . import builtin as source  # type: ignore[no-redef]
-    return check(source.load(config, root), where=config.root or config.name)
+    dataset = check(source.load(config, root), where=config.root or config.name)
+    log.info("loaded %s: %s", dataset.name, dataset.provenance)
+    return dataset
 
 
 def default_root() -> Path:

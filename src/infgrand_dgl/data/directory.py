@@ -51,8 +51,9 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
             f"rows), found edge {source[row]}, {target[row]} in row {row}"
         )
     if config.edges == "directed":
-        graph = dgl.graph((torch.from_numpy(source), torch.from_numpy(target)),
-                          num_nodes=len(features))  # fmt: skip
+        graph = dgl.graph(
+            (torch.from_numpy(source), torch.from_numpy(target)), num_nodes=len(features)
+        )
         try:
             csr = CSRGraph.undirected(graph)
         except InputError as error:
@@ -74,7 +75,9 @@ def _graph_bin(path: Path) -> DGLGraph:
     try:
         graphs, _ = dgl.load_graphs(str(path))
     except dgl.DGLError as error:
-        raise InputError(f"{path}: not a graph saved by DGL ({str(error).splitlines()[0]})") from None
+        raise InputError(
+            f"{path}: not a graph saved by DGL ({str(error).splitlines()[0]})"
+        ) from None
     if len(graphs) != 1:
         raise InputError(f"{path}: expected one graph, found {len(graphs)}")
     weights = sorted({"w", "weight", "weights", "edge_weight"} & set(graphs[0].edata))
@@ -102,7 +105,9 @@ def _edges(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable ({str(error).splitlines()[0]})") from None
     if edges.ndim != 2 or edges.shape[1] != 2:
-        weights = "; edge weights are not supported" if edges.ndim == 2 and edges.shape[1] == 3 else ""
+        weights = (
+            "; edge weights are not supported" if edges.ndim == 2 and edges.shape[1] == 3 else ""
+        )
         raise InputError(f"{path}: expected shape [E, 2], found {list(edges.shape)}{weights}")
     if not np.issubdtype(edges.dtype, np.integer):
         raise InputError(f"{path}: expected integer node ids, found {edges.dtype}")
@@ -116,7 +121,9 @@ def _array(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({str(error).splitlines()[0]})") from None
+        raise InputError(
+            f"{path}: not a readable .npy file ({str(error).splitlines()[0]})"
+        ) from None
 
 
 def _ndata(root: Path, saved: DGLGraph | None, file: str, key: str) -> Tensor | None:
@@ -149,9 +156,11 @@ def _labels(root: Path, saved: DGLGraph | None) -> Tensor:
     array = _array(root / "labels.npy") if stored is None else stored.numpy()
     if array.dtype.kind not in "iu":
         raise InputError(f"{root / 'labels.npy'}: expected integers, found {array.dtype}")
-    return torch.from_numpy(array.astype(np.int64)).squeeze(-1) if array.ndim == 2 else (
-        torch.from_numpy(array.astype(np.int64))
-    )  # fmt: skip
+    return (
+        torch.from_numpy(array.astype(np.int64)).squeeze(-1)
+        if array.ndim == 2
+        else (torch.from_numpy(array.astype(np.int64)))
+    )
 
 
 def _split(root: Path, saved: DGLGraph | None) -> Split:

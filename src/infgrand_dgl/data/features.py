@@ -18,10 +18,10 @@ def from_scipy(matrix: sp.csr_matrix) -> Tensor:
     matrix.eliminate_zeros()
     if matrix.nnz >= SPARSE_BELOW * np.prod(matrix.shape):
         return torch.from_numpy(matrix.toarray())
-    parts = (torch.from_numpy(a) for a in (matrix.indptr, matrix.indices, matrix.data))
+    indptr, indices, values = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "CSR support is in beta state"
-        return torch.sparse_csr_tensor(*parts, size=matrix.shape)
+        return torch.sparse_csr_tensor(indptr, indices, values, size=matrix.shape)
 
 
 def row_normalized(matrix: sp.csr_matrix) -> sp.csr_matrix:

@@ -21,7 +21,9 @@ def with_split(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDatas
     return replace(dataset, split=split)
 
 
-def per_class(labels: Tensor, seed: int, train: int = 20, val: int = 500, test: int = 1000) -> Split:
+def per_class(
+    labels: Tensor, seed: int, train: int = 20, val: int = 500, test: int = 1000
+) -> Split:
     """`train` nodes of each class, then `val` and `test` of the rest (Shchur et al., 2018).
 
     The random numbers are the authors': `torch.manual_seed(seed)`, one permutation per class, one

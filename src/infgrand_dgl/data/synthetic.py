@@ -38,7 +38,7 @@ class Recipe:
 
 
 RECIPES: dict[Style, Recipe] = {
-    "citation": Recipe(3000, 4, 1000, 7, 0.8, signal=0.9, bag_of_words=True),
+    "citation": Recipe(3000, 4, 1000, 7, 0.8, signal=0.7, bag_of_words=True),
     "arxiv": Recipe(169_343, 14, 128, 40, 0.65, signal=0.8, common_mean=1.0, train=0.54, val=0.18),
     "products": Recipe(2_449_029, 50, 100, 47, 0.8, signal=0.8, train=0.08, val=0.02),
     "uniform": Recipe(169_343, 14, 128, 40, 0.2, signal=0.8),
@@ -51,7 +51,9 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     sizes = ("nodes", "degree", "features", "classes", "homophily")
     r = Recipe(**{**vars(style), **{k: v for k in sizes if (v := getattr(config, k)) is not None}})
     if r.nodes < 4 * r.classes:
-        raise InputError(f"data.nodes: expected at least 4 per class ({4 * r.classes}), found {r.nodes}")
+        raise InputError(
+            f"data.nodes: expected at least 4 per class ({4 * r.classes}), found {r.nodes}"
+        )
     if r.degree > (r.nodes - 1) / 4:
         raise InputError(f"data.degree: {r.degree} neighbours are too many for {r.nodes} nodes")
     rng = np.random.default_rng(config.seed)
@@ -59,7 +61,9 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     source, target = edges(rng, r, labels)
     features = bag_of_words(rng, r, labels) if r.bag_of_words else dense(rng, r, labels)
     if config.row_normalize and not r.bag_of_words:
-        raise InputError("data.row_normalize: only for style: citation; the other styles are signed")
+        raise InputError(
+            "data.row_normalize: only for style: citation; the other styles are signed"
+        )
     return NodeDataset(
         name="synthetic",
         graph=CSRGraph.from_edges(source, target, r.nodes).to_dgl(),
@@ -80,7 +84,7 @@ def class_labels(rng: np.random.Generator, r: Recipe) -> np.ndarray:
 
 
 def edges(rng: np.random.Generator, r: Recipe, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct undirected edges without self-loops, N·degree/2 of them but for one in a thousand."""
+    """Distinct undirected edges without self-loops: N·degree/2, but for one in a thousand."""
     wanted = r.nodes * r.degree / 2
     propensity = (1 - rng.random(r.nodes)) ** (-1 / (r.exponent - 1))
     propensity *= 2 * wanted / propensity.sum()
@@ -151,7 +155,9 @@ def bag_of_words(rng: np.random.Generator, r: Recipe, labels: np.ndarray) -> Ten
         weights = popularity * np.exp(r.signal * rng.standard_normal(r.features))
         mine = labels[rows] == c
         columns[mine] = rng.choice(r.features, size=int(mine.sum()), p=weights / weights.sum())
-    counts = sp.coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(r.nodes, r.features)).tocsr()
+    counts = sp.coo_matrix(
+        (np.ones(len(rows)), (rows, columns)), shape=(r.nodes, r.features)
+    ).tocsr()
     counts.data[:] = 1
     return from_scipy(row_normalized(counts))
 

@@ -6,8 +6,8 @@ from .._dgl import DGLGraph, dgl
 
 
 class GAT(nn.Module):
-    r"""$h_i^{(l+1)} = \big\Vert_k \mathrm{ReLU}(\sum_{j\in N(i)} \alpha_{ij}^k W_k h_j^{(l)} + b_k)$,
-    $\alpha_{i\cdot} = \mathrm{softmax}(\mathrm{LeakyReLU}_{0.2}(a_l\cdot W h_j + a_r\cdot W h_i))$.
+    r"""$h_i^{(l+1)} = \Vert_k\,\mathrm{ReLU}(\sum_{j\in N(i)} \alpha_{ij}^k W_k h_j^{(l)} + b_k)$,
+    $\alpha_i^k = \mathrm{softmax}_j(\mathrm{LeakyReLU}_{0.2}(a_l\cdot W_kh_j + a_r\cdot W_kh_i))$.
 
     `heads` heads of `hidden / heads` each, concatenated; one head and no ReLU in the last layer.
     Dropout acts on the input of every layer and on the attention; no residual.

@@ -1,12 +1,16 @@
 """The student: a multi-layer perceptron that needs neither DGL nor a graph."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 Norm = Literal["none", "batch", "layer"]
-NORMS = {"none": lambda width: nn.Identity(), "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+NORMS: dict[str, type[nn.Module]] = {
+    "none": nn.Identity,  # it takes and ignores a width
+    "batch": nn.BatchNorm1d,
+    "layer": nn.LayerNorm,
+}
 
 
 class MLP(nn.Module):
@@ -26,12 +30,15 @@ class MLP(nn.Module):
         norm: Norm = "none",
     ) -> None:
         super().__init__()
-        self.shape = {"in_features": in_features, "hidden": hidden, "classes": classes,
-                      "layers": layers, "norm": norm}  # fmt: skip
+        self.shape: dict[str, Any] = {
+            "in_features": in_features,
+            "hidden": hidden,
+            "classes": classes,
+            "layers": layers,
+            "norm": norm,
+        }
         widths = [in_features, *[hidden] * (layers - 1), classes]
-        self.layers = nn.ModuleList(
-            nn.Linear(i, o) for i, o in pairwise(widths)
-        )
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(widths))
         self.norms = nn.ModuleList(NORMS[norm](width) for width in widths[1:-1])
         self.dropout = nn.Dropout(dropout)
 

@@ -20,8 +20,7 @@ class SAGE(nn.Module):
         super().__init__()
         widths = [in_features, *[hidden] * (layers - 1), classes]
         self.layers = nn.ModuleList(
-            dgl.nn.SAGEConv(i, o, aggregator_type="gcn")
-            for i, o in pairwise(widths)
+            dgl.nn.SAGEConv(i, o, aggregator_type="gcn") for i, o in pairwise(widths)
         )
         self.dropout = nn.Dropout(dropout)
 

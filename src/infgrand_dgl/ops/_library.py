@@ -41,5 +41,6 @@ def loaded() -> frozenset[str]:
             reason = str(error).splitlines()[0]
             log.warning("%s cannot be loaded, its ops run in plain torch: %s", path.name, reason)
             break
+        log.info("loaded %s", path)
         devices.add(device)
     return frozenset(devices)

@@ -13,6 +13,7 @@ inner products; a sample decides. Where nothing prunes, all pairs are visited in
 Every bound carries a margin for its rounding, and the winner is decided in float64.
 """
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 SAMPLE = 1024  # rows of x and of y on which a number of cones is judged
 STARTS = 8  # columns from which the upper bound descends
@@ -69,6 +72,14 @@ def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0) -> MinCosine:
             axes = search.choose_cones()
             cones = len(axes)
             search.scan_cones(axes) if cones else search.scan_all()
+    log.info(
+        "minimum cosine %.6g at pair %s: %d cones, %d of %d inner products",
+        search.value,
+        search.pair,
+        cones,
+        search.evaluated,
+        len(x) * len(y),
+    )
     return MinCosine(search.value, search.pair, search.evaluated, cones)
 
 
@@ -184,10 +195,16 @@ class _Search:
         owner, angle = self.assign(axes)
         order = torch.argsort(angle, descending=True, stable=True)
         order = order[torch.argsort(owner[order], stable=True)]  # by cone, widest angle first
-        members = [cone.contiguous() for cone in order.split(owner.bincount(minlength=len(axes)).tolist())]
-        widest = torch.stack([angle[m[0]] if len(m) else angle.new_tensor(-math.inf) for m in members])
+        members = [
+            cone.contiguous() for cone in order.split(owner.bincount(minlength=len(axes)).tolist())
+        ]
+        widest = torch.stack(
+            [angle[m[0]] if len(m) else angle.new_tensor(-math.inf) for m in members]
+        )
         for start in range(0, len(self.x), max(1, BLOCK // len(axes))):
-            rows = torch.arange(start, min(start + max(1, BLOCK // len(axes)), len(self.x)), device=self.x.device)
+            rows = torch.arange(
+                start, min(start + max(1, BLOCK // len(axes)), len(self.x)), device=self.x.device
+            )
             tilt = self.angle_from_dot(self.x[rows] @ axes.T)
             alive = tilt >= self.threshold - widest
             for k in alive.any(dim=0).nonzero().flatten().tolist():

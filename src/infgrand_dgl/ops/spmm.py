@@ -102,9 +102,15 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if indptr_t is None or indices_t is None:
         raise RuntimeError("infgrand::spmm: the backward pass needs indptr_t and indices_t")
     dx = torch.ops.infgrand.spmm(
-        indptr_t, indices_t, grad.contiguous(), col_scale, row_scale, ctx.self_weight,
-        indptr, indices,
-    )  # fmt: skip
+        indptr_t,
+        indices_t,
+        grad.contiguous(),
+        col_scale,
+        row_scale,
+        ctx.self_weight,
+        indptr,
+        indices,
+    )
     return (None, None, dx, None, None, None, None, None)
 
 

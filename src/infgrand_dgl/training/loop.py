@@ -1,5 +1,6 @@
 """The one training loop: full batch, evaluated every epoch, best-validation weights kept."""
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from .. import _dgl
 from ..errors import InputError
+
+log = logging.getLogger(__name__)
 
 Losses = Mapping[str, Tensor]  # "loss" is minimised, the others are only recorded
 Accuracies = Mapping[str, float]  # "val" decides
@@ -61,6 +64,7 @@ def fit(
             best_state = {k: v.clone() for k, v in model.state_dict().items()}
         elif epoch - best_epoch >= patience:
             break
+    log.info("best epoch %d of %d: validation accuracy %.4f", best_epoch, epoch, best_val)
     model.load_state_dict(best_state)
     model.eval()
 

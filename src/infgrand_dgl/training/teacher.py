@@ -43,7 +43,9 @@ def train_teacher(
 
     def evaluate() -> dict[str, float]:
         logits = model(graph, features)
-        return {name: accuracy(logits[ids], labels[ids]) for name, ids in [("val", val), (shown, test)]}
+        return {
+            name: accuracy(logits[ids], labels[ids]) for name, ids in [("val", val), (shown, test)]
+        }
 
     fit(
         model,

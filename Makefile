@@ -1,0 +1,36 @@
+# make train | test | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.cpp csrc/*/*.cu)
+
+.PHONY: train test lint format sdist clean
+
+train: $(VENV)/.installed
+	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
+
+test: $(VENV)/.installed
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+sdist: $(VENV)/.installed
+	$(BIN)/python -m build --sdist --no-isolation
+
+# torch comes first: the extension compiles against the torch that it will run with.
+$(VENV)/.installed: $(INPUTS)
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v[:2] in ((3, 11), (3, 12)) or sys.exit(f"Python 3.11 or 3.12 is needed, found {v[0]}.{v[1]}: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt torch setuptools
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info src/infgrand_dgl/*.so

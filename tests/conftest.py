@@ -1,0 +1,84 @@
+"""Fresh random graphs, the devices present, and the real graphs where they are at hand."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from infgrand_dgl.config import Config, load_config
+from infgrand_dgl.graph import CSRGraph
+
+DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _fresh_seed(request: pytest.FixtureRequest) -> None:
+    """Other numbers in every run; a failure names the seed, INFGRAND_TEST_SEED repeats it."""
+    seed = int(os.environ.get("INFGRAND_TEST_SEED", int.from_bytes(os.urandom(4), "little")))
+    request.node.add_report_section("setup", "seed", f"INFGRAND_TEST_SEED={seed}")
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """A folder in the layout of DGL's download directory, named by INFGRAND_TEST_DATA."""
+    folder = os.environ.get("INFGRAND_TEST_DATA")
+    if folder is None:
+        pytest.skip("INFGRAND_TEST_DATA does not name a folder with the real graphs")
+    return Path(folder)
+
+
+def random_csr(rows: int, cols: int, edges: int, device: str = "cpu") -> CSRGraph:
+    """Any rows to any columns: empty rows, parallel edges and self-loops included."""
+    target = torch.randint(rows, (edges,)).sort().values
+    indptr = torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(target, minlength=rows)])
+    indices = torch.randint(cols, (edges,), dtype=torch.int32)
+    return CSRGraph(indptr.cumsum(0), indices, cols).to(device)
+
+
+def random_undirected(nodes: int, edges: int, device: str = "cpu") -> CSRGraph:
+    """The paper's graph over random edges; some nodes stay isolated."""
+    source, target = np.random.randint(0, max(1, int(0.9 * nodes)), size=(2, edges))
+    return CSRGraph.from_edges(source, target, nodes).to(device)
+
+
+def dense_adjacency(csr: CSRGraph) -> torch.Tensor:
+    """float64 `[N, M]`, parallel edges counted."""
+    rows = torch.repeat_interleave(csr.row_lengths.cpu())
+    A = torch.zeros(csr.num_rows, csr.num_cols, dtype=torch.float64)
+    one = torch.ones(csr.num_edges, dtype=torch.float64)
+    return A.index_put_((rows, csr.indices.cpu().long()), one, accumulate=True)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """An experiment of a second: a generated graph, few epochs, narrow models."""
+    content = {
+        "data": {
+            "name": "synthetic",
+            "style": "citation",
+            "nodes": 300,
+            "features": 60,
+            "classes": 3,
+        },
+        "teacher": {"hidden": 8},
+        "student": {"hidden": 8, "weight_decay": 0.0},
+        "train": {"epochs": 5, "seeds": [1, 2], "device": "cpu"},
+    }
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def tiny_config(tiny: Path) -> Config:
+    return load_config(tiny)

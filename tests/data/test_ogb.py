@@ -1,0 +1,67 @@
+"""OGB's path: a small folder in OGB's raw layout, through ogb's own loader."""
+
+import gzip
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from infgrand_dgl import InputError
+from infgrand_dgl.config import DataConfig
+from infgrand_dgl.data import load_source
+
+N, D = 500, 128
+
+
+def write(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    pd.DataFrame(values).to_csv(text, header=False, index=False)
+    path.write_bytes(gzip.compress(text.getvalue().encode()))
+
+
+@pytest.fixture
+def arxiv(tmp_path):
+    """ogbn-arxiv's raw layout with fewer nodes: directed edges, features, years, a time split."""
+    folder = tmp_path / "ogbn_arxiv"
+    edges = np.random.randint(0, N, size=(1500, 2))
+    write(folder / "raw/edge.csv.gz", edges)
+    write(folder / "raw/node-feat.csv.gz", np.random.randn(N, D).round(4))
+    write(folder / "raw/node-label.csv.gz", np.arange(N) % 40)
+    write(folder / "raw/node_year.csv.gz", np.full(N, 2017))
+    write(folder / "raw/num-node-list.csv.gz", [N])
+    write(folder / "raw/num-edge-list.csv.gz", [len(edges)])
+    for name, ids in (("train", range(300)), ("valid", range(300, 400)), ("test", range(400, N))):
+        write(folder / f"split/time/{name}.csv.gz", list(ids))
+    (folder / "RELEASE_v1.txt").write_text("")
+    return tmp_path, edges
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
+def test_arxiv_is_made_undirected(arxiv):
+    root, edges = arxiv
+    d = load_source(DataConfig(name="ogbn-arxiv", root=str(root)))
+    assert (d.num_nodes, d.num_features, d.num_classes) == (N, D, 40)
+    assert [len(ids) for ids in (d.train, d.val, d.test)] == [300, 100, 100]
+    found = set(zip(*(ids.tolist() for ids in d.graph.edges()), strict=True))
+    expected = {(a, b) for u, v in edges.tolist() for a, b in ((u, v), (v, u))}
+    assert found == expected | {(i, i) for i in range(N)}
+    assert d.labels.dtype == torch.long and d.features.dtype == torch.float32
+
+
+def test_missing_data_says_the_two_ways_to_get_it(tmp_path, monkeypatch):
+    from urllib.error import URLError
+
+    def offline(*args, **kwargs):
+        raise URLError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    with pytest.raises(
+        InputError, match="Either run this command in a terminal.*or unpack"
+    ) as error:
+        load_source(DataConfig(name="ogbn-products", root=str(tmp_path)))
+    assert "\n" not in str(error.value) and f"{tmp_path}/ogbn_products/raw" in str(error.value)

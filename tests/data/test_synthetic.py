@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from infgrand_dgl import InputError
+from infgrand_dgl.config import DataConfig
+from infgrand_dgl.data import load_source
+from infgrand_dgl.data.synthetic import RECIPES
+
+
+def generate(**settings):
+    return load_source(DataConfig(name="synthetic", **settings))
+
+
+@pytest.mark.parametrize("style", RECIPES)
+def test_is_what_was_asked_for(style):
+    d = generate(style=style, nodes=6000, degree=12, features=50, classes=5, homophily=0.6)
+    neighbours = d.csr.row_lengths - 1
+    source, target = d.graph.edges()
+    real = source != target
+    homophily = (d.labels[source[real]] == d.labels[target[real]]).double().mean()
+    assert (d.num_nodes, d.num_features, d.num_classes) == (6000, 50, 5)
+    assert float(neighbours.double().mean()) == pytest.approx(12, rel=2e-3)
+    assert float(homophily) == pytest.approx(0.6, abs=2e-3)
+    assert neighbours.max() > 5 * neighbours.double().mean()  # a tail, no binomial
+    assert d.labels.bincount().min() > 0
+    x = d.dense_features()
+    assert x.dtype == torch.float32 and x.isfinite().all()
+
+
+def test_features_of_each_style():
+    citation = generate(style="citation")
+    assert citation.features.is_sparse_csr
+    assert 0.01 < citation.features.values().numel() / citation.features.numel() < 0.03
+    rows = citation.dense_features().sum(dim=1)
+    torch.testing.assert_close(rows, torch.ones_like(rows))
+    for style, mean in (("arxiv", 1.0), ("products", 0.0), ("uniform", 0.0)):
+        x = generate(style=style, nodes=20_000, degree=4).features
+        assert float(x.mean(dim=0).norm()) == pytest.approx(mean, abs=0.05)
+        spread = x.std(dim=0)
+        assert float(spread[0] / spread[63]) == pytest.approx(8, rel=0.35)  # 1/sqrt(d)
+
+
+def test_seed_repeats_and_changes():
+    once, again, other = (generate(nodes=500, seed=s) for s in (3, 3, 4))
+    assert torch.equal(once.csr.indices, again.csr.indices)
+    assert torch.equal(once.dense_features(), again.dense_features())
+    assert torch.equal(once.train, again.train)
+    assert not torch.equal(once.labels, other.labels)
+
+
+def test_splits():
+    d = generate(style="citation")
+    assert d.labels[d.train].bincount().tolist() == [20] * 7
+    assert (len(d.val), len(d.test)) == (500, 1000)
+    arxiv = generate(style="arxiv", nodes=10_000, degree=4)
+    assert [len(part) for part in (arxiv.train, arxiv.val, arxiv.test)] == [5400, 1800, 2800]
+
+
+def test_crowded_graph_ends():
+    d = generate(nodes=60, degree=14, classes=3, homophily=1.0)
+    assert 0 < d.num_edges <= 60 * 60
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"nodes": 20, "classes": 7}, "data.nodes: expected at least 4 per class"),
+        ({"nodes": 100, "degree": 60}, "data.degree: 60.0 neighbours are too many for 100 nodes"),
+        ({"style": "arxiv", "nodes": 500, "row_normalize": True}, "data.row_normalize: only for"),
+    ],
+)
+def test_impossible_wishes(settings, told):
+    with pytest.raises(InputError, match=told):
+        generate(**settings)

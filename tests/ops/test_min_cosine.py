@@ -1,0 +1,126 @@
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from infgrand_dgl.ops.min_cosine import min_cosine, min_cosine_reference
+
+EXACT = 1e-15  # two orders of summing float64 products of float32 numbers
+
+
+def rows(kind: str, count: int, width: int) -> torch.Tensor:
+    gauss = torch.randn(count, width)
+    if kind == "sphere":
+        return gauss
+    if kind == "cone":
+        return torch.ones(width) + 0.2 * gauss
+    if kind == "antipodal":
+        return torch.where(torch.rand(count, 1) < 0.5, 1.0, -1.0) + 0.05 * gauss
+    if kind == "clusters":
+        return torch.randn(6, width)[torch.randint(6, (count,))] + 0.1 * gauss
+    if kind == "duplicates":
+        return torch.randn(3, width)[torch.randint(3, (count,))]
+    if kind == "parallel":
+        return torch.ones(width) + 1e-4 * gauss
+    if kind == "nonnegative":
+        return gauss.abs()
+    if kind == "sparse":
+        return gauss.abs() * (torch.rand(count, width) < 0.1)
+    assert kind == "outlier"
+    cone = torch.ones(width) + 0.05 * gauss
+    cone[-1] = -1
+    return cone
+
+
+KINDS = [
+    "sphere",
+    "cone",
+    "antipodal",
+    "clusters",
+    "duplicates",
+    "parallel",
+    "nonnegative",
+    "sparse",
+    "outlier",
+]
+
+
+def check(x, y):
+    x, y = normalize(x, dim=1), normalize(y, dim=1)
+    found = min_cosine(x, y)
+    assert abs(found.value - min_cosine_reference(x, y)) <= EXACT
+    i, j = found.pair
+    assert abs(float(x[i].double() @ y[j].double()) - found.value) <= EXACT
+    return found
+
+
+@pytest.mark.parametrize("y_kind", KINDS)
+@pytest.mark.parametrize("x_kind", KINDS)
+def test_equals_brute_force(x_kind, y_kind, device):
+    for _ in range(3):
+        n, m = torch.randint(1, 1500, (2,)).tolist()
+        width = int(torch.randint(1, 50, ()))
+        check(rows(x_kind, n, width).to(device), rows(y_kind, m, width).to(device))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_rows_than_a_sample(kind, device):
+    found = check(rows(kind, 6000, 12).to(device), rows(kind, 5000, 12).to(device))
+    assert found.pairs_evaluated > 0
+
+
+def test_float64(device):
+    check(rows("sphere", 300, 9).double().to(device), rows("cone", 200, 9).double().to(device))
+
+
+def test_zero_rows_meet_everything_at_zero(device):
+    x, y = rows("cone", 3000, 8).to(device), rows("cone", 2000, 8).to(device)
+    assert check(x, y).value > 0
+    for changed in (x, y):
+        kept = changed[1234].clone()
+        changed[1234] = 0
+        assert check(x, y).value == 0
+        changed[1234] = kept
+    x[:] = 0
+    assert check(x, y).value == 0
+
+
+def test_one_row_and_one_column(device):
+    for n, m in ((1, 1), (1, 900), (900, 1)):
+        check(rows("sphere", n, 4).to(device), rows("sphere", m, 4).to(device))
+
+
+def test_smooth_rows_are_certified_without_visiting_most_pairs(device):
+    x, y = rows("sphere", 20_000, 16).to(device), rows("cone", 20_000, 16).to(device)
+    found = check(x, y)
+    assert found.cones >= 1
+    assert found.share(20_000 * 20_000) < 0.1
+
+
+def test_nonnegative_disjoint_pair_needs_no_cones(device):
+    x = rows("sparse", 5000, 40).to(device)
+    found = check(x, rows("nonnegative", 10, 40).to(device) * (torch.rand(10, 40) < 0.5).to(device))
+    assert found.value == 0 and found.cones == 0
+
+
+def test_lowered_matmul_precision_does_not_reach_the_bounds():
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        check(rows("sphere", 3000, 30), rows("cone", 3000, 30))
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (torch.ones(2, 3), torch.ones(2, 4)),
+        (torch.ones(0, 3), torch.ones(2, 3)),
+        (torch.ones(3), torch.ones(2, 3)),
+        (torch.ones(2, 3), torch.ones(2, 3).double()),
+    ],
+)
+def test_unfit_operands(x, y):
+    with pytest.raises(ValueError, match="min_cosine"):
+        min_cosine(x, y)

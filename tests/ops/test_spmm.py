@@ -1,0 +1,164 @@
+import pytest
+import torch
+
+from infgrand_dgl.graph import CSRGraph
+from infgrand_dgl.ops import spmm, spmm_reference
+from tests.conftest import DEVICES, dense_adjacency, random_csr
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13, torch.bfloat16: 8e-3, torch.float16: 1e-3}
+
+
+def operands(rows, cols, width, dtype, device):
+    acc = torch.promote_types(dtype, torch.float32)
+    x = torch.randn(cols, width, device=device).to(dtype)
+    return x, torch.rand(rows, device=device, dtype=acc), torch.rand(cols, device=device, dtype=acc)
+
+
+def relative_error(found, expected):
+    return float((found.double() - expected.double()).norm() / expected.double().norm())
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8, 15, 16, 17, 40, 64, 100, 128, 300, 602])
+def test_equals_dense_product(width, dtype, device):
+    rows, cols = 60, 47
+    csr = random_csr(rows, cols, 500, device)
+    x, r, c = operands(rows, cols, width, dtype, device)
+    u = 1.5
+    own = torch.zeros(rows, cols, dtype=torch.float64)
+    own[range(cols), range(cols)] = u
+    A = dense_adjacency(csr) + own
+    expected = r.cpu().double()[:, None] * (A @ (c.cpu().double()[:, None] * x.cpu().double()))
+    for op in (spmm, spmm_reference):
+        found = op(csr, x, r, c, u)
+        assert found.dtype == dtype and found.shape == (rows, width)
+        assert relative_error(found.cpu(), expected) < TOLERANCE[dtype]
+
+
+def test_without_scales_or_self_term(device):
+    csr = random_csr(30, 50, 200, device)
+    x = torch.randn(50, 9, device=device)
+    expected = dense_adjacency(csr) @ x.cpu().double()
+    assert relative_error(spmm(csr, x).cpu(), expected) < 1e-6
+
+
+def test_empty_rows_empty_graph_and_one_long_row(device):
+    for lengths in ([0, 0, 0], [0, 100_000, 0, 3], []):
+        indptr = torch.tensor([0, *torch.tensor(lengths, dtype=torch.long).cumsum(0).tolist()])
+        indices = torch.randint(20, (int(indptr[-1]),), dtype=torch.int32)
+        csr = CSRGraph(indptr, indices, 20).to(device)
+        x = torch.randn(20, 33, device=device)
+        found = spmm(csr, x)
+        assert found.shape == (len(lengths), 33)
+        torch.testing.assert_close(found, spmm_reference(csr, x), rtol=1e-4, atol=2e-2)
+        assert (found[[k for k, n in enumerate(lengths) if n == 0]] == 0).all()
+
+
+def test_more_rows_than_columns_have_no_self_term_there(device):
+    csr = random_csr(12, 5, 30, device)
+    x = torch.randn(5, 4, device=device, dtype=torch.float64)
+    added = spmm(csr, x, self_weight=2.0) - spmm(csr, x)
+    torch.testing.assert_close(added[:5], 2 * x)
+    assert (added[5:] == 0).all()
+
+
+def test_same_bits_for_any_number_of_threads():
+    csr = random_csr(5000, 5000, 80_000)
+    x = torch.randn(5000, 70)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            results.append(spmm(csr, x))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(results[0], other) for other in results)
+
+
+def test_gradient(device):
+    csr = random_csr(13, 9, 40, device)
+    x, r, c = operands(13, 9, 5, torch.float64, device)
+    assert torch.autograd.gradcheck(lambda x: spmm(csr, x, r, c, 0.7), x.requires_grad_())
+    first = torch.autograd.grad(spmm(csr, x, r, c, 0.7).square().sum(), x)[0]
+    second = torch.autograd.grad(spmm_reference(csr, x, r, c, 0.7).square().sum(), x)[0]
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_opcheck(dtype, device):
+    csr = random_csr(13, 9, 40, device)
+    x, r, c = operands(13, 9, 5, dtype, device)
+    back = csr.transposed
+    arguments = (csr.indptr, csr.indices, x.requires_grad_(), r, c, 0.5, back.indptr, back.indices)
+    torch.library.opcheck(torch.ops.infgrand.spmm.default, arguments)
+    torch.library.opcheck(
+        torch.ops.infgrand.spmm.default, (csr.indptr, csr.indices, x.detach(), None, None, 0.0)
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    ("argument", "change", "told"),
+    [
+        ("indptr", lambda t: t.int(), "indptr must be int64"),
+        ("indptr", lambda t: t[None], "indptr must have shape"),
+        ("indptr", lambda t: t[:0], "indptr must have shape"),
+        ("indptr", lambda t: t.repeat_interleave(2)[::2], "indptr must be contiguous"),
+        ("indices", lambda t: t.long(), "indices must be int32"),
+        ("indices", lambda t: t[None], "indices must have one dimension"),
+        ("indices", lambda t: t.repeat_interleave(2)[::2], "indices must be contiguous"),
+        ("x", lambda t: t.long(), "x must be float32"),
+        ("x", lambda t: t[0], "x must have two dimensions"),
+        ("x", lambda t: t.T.contiguous().T, "x must be contiguous"),
+        ("row_scale", lambda t: t[:-1], "row_scale must have shape"),
+        ("row_scale", lambda t: t.double(), "row_scale must be float64 where x is"),
+        ("col_scale", lambda t: t[:-1], "col_scale must have shape"),
+        ("col_scale", lambda t: t.repeat_interleave(2)[::2], "col_scale must be contiguous"),
+    ],
+)
+def test_unfit_arguments_are_named(argument, change, told, device):
+    csr = random_csr(13, 9, 40, device)
+    x, r, c = operands(13, 9, 5, torch.float32, device)
+    arguments = {
+        "indptr": csr.indptr,
+        "indices": csr.indices,
+        "x": x,
+        "row_scale": r,
+        "col_scale": c,
+    }
+    arguments[argument] = change(arguments[argument])
+    with pytest.raises(RuntimeError, match=f"infgrand::spmm: {told}"):
+        torch.ops.infgrand.spmm(*arguments.values(), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices", "told"),
+    [
+        ([0, 1, 3], [0, 1, 5], r"indices must lie in \[0, 5\)"),
+        ([0, 1, 3], [0, -1, 4], r"indices must lie in \[0, 5\)"),
+        ([0, 1, 2], [0, 1, 4], "indptr must run from 0"),
+        ([1, 1, 3], [0, 1, 4], "indptr must run from 0"),
+        ([0, 4, 3], [0, 1, 4], "indptr must not decrease"),
+    ],
+)
+def test_broken_structure_is_an_error_not_a_crash(indptr, indices, told):
+    with pytest.raises(RuntimeError, match=told):
+        torch.ops.infgrand.spmm(
+            torch.tensor(indptr),
+            torch.tensor(indices, dtype=torch.int32),
+            torch.randn(5, 3),
+            None,
+            None,
+            0.0,
+        )
+
+
+def test_backward_without_transpose_and_scale_gradients_are_errors():
+    csr = random_csr(13, 9, 40)
+    x, r, c = operands(13, 9, 5, torch.float32, "cpu")
+    out = torch.ops.infgrand.spmm(csr.indptr, csr.indices, x.requires_grad_(), r, c, 0.0)
+    with pytest.raises(RuntimeError, match="needs indptr_t and indices_t"):
+        out.sum().backward()
+    with pytest.raises(RuntimeError, match="not differentiable"):
+        spmm(csr, x, r.requires_grad_(), c).sum().backward()

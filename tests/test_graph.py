@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+
+from infgrand_dgl._dgl import dgl
+from infgrand_dgl.errors import InputError
+from infgrand_dgl.graph import CSRGraph
+from tests.conftest import dense_adjacency, random_csr, random_undirected
+
+
+def test_from_edges_is_undirected_simple_with_one_self_loop():
+    source, target = np.random.randint(0, 40, size=(2, 200))
+    A = dense_adjacency(CSRGraph.from_edges(source, target, 45))
+    expected = torch.zeros(45, 45, dtype=torch.float64)
+    expected[source, target] = expected[target, source] = 1
+    expected.fill_diagonal_(1)
+    assert torch.equal(A, expected)
+
+
+def test_rows_are_in_edges_and_survive_dgl():
+    graph = dgl.graph(([0, 0, 2, 2], [1, 2, 1, 1]), num_nodes=4)
+    csr = CSRGraph.from_dgl(graph)
+    assert csr.indptr.tolist() == [0, 0, 3, 4, 4]
+    assert sorted(csr.indices[0:3].tolist()) == [0, 2, 2]
+    again = CSRGraph.from_dgl(csr.to_dgl())
+    assert torch.equal(dense_adjacency(again), dense_adjacency(csr))
+
+
+def test_undirected_merges_and_completes():
+    graph = dgl.graph(([0, 1, 1, 0, 2], [1, 0, 0, 1, 2]), num_nodes=4)
+    expected = torch.eye(4, dtype=torch.float64)
+    expected[0, 1] = expected[1, 0] = 1
+    assert torch.equal(dense_adjacency(CSRGraph.undirected(graph)), expected)
+
+
+def test_directed_graph_is_refused_by_edge():
+    graph = dgl.graph(([0, 1, 3], [1, 0, 2]), num_nodes=4)
+    with pytest.raises(InputError, match="edge 3 -> 2 has no reverse; dgl.to_bidirected"):
+        CSRGraph.undirected(graph)
+
+
+def test_several_types_are_refused():
+    graph = dgl.heterograph({("a", "to", "b"): ([0], [0])})
+    with pytest.raises(InputError, match="one node type"):
+        CSRGraph.undirected(graph)
+
+
+def test_transposed(device):
+    csr = random_csr(30, 20, 150, device)
+    assert torch.equal(dense_adjacency(csr.transposed), dense_adjacency(csr).T)
+    undirected = random_undirected(30, 40, device)
+    assert undirected.transposed is undirected
+    A = dense_adjacency(undirected)
+    assert torch.equal(A, A.T)
+
+
+def test_to_keeps_what_is_there_already(device):
+    csr = random_undirected(10, 20)
+    assert csr.to("cpu") is csr
+    moved = csr.to(device)
+    assert moved.symmetric and moved.indices.device.type == device

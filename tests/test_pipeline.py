@@ -1,0 +1,279 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from infgrand_dgl import InputError, pipeline
+from infgrand_dgl.config import load_config
+from infgrand_dgl.console import Reporter
+from infgrand_dgl.data import load_dataset
+from infgrand_dgl.run import load_student
+from infgrand_dgl.training.loop import accuracy
+
+QUIET = Reporter(quiet=True)
+
+
+def train(config, out, **options):
+    return pipeline.train(config, out, overwrite=False, report=QUIET, **options)
+
+
+def test_run_directory(tiny_config, tmp_path):
+    out = tmp_path / "run"
+    config = tiny_config.replace("train", mlp=True)
+    metrics = train(config, out)
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    assert load_config(out / "config.yaml") == config
+    files = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
+    assert files == {
+        "config.yaml",
+        "metrics.json",
+        "history.csv",
+        "influence.npy",
+        "propagated.npy",
+        "figures/training_curves.png",
+        "figures/influence_histogram.png",
+        *(
+            f"seed-{s}/{name}"
+            for s in (1, 2)
+            for name in (
+                "mlp.safetensors",
+                "teacher.safetensors",
+                "student.safetensors",
+                "teacher_logits.npy",
+            )
+        ),
+    }
+    dataset = load_dataset(config)
+    N, D = dataset.num_nodes, dataset.num_features
+    for name, shape in (
+        ("influence.npy", (N,)),
+        ("propagated.npy", (N, D)),
+        ("seed-1/teacher_logits.npy", (N, 3)),
+    ):
+        array = np.load(out / name)
+        assert array.shape == shape and array.dtype == np.float32
+
+    assert metrics["dataset"] | {"provenance": None} == {
+        "name": "synthetic",
+        "nodes": N,
+        "edges": dataset.num_edges,
+        "features": D,
+        "classes": 3,
+        "provenance": None,
+    }
+    assert metrics["seeds"] == [1, 2]
+    for model in ("mlp", "teacher", "student"):
+        for scores in (metrics[model], metrics[model]["macro_f1"]):
+            for part in ("val", "test"):
+                values = scores[part]["per_seed"]
+                assert len(values) == 2 and all(0 <= v <= 1 for v in values)
+                assert scores[part]["mean"] == pytest.approx(np.mean(values))
+                assert scores[part]["std"] == pytest.approx(np.std(values))
+    for stage in ("load", "influence", "propagate"):
+        assert metrics["seconds"][stage] > 0
+    for stage in ("teacher", "student", "total"):
+        assert len(metrics["seconds"][stage]) == 2
+
+    # What is reported is what the stored models do.
+    inputs = torch.from_numpy(np.load(out / "propagated.npy"))
+    for k, seed in enumerate((1, 2)):
+        student = load_student(out / f"seed-{seed}/student.safetensors")
+        logits = student(inputs)[dataset.test]
+        found = metrics["student"]["test"]["per_seed"][k]
+        assert accuracy(logits, dataset.labels[dataset.test]) == pytest.approx(found)
+        teacher = torch.from_numpy(np.load(out / f"seed-{seed}/teacher_logits.npy"))
+        found = metrics["teacher"]["val"]["per_seed"][k]
+        assert accuracy(teacher[dataset.val], dataset.labels[dataset.val]) == pytest.approx(found)
+
+    rows = list(csv.DictReader((out / "history.csv").open()))
+    assert {(r["seed"], r["stage"]) for r in rows} == {
+        (s, m) for s in "12" for m in ("mlp", "teacher", "student")
+    }
+    assert [r["epoch"] for r in rows if r["seed"] == "1" and r["stage"] == "teacher"] == list(
+        "12345"
+    )
+    assert all(r["distillation_loss"] for r in rows if r["stage"] == "student")
+    best = max(
+        float(r["val_accuracy"]) for r in rows if (r["seed"], r["stage"]) == ("2", "student")
+    )
+    assert best == pytest.approx(metrics["student"]["val"]["per_seed"][1])
+
+
+@pytest.mark.parametrize("model", ["gcn", "gat", "sage"])
+def test_inductive_run(model, tiny_config, tmp_path):
+    config = tiny_config.replace("data", setting="inductive").replace("teacher", model=model)
+    metrics = train(config, tmp_path / "run")
+    for seed in (1, 2):
+        dataset = load_dataset(config, seed)
+        observed, hidden = dataset.parts.observed, dataset.test
+        assert observed is not None
+        folder = tmp_path / f"run/seed-{seed}"
+        scores = np.load(folder / "influence.npy")
+        assert np.isnan(scores[hidden]).all() and np.isfinite(scores[observed]).all()
+        inputs = torch.from_numpy(np.load(folder / "propagated.npy"))
+        view = dataset.observed_view()
+        alone = pipeline.student_inputs(config, view, torch.device("cpu"))
+        torch.testing.assert_close(inputs[observed], alone)
+        whole = load_dataset(config.replace("data", setting="transductive"))
+        everything = pipeline.student_inputs(config, whole, torch.device("cpu"))
+        torch.testing.assert_close(inputs[hidden], everything[hidden])
+    for name in ("teacher", "student"):
+        assert set(metrics[name]) >= {"val", "test", "test_observed"}
+
+
+def test_hidden_nodes_do_not_reach_training(tiny_config):
+    """Other features, labels and edges of hidden nodes leave every trained weight as it was."""
+    from dataclasses import replace
+
+    from infgrand_dgl.training.student import train_student
+    from infgrand_dgl.training.teacher import teacher_logits, train_teacher
+
+    config = tiny_config.replace("data", setting="inductive")
+    dataset = load_dataset(config, 1)
+    hidden = dataset.test
+    features, labels = dataset.dense_features().clone(), dataset.labels.clone()
+    features[hidden] = torch.rand(len(hidden), dataset.num_features)
+    labels[hidden] = (labels[hidden] + 1) % 3
+    graph = dataset.graph.clone()
+    graph.remove_edges(
+        torch.cat(
+            [graph.in_edges(hidden, form="eid"), graph.out_edges(hidden, form="eid")]
+        ).unique()
+    )
+    graph.add_edges(hidden, hidden)
+    changed = replace(dataset, features=features, labels=labels, graph=graph)
+
+    found = []
+    for data in (dataset, changed):
+        at, view = torch.device("cpu"), data.observed_view()
+        seen = data.parts.observed
+        teacher = train_teacher(config, view, at, 1, lambda epoch, values: None)
+        student = train_student(
+            config,
+            view,
+            pipeline.student_inputs(config, data, at)[seen],
+            pipeline.influence(config, data, at).scores[seen],
+            teacher_logits(teacher, data)[seen],
+            at,
+            1,
+            lambda epoch, values: None,
+        )
+        found.append([*teacher.parameters(), *student.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("loss", ["collapsed", "apply_edges"])
+def test_variants_train(loss, precision, tiny_config, tmp_path):
+    config = tiny_config.replace(
+        "distillation", loss=loss, kl="reverse", edge_weighting="neighborhood"
+    )
+    config = config.replace("train", precision=precision, epochs=30)
+    config = config.replace("student", norm="batch", layers=3)
+    metrics = train(config, tmp_path / "run")
+    assert metrics["student"]["test"]["mean"] > 0.4
+
+
+def test_same_seed_same_bits(tiny_config, tmp_path):
+    one, two = (train(tiny_config, tmp_path / name) for name in "ab")
+    assert one["student"]["test"] == two["student"]["test"]
+    for name in ("teacher", "student"):
+        paths = (tmp_path / run / f"seed-1/{name}.safetensors" for run in "ab")
+        assert len({path.read_bytes() for path in paths}) == 1
+
+
+def test_forms_of_the_loss_train_alike(tiny_config, tmp_path):
+    found = [
+        train(tiny_config.replace("distillation", loss=loss), tmp_path / loss)["student"]["val"]
+        for loss in ("collapsed", "apply_edges")
+    ]
+    assert found[0]["mean"] == pytest.approx(found[1]["mean"], abs=0.02)
+
+
+def test_collapsed_student_is_trained_again(tiny_config, tmp_path):
+    config = tiny_config.replace("train", epochs=60, seeds=[1]).replace("teacher", hidden=32)
+    config = config.replace("student", weight_decay=1.0, hidden=32)
+    metrics = train(config, tmp_path / "run")
+    assert metrics["retrained"] == [True]
+    stages = {r["stage"] for r in csv.DictReader((tmp_path / "run/history.csv").open())}
+    assert "student_retrained" in stages
+    assert metrics["student"]["val"]["mean"] > metrics["teacher"]["val"]["mean"] - 0.1
+
+
+def test_no_stage_holds_all_pairs_or_all_edges_times_classes(tiny_config, tmp_path):
+    config = tiny_config.replace("data", nodes=2500, features=20, classes=5, degree=6.0)
+    config = config.replace("train", epochs=2, seeds=[1])
+    dataset = load_dataset(config)
+    N, E, C = dataset.num_nodes, dataset.num_edges, dataset.num_classes
+    seen: list[torch.Size] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            seen.extend(
+                t.shape
+                for t in (out if isinstance(out, (tuple, list)) else [out])
+                if isinstance(t, torch.Tensor)
+            )
+            return out
+
+    for loss in ("collapsed", "apply_edges"):
+        with Watch():
+            train(config.replace("distillation", loss=loss), tmp_path / loss)
+    assert any(shape[:1] == (E,) for shape in seen)  # the watch sees edges at all
+    assert not [s for s in seen if s.numel() >= N * N]
+    assert not [s for s in seen if E in s and s.numel() >= E * C]
+
+
+def test_device_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pipeline.resolve_device("auto").type == "cpu"
+    with pytest.raises(InputError, match="train.device: cuda is not available"):
+        pipeline.resolve_device("cuda")
+
+
+def test_a_failure_leaves_nothing(tiny_config, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("half-way")
+
+    monkeypatch.setattr(pipeline, "train_student", broken)
+    with pytest.raises(RuntimeError, match="half-way"):
+        train(tiny_config, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == [tmp_path / "tiny.yaml"]
+
+
+def test_overwrite_replaces_only_a_run_and_only_when_done(tiny_config, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    first = train(tiny_config, out)
+    with pytest.raises(InputError, match="exists and is not empty; --overwrite replaces it"):
+        train(tiny_config, out)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            pipeline, "train_student", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.train(tiny_config, out, overwrite=True, report=QUIET)
+    assert json.loads((out / "metrics.json").read_text()) == first
+    pipeline.train(tiny_config.replace("train", seeds=[9]), out, overwrite=True, report=QUIET)
+    assert json.loads((out / "metrics.json").read_text())["seeds"] == [9]
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="--overwrite replaces a run, and this is none"):
+        pipeline.train(tiny_config, other, overwrite=True, report=QUIET)
+    assert (other / "thesis.tex").exists()
+
+
+def test_warns_where_influence_says_nothing(tiny_config, tmp_path, capsys):
+    config = tiny_config.replace("data", style="products", nodes=3000, degree=10.0, features=100)
+    for normalization, expected in (("minmax", True), ("none", False)):
+        changed = config.replace("influence", normalization=normalization)
+        dataset = load_dataset(changed)
+        scores = pipeline.influence(changed, dataset, torch.device("cpu")).scores
+        assert pipeline.spread(scores).flat == expected
+    pipeline.train(config, tmp_path / "run", overwrite=False, report=Reporter())
+    told = capsys.readouterr().out
+    assert "almost constant" in told and "influence.normalization: max" in told

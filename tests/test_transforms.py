@@ -1,0 +1,23 @@
+import torch
+
+from infgrand_dgl import AddInfluence, AddPropagatedFeatures, influence_scores, propagate_features
+from infgrand_dgl._dgl import dgl
+from tests.conftest import random_undirected
+
+
+def test_add_to_a_composed_pipeline():
+    graph = random_undirected(50, 100).to_dgl()
+    graph.ndata["feat"] = torch.randn(50, 6)
+    transform = dgl.transforms.Compose(
+        [
+            AddInfluence(normalization="max", self_loop_weight=2.0),
+            AddPropagatedFeatures(hops=3, pooling="max", key="wide"),
+        ]
+    )
+    out = transform(graph)
+    x = graph.ndata["feat"]
+    expected = influence_scores(graph, x, normalization="max", self_loop_weight=2.0)
+    torch.testing.assert_close(out.ndata["influence"], expected)
+    torch.testing.assert_close(
+        out.ndata["wide"], propagate_features(graph, x, hops=3, pooling="max")
+    )

@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from infgrand_dgl import InputError
+from infgrand_dgl.training.loop import accuracy, fit, seed_everything
+
+
+def run(val, patience=3, loss=lambda w: w.square().sum()):
+    """Trains one weight while validation follows `val`; returns the weight after each epoch."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    seen, weights = [], []
+
+    def evaluate():
+        weights.append(model.weight.item())
+        return {"val": val[len(weights) - 1]}
+
+    fit(
+        model,
+        step=lambda: {"loss": loss(model.weight), "part": model.weight.sum()},
+        evaluate=evaluate,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        epochs=len(val),
+        patience=patience,
+        on_epoch=lambda epoch, values: seen.append((epoch, values)),
+    )
+    return model, weights, seen
+
+
+def test_best_weights_are_kept_and_a_tie_counts_as_better():
+    model, weights, seen = run([0.1, 0.5, 0.4, 0.5, 0.2], patience=10)
+    assert model.weight.item() == weights[3]
+    assert not model.training
+    assert [epoch for epoch, _ in seen] == [1, 2, 3, 4, 5]
+    assert seen[2][1]["val_accuracy"] == 0.4 and {"loss", "part"} <= set(seen[0][1])
+
+
+def test_patience_counts_epochs_since_the_best():
+    model, weights, seen = run([0.5, 0.4, 0.4, 0.4, 0.9], patience=3)
+    assert len(seen) == 4 and model.weight.item() == weights[0]
+    _, _, seen = run([0.5, 0.4, 0.5, 0.4, 0.4, 0.4, 0.9], patience=3)
+    assert len(seen) == 6
+
+
+def test_divergence_is_told():
+    with pytest.raises(InputError, match="training diverged in epoch 1: the loss is nan"):
+        run([0.5], loss=lambda w: (w * torch.nan).sum())
+
+
+def test_accuracy_and_seeding():
+    logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
+    assert accuracy(logits, torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
+    draws = []
+    for _ in range(2):
+        seed_everything(5)
+        draws.append(torch.rand(3))
+    assert torch.equal(*draws)
