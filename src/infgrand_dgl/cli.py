@@ -37,8 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace) -> None:
     from .config import find_config, load_config
-    from .console import Reporter
-    from .pipeline import train
 
     overrides = list(args.set)
     if args.seeds is not None:
@@ -46,6 +44,10 @@ def _train(args: argparse.Namespace) -> None:
     if args.device is not None:
         overrides.append(f"train.device={args.device}")
     config = load_config(args.config, overrides)
+
+    from .console import Reporter
+    from .pipeline import train
+
     stem = find_config(args.config).stem
     out = args.out or Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
     report = Reporter(args.quiet)
@@ -78,13 +80,15 @@ def _train(args: argparse.Namespace) -> None:
 
 def _influence(args: argparse.Namespace) -> None:
     from .config import load_config
+
+    config = load_config(args.config, args.set)
+
     from .console import Reporter
     from .data import load_dataset
     from .influence import spread
     from .pipeline import describe, flat_warning, influence, resolve_device
     from .run import check_writable, save_array
 
-    config = load_config(args.config, args.set)
     device = resolve_device(args.device or config.train.device)
     check_writable(args.out)
     report = Reporter(args.quiet)

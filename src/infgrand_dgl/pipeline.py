@@ -1,15 +1,13 @@
 """The stages, composed once: load, influence, propagate, teacher, distil, evaluate."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.metrics import f1_score
 from torch import Tensor
 
 from .config import Config
@@ -22,7 +20,8 @@ from .influence import Influence, cosine_influence, spread
 from .nn.mlp import MLP
 from .propagation import propagate_features
 from .run import RunDirectory, new_run, save_array, save_weights
-from .training.loop import OnEpoch, accuracy
+from .training.evaluation import evaluate, summary
+from .training.loop import OnEpoch
 from .training.student import train_mlp, train_student
 from .training.teacher import teacher_device, teacher_logits, train_teacher
 
@@ -152,7 +151,7 @@ class _Training:
             "setting": config.data.setting,
             "seeds": config.train.seeds,
             **{
-                model: _summary([r[model] for r in results])
+                model: summary([r[model] for r in results])
                 for model in ("mlp", "teacher", "student")
                 if model in results[0]
             },
@@ -271,7 +270,7 @@ class _Training:
             def finish(forward: Callable[[], Tensor], logits: Tensor | None = None) -> None:
                 seconds = time.perf_counter() - start
                 result["seconds"][model] = seconds
-                result[model] = _evaluate(forward, dataset, logits)
+                result[model] = evaluate(forward, dataset, logits)
                 stage.result = (
                     f"{seconds:.1f} s, validation {result[model]['val']:.4f}, "
                     f"test {result[model]['test']:.4f}"
@@ -285,40 +284,3 @@ def describe(dataset: NodeDataset) -> str:
         f"{dataset.name}: {dataset.num_nodes:,} nodes, {dataset.num_edges:,} edges, "
         f"{dataset.num_features:,} features, {dataset.num_classes} classes"
     )
-
-
-@torch.no_grad()
-def _evaluate(
-    forward: Callable[[], Tensor], dataset: NodeDataset, logits: Tensor | None = None
-) -> Result:
-    """Accuracy and macro-F1 on each part, and the milliseconds of `forward` per 1000 nodes."""
-    out = (forward() if logits is None else logits).float().cpu()
-    parts = {"val": dataset.val, "test": dataset.test}
-    if len(dataset.parts.test_observed):
-        parts["test_observed"] = dataset.parts.test_observed
-    result: Result = {k: accuracy(out[ids], dataset.labels[ids]) for k, ids in parts.items()}
-    result["macro_f1"] = {
-        k: float(f1_score(dataset.labels[ids], out[ids].argmax(dim=1), average="macro"))
-        for k, ids in parts.items()
-    }
-    result["milliseconds_per_1000_nodes"] = 1e6 * _median_seconds(forward) / dataset.num_nodes
-    return result
-
-
-def _median_seconds(call: Callable[[], Tensor], budget: float = 0.5) -> float:
-    """Median wall time of a call that was warmed up: 3 runs, up to 50 while the budget lasts."""
-    call()
-    times: list[float] = []
-    while len(times) < 3 or (len(times) < 50 and sum(times) < budget):
-        start = time.perf_counter()
-        if call().is_cuda:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
-
-
-def _summary(values: Sequence[Any]) -> Result:
-    """Seeds' results, key by key, as mean, population standard deviation and list."""
-    if isinstance(values[0], dict):
-        return {key: _summary([v[key] for v in values]) for key in values[0]}
-    return {"mean": float(np.mean(values)), "std": float(np.std(values)), "per_seed": list(values)}
