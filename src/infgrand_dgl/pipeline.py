@@ -28,7 +28,7 @@ from .training.teacher import teacher_device, teacher_logits, train_teacher
 Result = dict[str, Any]
 
 # A student this far below its teacher on the validation nodes has not learnt from it.
-COLLAPSED = 0.1
+COLLAPSED = 0.05
 
 
 def resolve_device(name: str) -> torch.device:
