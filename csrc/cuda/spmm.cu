@@ -1,4 +1,4 @@
-#include "../spmm.h"
+#include "../checks.h"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -140,7 +140,11 @@ void compute(const Tensor& indptr, const Tensor& indices, const Tensor& x,
 Tensor spmm_cuda(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                  const std::optional<Tensor>& row_scale, const std::optional<Tensor>& col_scale,
                  double self_weight, const std::optional<Tensor>&, const std::optional<Tensor>&) {
-  check_spmm(indptr, indices, x, row_scale, col_scale);
+  const char* op = "infgrand::spmm";
+  check_matrix(op, x);
+  check_csr(op, indptr, indices, x);
+  check_scale(op, "row_scale", row_scale, indptr.size(0) - 1, x);
+  check_scale(op, "col_scale", col_scale, x.size(0), x);
   const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
   void* stream = nullptr;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(x.get_device_index(), &stream));

@@ -1,0 +1,58 @@
+// Checks of tensor arguments that need not read the data; messages name op and argument.
+#pragma once
+
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace infgrand {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// 16-bit types are stored as such and accumulated in float32.
+inline ScalarType accumulate_type(const Tensor& x) {
+  return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
+inline bool is_floating(const Tensor& x) {
+  const auto type = x.scalar_type();
+  return type == ScalarType::Float || type == ScalarType::Double ||
+         type == ScalarType::BFloat16 || type == ScalarType::Half;
+}
+
+inline void check_place(const char* op, const char* name, const Tensor& tensor, const Tensor& x) {
+  STD_TORCH_CHECK(tensor.is_contiguous(), op, ": ", name, " must be contiguous");
+  STD_TORCH_CHECK(tensor.device() == x.device(), op, ": ", name, " must be on the device of x");
+}
+
+inline void check_csr(const char* op, const Tensor& indptr, const Tensor& indices,
+                      const Tensor& x) {
+  STD_TORCH_CHECK(indptr.dim() == 1 && indptr.size(0) >= 1, op,
+                  ": indptr must have shape [rows + 1]");
+  STD_TORCH_CHECK(indptr.scalar_type() == ScalarType::Long, op, ": indptr must be int64");
+  STD_TORCH_CHECK(indices.dim() == 1, op, ": indices must have one dimension");
+  STD_TORCH_CHECK(indices.scalar_type() == ScalarType::Int, op, ": indices must be int32");
+  check_place(op, "indptr", indptr, x);
+  check_place(op, "indices", indices, x);
+}
+
+inline void check_matrix(const char* op, const Tensor& x) {
+  STD_TORCH_CHECK(x.dim() == 2, op, ": x must have two dimensions, found ", x.dim());
+  STD_TORCH_CHECK(is_floating(x), op, ": x must be float32, float64, bfloat16 or float16");
+  STD_TORCH_CHECK(x.is_contiguous(), op, ": x must be contiguous");
+}
+
+inline void check_scale(const char* op, const char* name, const std::optional<Tensor>& scale,
+                        int64_t length, const Tensor& x) {
+  if (!scale.has_value()) return;
+  STD_TORCH_CHECK(scale->dim() == 1 && scale->size(0) == length, op, ": ", name,
+                  " must have shape [", length, "]");
+  STD_TORCH_CHECK(scale->scalar_type() == accumulate_type(x), op, ": ", name,
+                  " must be float64 where x is float64, otherwise float32");
+  check_place(op, name, *scale, x);
+}
+
+}  // namespace infgrand
