@@ -1,16 +1,20 @@
-# make train | test | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
+# make train | test | sanitize | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.cpp csrc/*/*.cu)
+INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: train test lint format sdist clean
+.PHONY: train test sanitize lint format sdist clean
 
 train: $(VENV)/.installed
 	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
 
 test: $(VENV)/.installed
 	$(BIN)/pytest
+
+# The op tests under AddressSanitizer and UBSan, CPU kernels and emulated CUDA kernels.
+sanitize: $(VENV)/.installed
+	$(BIN)/pytest tests/ops/test_sanitized.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -55,4 +55,23 @@ inline void check_scale(const char* op, const char* name, const std::optional<Te
   check_place(op, name, *scale, x);
 }
 
+inline void check_product(const char* op, const Tensor& indptr, const Tensor& indices,
+                          const Tensor& x, const std::optional<Tensor>& row_scale,
+                          const std::optional<Tensor>& col_scale) {
+  check_matrix(op, x);
+  check_csr(op, indptr, indices, x);
+  check_scale(op, "row_scale", row_scale, indptr.size(0) - 1, x);
+  check_scale(op, "col_scale", col_scale, x.size(0), x);
+}
+
+inline void check_propagate(const char* op, const Tensor& indptr, const Tensor& indices,
+                            const Tensor& x, const Tensor& scale, int64_t hops) {
+  check_matrix(op, x);
+  check_csr(op, indptr, indices, x);
+  STD_TORCH_CHECK(indptr.size(0) - 1 == x.size(0), op, ": x must have a row for each of the ",
+                  indptr.size(0) - 1, " rows of indptr, found ", x.size(0));
+  check_scale(op, "scale", scale, x.size(0), x);
+  STD_TORCH_CHECK(hops >= 1, op, ": hops must be positive, found ", hops);
+}
+
 }  // namespace infgrand

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../checks.h"
-#include "vectors.h"
+#include "rows.h"
 
 #include <torch/csrc/stable/ops.h>
 
@@ -78,6 +78,21 @@ inline void prefer_huge_pages(const Tensor& tensor) {
 template <typename A>
 const A* data(const std::optional<Tensor>& tensor) {
   return tensor.has_value() ? static_cast<const A*>(tensor->const_data_ptr()) : nullptr;
+}
+
+template <typename T>
+Rows<T> rows_of(const Tensor& indptr, const Tensor& indices, const Tensor& x,
+                const std::optional<Tensor>& row_scale, const std::optional<Tensor>& col_scale,
+                double self_weight) {
+  return {static_cast<const int64_t*>(indptr.const_data_ptr()),
+          static_cast<const int32_t*>(indices.const_data_ptr()),
+          indices.size(0),
+          static_cast<const T*>(x.const_data_ptr()),
+          x.size(1),
+          data<Acc<T>>(row_scale),
+          data<Acc<T>>(col_scale),
+          static_cast<Acc<T>>(self_weight),
+          x.size(0)};
 }
 
 // Calls f with a value of the storage type of x.

@@ -26,13 +26,17 @@ struct Rows {
 // DGL, where 8 ahead into the first level is no faster than DGL.
 constexpr int64_t kAhead = 32;
 
+// Neighbours are summed by so many, and then the sums: the rounding of a row of a million
+// neighbours is that of a thousand.
+constexpr int64_t kPiece = 1024;
+
 // Features [d, d + width) of one row, kLanes <= width <= kLanes * kVectors, held in registers
 // over all neighbours. The last vector ends where the tile ends and may overlap the one before.
-// use(offset, lanes) is called for every vector.
+// use(sums, offsets) is called once, with all vectors.
 template <int kLanes, int kVectors, typename T, typename Use>
 INFGRAND_INLINE void tile(const Rows<T>& p, int64_t row, int64_t d, int64_t width, const Use& use) {
   using Vector = Lanes<T, kLanes>;
-  Vector sum[kVectors] = {};
+  Vector sum[kVectors] = {}, total[kVectors] = {};
   const T* const x = p.x + d;
   const int64_t last_vector = width - kLanes;
   const auto add = [&](int64_t j, Acc<T> weight) __attribute__((always_inline)) {
@@ -46,22 +50,35 @@ INFGRAND_INLINE void tile(const Rows<T>& p, int64_t row, int64_t d, int64_t widt
     }
   };
   const int64_t end = p.indptr[row + 1], last_edge = p.num_edges - 1;
-  for (int64_t e = p.indptr[row]; e < end; ++e) {
-    const int64_t ahead = p.indices[std::min(e + kAhead, last_edge)];
-    const char* const line = reinterpret_cast<const char*>(x + ahead * p.features);
+  for (int64_t e = p.indptr[row];;) {
+    const int64_t stop = std::min(end, e + kPiece);
+    for (; e < stop; ++e) {
+      const int64_t ahead = p.indices[std::min(e + kAhead, last_edge)];
+      const char* const line = reinterpret_cast<const char*>(x + ahead * p.features);
 #pragma GCC unroll 16
-    for (size_t byte = 0; byte < kLanes * kVectors * sizeof(T); byte += 64)
-      __builtin_prefetch(line + byte, 0, 2);
-    __builtin_prefetch(line + width * sizeof(T) - 1, 0, 2);
-    add(p.indices[e], Acc<T>(1));
+      for (size_t byte = 0; byte < kLanes * kVectors * sizeof(T); byte += 64)
+        __builtin_prefetch(line + byte, 0, 2);
+      __builtin_prefetch(line + width * sizeof(T) - 1, 0, 2);
+      add(p.indices[e], Acc<T>(1));
+    }
+    if (e == end) break;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      total[v] += sum[v];
+      sum[v] = Vector{};
+    }
   }
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) sum[v] += total[v];
   if (p.self_weight != Acc<T>(0) && row < p.self_rows) add(row, p.self_weight);
   const Acc<T> scale = p.row_scale ? p.row_scale[row] : Acc<T>(1);
+  int64_t offset[kVectors];
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
-    const Vector scaled = scale * sum[v];
-    use(d + (v + 1 < kVectors ? kLanes * v : last_vector), scaled);
+    sum[v] *= scale;
+    offset[v] = d + (v + 1 < kVectors ? kLanes * v : last_vector);
   }
+  use(sum, offset);
 }
 
 // Features are cut into tiles of equal width, at most 8 vectors of 64 bytes; all rows pass by for

@@ -23,8 +23,9 @@ from torch.nn.functional import normalize
 from ._dgl import DGLGraph
 from .errors import InputError, check_choice
 from .graph import CSRGraph, as_csr
+from .ops import propagation_steps
 from .ops.min_cosine import MinCosine, min_cosine
-from .propagation import check_features, propagation_steps
+from .propagation import check_features
 
 Measure = Literal["cosine"]
 Normalization = Literal["minmax", "max", "none"]

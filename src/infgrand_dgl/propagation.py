@@ -6,9 +6,7 @@ $$X^{(k)} = \tilde A\,X^{(k-1)},\quad \tilde A = S^{-1/2}(A + wI)\,S^{-1/2},\qua
 with $A$ the adjacency without self-loops and $S$ the row sums of $A + wI$.
 """
 
-from collections.abc import Iterator
-from itertools import islice
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -16,9 +14,7 @@ from torch import Tensor
 from ._dgl import DGLGraph
 from .errors import InputError, check_choice, check_shape
 from .graph import CSRGraph, as_csr
-from .ops import spmm
-
-Pooling = Literal["mean", "max", "min"]
+from .ops import Pooling, propagate
 
 
 @torch.no_grad()
@@ -54,29 +50,7 @@ def propagate_features(
     check_choice("pooling", pooling, get_args(Pooling))
     csr = as_csr(graph, features.device)
     x = check_features(features, csr.num_rows)
-    pooled = x.clone()
-    for xk in islice(propagation_steps(csr, x, self_loop_weight), hops):
-        if pooling == "mean":
-            pooled += xk
-        elif pooling == "max":
-            torch.maximum(pooled, xk, out=pooled)
-        else:
-            torch.minimum(pooled, xk, out=pooled)
-    return pooled.div_(hops + 1) if pooling == "mean" else pooled
-
-
-def propagation_steps(csr: CSRGraph, x: Tensor, self_loop_weight: float) -> Iterator[Tensor]:
-    r"""$X^{(1)}, X^{(2)}, \dots$ without end; `csr` holds one self-loop per node."""
-    scale = inverse_sqrt_degree(csr, self_loop_weight).to(torch.promote_types(x.dtype, torch.float))
-    while True:
-        x = spmm(csr, x, scale, scale, self_weight=self_loop_weight - 1)
-        yield x
-
-
-def inverse_sqrt_degree(csr: CSRGraph, self_loop_weight: float) -> Tensor:
-    r"""The diagonal of $S^{-1/2}$, float64 `[N]`; 0 for a node with nothing to sum."""
-    degree = csr.row_lengths.double() + (self_loop_weight - 1)
-    return torch.where(degree > 0, degree.rsqrt(), 0.0)
+    return propagate(csr, x, hops=hops, pooling=pooling, self_loop_weight=self_loop_weight)
 
 
 def check_features(features: Tensor, num_nodes: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 from ._dgl import DGLGraph, dgl
 from .influence import Measure, Normalization, influence_scores
-from .propagation import Pooling, propagate_features
+from .ops import Pooling
+from .propagation import propagate_features
 
 
 class AddInfluence(dgl.transforms.BaseTransform):

@@ -1,0 +1,57 @@
+// The product over a CSR, and what may be done with a row while it is in registers.
+#pragma once
+
+#include "../pooling.h"
+#include "device.h"
+
+namespace infgrand {
+
+// s_i = r_i * (sum_{j in row i} c_j x_j + u c_i x_i);  y_i = s_i;
+// pooled_i = factor * pool(pool_with_i, s_i)
+template <typename T>
+struct Product {
+  Buffer<const int64_t> indptr;
+  Buffer<const int32_t> indices;
+  Buffer<const T> x;
+  Buffer<const Acc<T>> row_scale;  // may be null: 1
+  Buffer<const Acc<T>> col_scale;  // may be null: 1
+  Acc<T> self_weight;
+  int64_t num_rows, num_cols, num_edges, features;
+  Buffer<T> y;       // may be null
+  Buffer<T> pooled;  // may be null
+  Buffer<const T> pool_with;
+  Pooling pooling;
+  Acc<T> factor;
+};
+
+template <typename T>
+Product<T> product_of(const Tensor& indptr, const Tensor& indices, const Tensor& x,
+                      const std::optional<Tensor>& row_scale,
+                      const std::optional<Tensor>& col_scale, double self_weight) {
+  return {reading<int64_t>(indptr),
+          reading<int32_t>(indices),
+          reading<T>(x),
+          reading<Acc<T>>(row_scale),
+          reading<Acc<T>>(col_scale),
+          static_cast<Acc<T>>(self_weight),
+          indptr.size(0) - 1,
+          x.size(0),
+          indices.size(0),
+          x.size(1),
+          {nullptr, 0},
+          {nullptr, 0},
+          {nullptr, 0},
+          Pooling::kMean,
+          Acc<T>(1)};
+}
+
+// `like` gives the dtype and the device of the workspace that long rows need.
+template <typename T>
+void multiply(const Product<T>& product, const Tensor& like, const Launcher& launch);
+
+extern template void multiply(const Product<float>&, const Tensor&, const Launcher&);
+extern template void multiply(const Product<double>&, const Tensor&, const Launcher&);
+extern template void multiply(const Product<__half>&, const Tensor&, const Launcher&);
+extern template void multiply(const Product<__nv_bfloat16>&, const Tensor&, const Launcher&);
+
+}  // namespace infgrand

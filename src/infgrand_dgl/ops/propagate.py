@@ -1,0 +1,121 @@
+r"""Propagation and pooling in one op.
+
+$$X^{(k)} = \tilde A\,X^{(k-1)},\quad \tilde A = S^{-1/2}(A + wI)\,S^{-1/2},\quad
+  \tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$$
+
+Each hop is one `spmm` that pools its rows while they are in registers.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..graph import CSRGraph
+from . import _library
+from .spmm import spmm
+
+Pooling = Literal["mean", "max", "min"]
+
+
+def propagate(
+    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling, self_loop_weight: float
+) -> Tensor:
+    r"""$\tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$.
+
+    Beside `x` and the result it holds at most two buffers of their size, whatever P.
+
+    Args:
+        graph: square, one self-loop per node, on the device of `x`.
+        x: $X$, `[N, D]`, float32, float64, bfloat16 or float16; 16-bit types are stored as such
+            and accumulated in float32. Differentiable under mean pooling.
+        hops: P, 0 or more.
+        pooling: "mean", "max" or "min", elementwise.
+        self_loop_weight: w.
+
+    Returns:
+        `[N, D]`, dtype of `x`. Bitwise the same for any number of threads.
+    """
+    if hops == 0:
+        return x.clone()
+    if x.device.type not in _library.loaded():
+        return propagate_reference(
+            graph, x, hops=hops, pooling=pooling, self_loop_weight=self_loop_weight
+        )
+    transposed = graph.transposed if x.requires_grad else None
+    return torch.ops.infgrand.propagate(
+        graph.indptr,
+        graph.indices,
+        x.contiguous(),
+        inverse_sqrt_degree(graph, self_loop_weight, x.dtype),
+        self_loop_weight - 1,
+        hops,
+        pooling,
+        transposed.indptr if transposed else None,
+        transposed.indices if transposed else None,
+    )
+
+
+def propagate_reference(
+    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling, self_loop_weight: float
+) -> Tensor:
+    """`propagate` as the equation reads: the tests' oracle and the fallback."""
+    steps = torch.stack([x, *islice(propagation_steps(graph, x, self_loop_weight), hops)])
+    if pooling == "mean":
+        return steps.mean(dim=0)
+    return steps.amax(dim=0) if pooling == "max" else steps.amin(dim=0)
+
+
+def propagation_steps(graph: CSRGraph, x: Tensor, self_loop_weight: float) -> Iterator[Tensor]:
+    r"""$X^{(1)}, X^{(2)}, \dots$ without end; `graph` holds one self-loop per node."""
+    scale = inverse_sqrt_degree(graph, self_loop_weight, x.dtype)
+    while True:
+        x = spmm(graph, x, scale, scale, self_weight=self_loop_weight - 1)
+        yield x
+
+
+def inverse_sqrt_degree(graph: CSRGraph, self_loop_weight: float, dtype: torch.dtype) -> Tensor:
+    r"""The diagonal of $S^{-1/2}$, `[N]`, at least float32; 0 for a node with nothing to sum."""
+    degree = graph.row_lengths.double() + (self_loop_weight - 1)
+    scale = torch.where(degree > 0, degree.rsqrt(), 0.0)
+    return scale.to(torch.promote_types(dtype, torch.float32))
+
+
+def _fake(
+    indptr: Tensor,
+    indices: Tensor,
+    x: Tensor,
+    scale: Tensor,
+    self_weight: float,
+    hops: int,
+    pooling: str,
+    indptr_t: Tensor | None = None,
+    indices_t: Tensor | None = None,
+) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, _, _, scale, *ctx.settings, indptr_t, indices_t = inputs
+    ctx.save_for_backward(scale, indptr_t, indices_t)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """The mean is linear: the same op over the transposed CSR."""
+    scale, indptr_t, indices_t = ctx.saved_tensors
+    self_weight, hops, pooling = ctx.settings
+    if pooling != "mean" or ctx.needs_input_grad[3]:
+        raise RuntimeError("infgrand::propagate: only x under mean pooling is differentiable")
+    if indptr_t is None or indices_t is None:
+        raise RuntimeError("infgrand::propagate: the backward pass needs indptr_t and indices_t")
+    dx = torch.ops.infgrand.propagate(
+        indptr_t, indices_t, grad.contiguous(), scale, self_weight, hops, pooling
+    )
+    return (None, None, dx, *[None] * 6)
+
+
+if "cpu" in _library.loaded():
+    torch.library.register_fake("infgrand::propagate", _fake)
+    torch.library.register_autograd("infgrand::propagate", _backward, setup_context=_setup_context)
