@@ -404,6 +404,8 @@ def test_divergence(tiny, tmp_path, capsys):
         (["--nodes", "high.npy"], "--nodes high.npy: expected ids 0 to 299, found 300"),
         (["--nodes", "float.npy"], "--nodes float.npy: expected integers [n], found float64 [1]"),
         (["--nodes", "gone.npy"], "gone.npy: no such file"),
+        (["--nodes", "z.npz"], "z.npz: not a readable .npy file"),
+        (["--propagated", "broken.npz"], "broken.npz: not a readable .npy file"),
         (["--propagated", "float.npy"], "propagated: expected floating point [n, 60]"),
     ],
 )
@@ -411,6 +413,8 @@ def test_predict_errors(options, told, trained, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("high.npy", [1, 300])
     np.save("float.npy", [0.5])
+    np.savez("z.npz", x=[1])
+    Path("broken.npz").write_bytes(b"PK\x03\x04 broken")
     options = options if "--run" in options else ["--run", str(trained), *options]
     fails(capsys, tmp_path, "predict", *options, "--out", "p.npy", told=told)
 

@@ -1,15 +1,18 @@
 import csv
 import json
+import time
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from infgrand_dgl import InputError, pipeline
+from infgrand_dgl import InputError, influence_scores, pipeline, propagate_features
 from infgrand_dgl.config import load_config
 from infgrand_dgl.console import Reporter
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.figures import influence_histogram
 from infgrand_dgl.run import load_student
 from infgrand_dgl.training.loop import accuracy
 
@@ -100,6 +103,39 @@ def test_run_directory(tiny_config, tmp_path):
         float(r["val_accuracy"]) for r in rows if (r["seed"], r["stage"]) == ("2", "student")
     )
     assert best == pytest.approx(metrics["student"]["val"]["per_seed"][1])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "min"])
+@pytest.mark.parametrize(("hops", "w"), [(1, 1.0), (3, 0.5)])
+def test_propagation_is_as_configured(hops, w, pooling, tiny_config):
+    config = tiny_config.replace(
+        "propagation", hops=hops, pooling=pooling, self_loop_weight=w
+    ).replace("influence", hops=2)
+    data = load_dataset(config)
+    torch.testing.assert_close(
+        pipeline.student_inputs(config, data, torch.device("cpu")),
+        propagate_features(
+            data.graph, data.features, hops=hops, pooling=pooling, self_loop_weight=w
+        ),
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["closed_form", "blocked"])
+@pytest.mark.parametrize("normalization", ["minmax", "max", "none"])
+@pytest.mark.parametrize(("hops", "w"), [(1, 1.0), (3, 0.5)])
+def test_influence_is_as_configured(hops, w, normalization, algorithm, tiny_config):
+    config = tiny_config.replace(
+        "influence", hops=hops, normalization=normalization, algorithm=algorithm
+    ).replace("propagation", hops=2, self_loop_weight=w)
+    data = load_dataset(config)
+    found = pipeline.influence(config, data, torch.device("cpu"))
+    expected = influence_scores(
+        data.graph, data.features, hops=hops, normalization=normalization, self_loop_weight=w
+    )
+    torch.testing.assert_close(found.scores, expected, rtol=1e-5, atol=1e-5)
+    # Only the closed form looks for the minimum on its own, and only min-max needs it.
+    certified = algorithm == "closed_form" and normalization == "minmax"
+    assert (found.minimum is not None) == certified
 
 
 @pytest.mark.parametrize("model", ["gcn", "gat", "sage"])
@@ -193,13 +229,25 @@ def test_forms_of_the_loss_train_alike(tiny_config, tmp_path):
     assert found[0]["mean"] == pytest.approx(found[1]["mean"], abs=0.02)
 
 
-def test_collapsed_student_is_trained_again(tiny_config, tmp_path):
+def test_collapsed_student_is_trained_again(tiny_config, tmp_path, monkeypatch):
+    now, train_student = 0.0, pipeline.train_student
+
+    def ten_seconds(*args, **options):
+        nonlocal now
+        now += 10
+        return train_student(*args, **options)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr(pipeline, "train_student", ten_seconds)
     config = tiny_config.replace("train", epochs=60, seeds=[1]).replace("teacher", hidden=32)
     config = config.replace("student", weight_decay=1.0, hidden=32)
     metrics = train(config, tmp_path / "run")
     assert metrics["retrained"] == [True]
-    stages = {r["stage"] for r in csv.DictReader((tmp_path / "run/history.csv").open())}
-    assert "student_retrained" in stages
+    assert metrics["seconds"]["student"] == [20.0]  # both trainings
+    rows = list(csv.DictReader((tmp_path / "run/history.csv").open()))
+    assert "student_collapsed" in {r["stage"] for r in rows}
+    best = max(float(r["val_accuracy"]) for r in rows if r["stage"] == "student")
+    assert best == pytest.approx(metrics["student"]["val"]["mean"])
     assert metrics["student"]["val"]["mean"] > metrics["teacher"]["val"]["mean"] - 0.1
 
 
@@ -275,5 +323,15 @@ def test_warns_where_influence_says_nothing(tiny_config, tmp_path, capsys):
         scores = pipeline.influence(changed, dataset, torch.device("cpu")).scores
         assert pipeline.spread(scores).flat == expected
     pipeline.train(config, tmp_path / "run", overwrite=False, report=Reporter())
-    told = capsys.readouterr().out
+    told = capsys.readouterr().err
     assert "almost constant" in told and "influence.normalization: max" in told
+
+
+def test_influence_histogram_counts_every_score(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **options: drawn.append(figure))
+    scores = torch.rand(50)
+    scores[:8] = torch.nan  # hidden nodes have none
+    influence_histogram(scores, tmp_path / "histogram.png")
+    (axes,) = drawn[0].axes
+    assert sum(bar.get_height() for bar in axes.patches) == 42

@@ -1,10 +1,12 @@
+import os
+
 import numpy as np
 import pytest
 import torch
 
 from infgrand_dgl import InputError
 from infgrand_dgl.nn.mlp import MLP
-from infgrand_dgl.run import load_student, predict, save_array, save_weights, writing
+from infgrand_dgl.run import RunDirectory, load_student, predict, save_array, save_weights, writing
 
 
 def test_student_file_is_complete(tmp_path):
@@ -50,14 +52,28 @@ def test_bad_student_files(tmp_path):
         load_student(tmp_path / "other.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("metrics", "told"), [("{", "JSONDecodeError"), ("{}", "KeyError"), ("[]", "TypeError")]
+)
+def test_bad_metrics(metrics, told, tmp_path):
+    (tmp_path / "metrics.json").write_text(metrics)
+    for read in (RunDirectory.best_seed, lambda run: run.student(1)):
+        with pytest.raises(InputError, match=f"metrics.json: not written by train .{told}"):
+            read(RunDirectory(tmp_path))
+
+
 def test_writing_is_all_or_nothing(tmp_path):
     path = tmp_path / "deep" / "a.npy"
-    save_array(path, np.arange(3))
+    mask = os.umask(0o022)
+    try:
+        save_array(path, np.arange(3))
+    finally:
+        os.umask(mask)
     with pytest.raises(RuntimeError), writing(path) as partial:
         partial.write_bytes(b"half")
         raise RuntimeError
     assert np.load(path).tolist() == [0, 1, 2]
     assert list(path.parent.iterdir()) == [path]
-    assert path.stat().st_mode & 0o777 == 0o644 or path.stat().st_mode & 0o600 == 0o600
+    assert path.stat().st_mode & 0o777 == 0o644
     with pytest.raises(InputError, match="--out .*: cannot be written"):
         save_array(path / "below_a_file.npy", np.arange(3))

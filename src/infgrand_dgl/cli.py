@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +15,10 @@ from .errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command. 0: done; 1: failed; 2: bad usage or input; 130: interrupted."""
+    """Runs a command. 0: done; 1: failed; 2: bad usage or input; 130, 143: interrupted."""
     args = _parser().parse_args(argv)
+    # As Ctrl-C does, a SIGTERM leaves nothing half-written.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.basicConfig(
         format="infgrand-dgl: %(message)s", level=logging.INFO if args.verbose else logging.WARNING
     )
@@ -94,9 +97,11 @@ def _influence(args: argparse.Namespace) -> None:
     report = Reporter(args.quiet)
     dataset = load_dataset(config, args.seed)
     report.line(describe(dataset))
-    start = time.perf_counter()
-    found = influence(config, dataset, device)
-    seconds = time.perf_counter() - start
+    with report.stage("influence") as stage:
+        start = time.perf_counter()
+        found = influence(config, dataset, device)
+        seconds = time.perf_counter() - start
+        stage.result = f"{seconds:.2f} s"
     save_array(args.out, found.scores)
     s = spread(found.scores)
     scored = int((~found.scores.isnan()).sum())
@@ -108,14 +113,15 @@ def _influence(args: argparse.Namespace) -> None:
         print(f"minimum cosine {found.minimum.value:.6g}, certified on {share:.2%} of the pairs")
     print(f"{seconds:.2f} s, {scored * scored / seconds:.3g} node pairs per second")
     if s.flat:
-        print(flat_warning(config), file=sys.stderr)
+        report.warn(flat_warning(config))
     print(f"wrote {args.out}")
 
 
 def _predict(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from .run import RunDirectory, check_writable, load_array, predict, save_array
+    from .files import load_array
+    from .run import RunDirectory, check_writable, predict, save_array
 
     run = RunDirectory.open(args.run)
     seed = run.best_seed() if args.seed is None else args.seed
@@ -209,6 +215,12 @@ def _info(args: argparse.Namespace) -> None:
 # Arguments
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected an integer from 0 to 2^32 - 1, found {text!r}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-v", "--verbose", action="store_true", help="say more about what happens")
@@ -282,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
         experiment,
         quiet,
     )
-    scores.add_argument("--seed", type=int, help="of the split, where it is drawn per seed")
+    scores.add_argument("--seed", type=_seed, help="of the split, where it is drawn per seed")
     scores.add_argument("--out", type=Path, required=True, metavar="FILE", help="influence.npy")
     for each in (train, scores):
         each.add_argument(
@@ -298,7 +310,7 @@ def _parser() -> argparse.ArgumentParser:
         quiet,
     )
     predict.add_argument("--run", type=Path, required=True, metavar="DIR", help="a run directory")
-    predict.add_argument("--seed", type=int, help="whose student (default: best on validation)")
+    predict.add_argument("--seed", type=_seed, help="whose student (default: best on validation)")
     rows = predict.add_mutually_exclusive_group()
     rows.add_argument(
         "--propagated",
@@ -324,7 +336,7 @@ def _parser() -> argparse.ArgumentParser:
         "  infgrand-dgl data describe --config demo",
         experiment,
     )
-    described.add_argument("--seed", type=int, help="of the split, where it is drawn per seed")
+    described.add_argument("--seed", type=_seed, help="of the split, where it is drawn per seed")
 
     command(
         commands,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -31,6 +31,12 @@ DatasetName = Literal[
 Style = Literal["citation", "arxiv", "products", "uniform"]
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's range
+Width = Annotated[int, Field(ge=1, le=1 << 20)]
+Layers = Annotated[int, Field(ge=1, le=1000)]
+Hops = Annotated[int, Field(ge=0, le=10_000)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -49,23 +55,26 @@ class DataConfig(Section):
     edges: Literal["undirected", "directed"] = "undirected"
     # synthetic; null: the style's own
     style: Style = "citation"
-    nodes: int | None = Field(None, ge=10)
+    nodes: int | None = Field(None, ge=10, lt=2**31)
     degree: float | None = Field(None, gt=0)
-    features: int | None = Field(None, ge=2)
-    classes: int | None = Field(None, ge=2)
+    features: int | None = Field(None, ge=2, le=1 << 20)
+    classes: int | None = Field(None, ge=2, le=1 << 20)
     homophily: float | None = Field(None, ge=0, le=1)
-    seed: int = 0
+    seed: Seed = 0
 
     @field_validator("root")
     @classmethod
     def _absolute(cls, root: str | None) -> str | None:
-        return None if root is None else str(Path(root).expanduser().absolute())
+        try:
+            return None if root is None else str(Path(root).expanduser().absolute())
+        except RuntimeError as error:  # ~somebody who is not here
+            raise ValueError(f"{error} in {root!r}") from None
 
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:
         synthetic = {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}
-        given = sorted(synthetic & self.model_fields_set)
-        if self.name != "synthetic" and any(getattr(self, k) != _default(self, k) for k in given):
+        given = sorted(k for k in synthetic if getattr(self, k) != _default(self, k))
+        if self.name != "synthetic" and given:
             raise ValueError(f"{', '.join(given)}: only for name: synthetic, not {self.name}")
         if self.name == "directory" and self.root is None:
             raise ValueError("root: name: directory needs the folder that holds the graph")
@@ -75,7 +84,7 @@ class DataConfig(Section):
 class PropagationConfig(Section):
     """`propagation`: the student's input, POOL of X^(0) to X^(P)."""
 
-    hops: int = Field(2, ge=0)
+    hops: Hops = 2
     pooling: Literal["mean", "max", "min"] = "mean"
     self_loop_weight: float = Field(1.0, ge=0)
 
@@ -84,7 +93,7 @@ class InfluenceConfig(Section):
     """`influence`: the global scores I_g."""
 
     measure: Literal["cosine"] = "cosine"
-    hops: int = Field(2, ge=0)
+    hops: Hops = 2
     normalization: Literal["minmax", "max", "none"] = "minmax"
     inductive: Literal["strict", "authors"] = "strict"
     algorithm: Literal["closed_form", "blocked"] = "closed_form"
@@ -94,9 +103,9 @@ class TeacherConfig(Section):
     """`teacher`: a GNN on the graph."""
 
     model: Literal["gcn", "gat", "sage"] = "gcn"
-    layers: int = Field(2, ge=1)
-    hidden: int = Field(256, ge=1)
-    heads: int = Field(4, ge=1)  # gat
+    layers: Layers = 2
+    hidden: Width = 256
+    heads: Width = 4  # gat
     dropout: float = Field(0.5, ge=0, lt=1)
     attention_dropout: float = Field(0.3, ge=0, lt=1)  # gat
     lr: float = Field(0.01, gt=0)
@@ -112,8 +121,8 @@ class TeacherConfig(Section):
 class StudentConfig(Section):
     """`student`: an MLP on the propagated features."""
 
-    layers: int = Field(2, ge=1)
-    hidden: int = Field(256, ge=1)
+    layers: Layers = 2
+    hidden: Width = 256
     dropout: float = Field(0.5, ge=0, lt=1)
     norm: Literal["none", "batch", "layer"] = "none"
     lr: float = Field(0.01, gt=0)
@@ -137,11 +146,15 @@ class DistillationConfig(Section):
 class TrainConfig(Section):
     """`train`: what teacher, student and the plain MLP have in common."""
 
-    epochs: int = Field(500, ge=1)
-    patience: int = Field(50, ge=1)  # epochs without a validation accuracy as high as the best
-    seeds: list[int] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
+    epochs: int = Field(500, ge=1, le=10**9)
+    patience: int = Field(
+        50, ge=1, le=10**9
+    )  # epochs without a validation accuracy as high as the best
+    seeds: list[Seed] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast
+    precision: Literal["float32", "bfloat16"] = (
+        "float32"  # of student and plain MLP; bfloat16: autocast
+    )
     mlp: bool = False  # also train the plain MLP (raw features, cross-entropy) for comparison
 
     @field_validator("seeds")
@@ -184,6 +197,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem="expected a name as key", problem_mark=key.start_mark
+                )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
@@ -216,11 +233,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise InputError(f"--set: expected section.key=value, found {override!r}")
-        try:
-            value = yaml.load(text, _Loader)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {override}: not a YAML value ({_problem(error)})") from None
-        nested: Any = value
+        nested = _parse(text, f"--set {override}", "a YAML value")
         for part in reversed(key.split(".")):
             nested = {part: nested}
         _merge(merged, nested, origin, f"--set {override}")
@@ -233,8 +246,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def find_config(path: str | Path) -> Path:
     """The file itself, or the shipped experiment of that name."""
     path = Path(path)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a name too long
+        raise InputError(f"{path}: {error.strerror}") from None
     shipped = shipped_experiments()
     stem = path.name.removesuffix(".yaml")
     if path.parent in (Path(), Path("experiments")) and stem in shipped:
@@ -253,13 +269,12 @@ def _read(path: Path, origin: dict[str, str], extended: tuple[Path, ...] = ()) -
     if path.resolve() in extended:
         raise InputError(f"{path}: extends itself, by way of {extended[-1]}")
     try:
-        content = yaml.load(path.read_text(), _Loader)
+        text = path.read_text()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: expected a YAML file, found binary data") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({_problem(error)})") from None
+    content = _parse(text, str(path), "valid YAML")
     if content is None:
         content = {}
     if not isinstance(content, dict):
@@ -275,6 +290,16 @@ def _read(path: Path, origin: dict[str, str], extended: tuple[Path, ...] = ()) -
         merged = _read(parent, origin, (*extended, path.resolve()))
     _merge(merged, content, origin, str(path))
     return merged
+
+
+def _parse(text: str, source: str, expected: str) -> Any:
+    try:
+        for event in yaml.parse(text, _Loader):
+            if isinstance(event, yaml.AliasEvent):  # it could hold itself
+                raise yaml.YAMLError(f"aliases are not read: *{event.anchor}")
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2020-13-45
+        raise InputError(f"{source}: not {expected} ({_problem(error)})") from None
 
 
 def _merge(
@@ -368,7 +393,7 @@ def _kind(value: Any) -> str:
     )
 
 
-def _problem(error: yaml.YAMLError) -> str:
+def _problem(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"

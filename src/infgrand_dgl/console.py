@@ -1,5 +1,6 @@
 """What a person sees: progress on a terminal, plain lines elsewhere."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -18,6 +19,10 @@ class Reporter:
     def line(self, text: str) -> None:
         if not self.quiet:
             self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """To stderr, quiet or not."""
+        print(f"infgrand-dgl: warning: {text}", file=sys.stderr)
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator["Stage"]:

@@ -18,6 +18,7 @@ nodes, with targets that are computed once:
     reverse:  L_d = Σ_i [ w_i p_i·log p_i - p_i·U_i ],    U_i = Σ_j a_ij log q_j,  w_i = Σ_j a_ij
 """
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -53,7 +54,8 @@ class DistillationLoss(nn.Module):
     logits, at least float32) to get a differentiable scalar.
 
     Raises:
-        InputError: shapes that do not fit the graph, or a setting out of range.
+        InputError: shapes that do not fit the graph, NaN or infinity in the teacher's logits or
+            the influence, or a setting out of range.
     """
 
     log_q: Tensor  # apply_edges: [N, C], with c and r [N]
@@ -85,8 +87,14 @@ class DistillationLoss(nn.Module):
         check_choice("kl", kl, get_args(Direction))
         check_choice("edge_weighting", edge_weighting, get_args(EdgeWeighting))
         check_choice("form", form, get_args(Form))
-        if tau <= 0:
+        if not 0 < tau < math.inf:
             raise InputError(f"tau: expected a positive number, found {tau}")
+        for name, gamma in (("gamma1", gamma1), ("gamma2", gamma2)):
+            if not 0 <= gamma < math.inf:
+                raise InputError(f"{name}: expected 0 or more, found {gamma}")
+        for name, given in (("teacher_logits", teacher_logits), ("influence", influence)):
+            if not given.isfinite().all():
+                raise InputError(f"{name}: expected finite numbers, found NaN or infinity")
         dtype = torch.promote_types(teacher_logits.dtype, torch.float32)
         self.tau, self.kl, self.form = tau, kl, form
 

@@ -37,7 +37,7 @@ def training_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def influence_histogram(scores: Tensor, path: Path) -> None:
     figure, axes = _figure("Global influence score", "Nodes")
-    values = scores[~scores.isnan()].cpu().numpy()
+    values = scores[~scores.isnan()].cpu().double().numpy()  # float32 cannot be cut finely
     axes.hist(values, bins=60, color=COLORS["teacher"])
     _save(figure, path)
 

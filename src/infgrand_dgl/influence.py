@@ -12,20 +12,20 @@ $$I_g(i) = \frac{\hat x_i\cdot s - N m}{\max_l\,\hat x_l\cdot s - N m},\qquad
   m = \min_{ij}\,\hat x_i\cdot\hat y_j .$$
 """
 
+import math
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from ._dgl import DGLGraph
-from .errors import InputError, check_choice
+from .errors import check_choice
 from .graph import CSRGraph, as_csr
 from .ops import propagation_steps
 from .ops.min_cosine import MinCosine, min_cosine
-from .propagation import check_features
+from .propagation import check_features, check_settings
 
 Measure = Literal["cosine"]
 Normalization = Literal["minmax", "max", "none"]
@@ -33,6 +33,9 @@ Algorithm = Literal["closed_form", "blocked"]
 
 # Below this coefficient of variation the weights are as good as constant.
 FLAT = 0.05
+
+# An inner product of unit rows in float32 says nothing below this.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,13 @@ def cosine_influence(
         num_columns: sum over the first so many nodes j only (the authors' inductive code); the
             minimum still runs over all pairs.
     """
-    if hops < 0:
-        raise InputError(f"hops: expected 0 or more, found {hops}")
+    check_settings(hops, self_loop_weight)
     check_choice("normalization", normalization, get_args(Normalization))
     x = check_features(features, csr.num_rows)
+    # A power of two: cosines do not see it, and nothing overflows.
+    x = x * 2.0 ** -math.frexp(float(x.abs().amax()))[1]
     y = next(islice(propagation_steps(csr, x, self_loop_weight), hops - 1, None)) if hops else x
-    x, y = normalize(x, dim=1), normalize(y, dim=1)
+    x, y = unit_rows(x), unit_rows(y)
     counted = y if num_columns is None else y[:num_columns]
     if algorithm == "blocked" and normalization == "minmax":
         return Influence(_blocked_minmax(x, y, counted).float())
@@ -111,13 +115,23 @@ def cosine_influence(
     if normalization == "max":
         return Influence(_over_largest(sums.clamp(min=0)).float())
     minimum = min_cosine(x, y)
-    return Influence(_over_largest(sums - len(counted) * minimum.value).float(), minimum)
+    least = len(counted) * minimum.value
+    rounding = ROUNDING * (float(sums.abs().max()) + abs(least))
+    return Influence(_over_largest(sums - least, rounding).float(), minimum)
 
 
-def _over_largest(sums: Tensor) -> Tensor:
-    """Sums over the largest; where all are zero no node stands out, and every score is 1."""
+def unit_rows(x: Tensor) -> Tensor:
+    """Rows scaled to unit length, however short or long; zero rows stay zero."""
+    largest = x.abs().amax(dim=1, keepdim=True)
+    x = x / torch.where(largest > 0, largest, 1)
+    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x.div_(torch.where(norm > 0, norm, 1))
+
+
+def _over_largest(sums: Tensor, rounding: float = 0.0) -> Tensor:
+    """Sums over the largest; where that is mere rounding no node stands out: every score is 1."""
     largest = sums.max()
-    return sums / largest if largest > 0 else torch.ones_like(sums)
+    return sums / largest if largest > rounding else torch.ones_like(sums)
 
 
 def _blocked_minmax(x: Tensor, y: Tensor, counted: Tensor, rows: int = 2048) -> Tensor:
@@ -125,7 +139,7 @@ def _blocked_minmax(x: Tensor, y: Tensor, counted: Tensor, rows: int = 2048) -> 
     extremes = [torch.aminmax(block @ y.T) for block in x.split(rows)]
     low = torch.stack([e.min for e in extremes]).min().double()
     span = torch.stack([e.max for e in extremes]).max().double() - low
-    if span <= 0:
+    if span <= ROUNDING:
         return torch.ones(len(x), dtype=torch.float64, device=x.device)
     sums = [
         ((block @ counted.T - low) / span).sum(dim=1, dtype=torch.float64)

@@ -93,7 +93,7 @@ def flat_warning(config: Config) -> str:
     """What to say when the scores hardly differ (see `Spread.flat`)."""
     other = "" if config.influence.normalization == "max" else "influence.normalization: max or "
     return (
-        "warning: the influence scores are almost constant, so gamma2 and delta2 do next to "
+        "the influence scores are almost constant, so gamma2 and delta2 do next to "
         f"nothing; consider {other}another influence.measure"
     )
 
@@ -101,6 +101,8 @@ def flat_warning(config: Config) -> str:
 def train(config: Config, out: Path, *, overwrite: bool, report: Reporter) -> Result:
     """Runs an experiment over all its seeds into the run directory `out`; returns its metrics."""
     device = resolve_device(config.train.device)
+    if config.distillation.loss == "apply_edges" and device.type != "cpu":
+        raise InputError("distillation.loss: apply_edges runs on the CPU; on a GPU take collapsed")
     with new_run(out, overwrite) as run:
         run.write_text("config.yaml", config.to_yaml())
         return _Training(config, run, device, report).all_seeds()
@@ -176,7 +178,7 @@ class _Training:
             spread_ = spread(scores)
             stage.result = f"coefficient of variation {spread_.coefficient_of_variation:.3f}"
         if spread_.flat:
-            self.report.line(flat_warning(config))
+            self.report.warn(flat_warning(config))
         with self.timed("propagate") as stage:
             inputs = student_inputs(config, dataset, self.device)
             stage.result = f"{config.propagation.hops} hops"
@@ -224,8 +226,8 @@ class _Training:
         student = distil(config, "student")
         result["retrained"] = False
         if self.collapsed(result):
-            self.report.line(
-                "warning: the student collapsed: its teacher's soft labels are so uniform that "
+            self.report.warn(
+                "the student collapsed: its teacher's soft labels are so uniform that "
                 "weight decay outweighs the loss; once more without weight decay"
             )
             other = distil(config.replace("student", weight_decay=0.0), "student_retrained")
@@ -233,8 +235,15 @@ class _Training:
             result["seconds"]["student"] += result["seconds"].pop("student_retrained")
             if retrained["val"] > result["student"]["val"]:
                 student, result["student"], result["retrained"] = other, retrained, True
+                self.rename_stage(seed, "student", "student_collapsed")
+                self.rename_stage(seed, "student_retrained", "student")
         save_weights(folder / "student.safetensors", student)
         return result
+
+    def rename_stage(self, seed: int, old: str, new: str) -> None:
+        for row in self.history:
+            if (row["seed"], row["stage"]) == (seed, old):
+                row["stage"] = new
 
     def collapsed(self, result: Result) -> bool:
         """A student far below its teacher on the validation nodes, and a weight decay to blame.

@@ -6,6 +6,7 @@ $$X^{(k)} = \tilde A\,X^{(k-1)},\quad \tilde A = S^{-1/2}(A + wI)\,S^{-1/2},\qua
 with $A$ the adjacency without self-loops and $S$ the row sums of $A + wI$.
 """
 
+import math
 from typing import get_args
 
 import torch
@@ -45,12 +46,18 @@ def propagate_features(
         InputError: a directed graph, features of another length, NaN or infinite features, a
             negative number of hops, an unknown pooling.
     """
-    if hops < 0:
-        raise InputError(f"hops: expected 0 or more, found {hops}")
+    check_settings(hops, self_loop_weight)
     check_choice("pooling", pooling, get_args(Pooling))
     csr = as_csr(graph, features.device)
     x = check_features(features, csr.num_rows)
     return propagate(csr, x, hops=hops, pooling=pooling, self_loop_weight=self_loop_weight)
+
+
+def check_settings(hops: int, self_loop_weight: float) -> None:
+    if not isinstance(hops, int) or hops < 0:
+        raise InputError(f"hops: expected 0 or more, found {hops}")
+    if not 0 <= self_loop_weight < math.inf:
+        raise InputError(f"self_loop_weight: expected 0 or more, found {self_loop_weight}")
 
 
 def check_features(features: Tensor, num_nodes: int) -> Tensor:

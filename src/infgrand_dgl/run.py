@@ -5,7 +5,8 @@
     history.csv               losses and accuracies of every epoch
     influence.npy             I_g, float32 [N]      } in seed-<S>/ when inductive
     propagated.npy            X~, float32 [N, D]    }
-    seed-<S>/teacher.safetensors, student.safetensors, teacher_logits.npy
+    seed-<S>/teacher.safetensors, student.safetensors, teacher_logits.npy,
+             and mlp.safetensors where the plain MLP was trained
     figures/*.png
 
 A run is written under a temporary name and renamed when it is whole.
@@ -14,6 +15,7 @@ A run is written under a temporary name and renamed when it is whole.
 import csv
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +32,10 @@ from torch import Tensor, nn
 
 from .config import Config, load_config
 from .errors import InputError
+from .files import load_array, reading
 from .nn.mlp import MLP
 
+CONTENTS = r"(config\.yaml|metrics\.json|history\.csv|\w+\.npy|seed-\d+|figures)"
 HISTORY = (
     "seed",
     "stage",
@@ -47,20 +51,49 @@ HISTORY = (
 
 @contextmanager
 def writing(path: Path, argument: str = "--out") -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well."""
+    """A temporary path beside `path` that takes its place when the block ends well.
+
+    Raises:
+        InputError: `path` is a folder or a device, or cannot be written (a full disk, too).
+    """
+    with _explained(path, argument):
+        target = path.resolve()  # a link keeps pointing where it did
+        if target.exists() and not target.is_file():
+            raise InputError(f"{argument} {path}: expected the name of a file, found another kind")
+        with _parents(target, path, argument):
+            handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+            os.close(handle)
+            partial = Path(name)
+            try:
+                yield partial
+                partial.chmod(0o666 & ~_umask())
+                partial.replace(target)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+
+
+@contextmanager
+def _explained(path: Path, argument: str) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{argument} {path}: cannot be written ({error.strerror})") from None
-    os.close(handle)
-    partial = Path(name)
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{argument} {path}: cannot be written ({reason})") from None
+
+
+@contextmanager
+def _parents(target: Path, path: Path, argument: str = "--out") -> Iterator[None]:
+    """Makes the folders above `target`; those that it made go again if the block fails."""
+    with _explained(path, argument):
+        missing = [folder for folder in target.parents if not folder.exists()]
+        target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield partial
-        partial.chmod(0o666 & ~_umask())
-        partial.replace(path)
+        yield
     except BaseException:
-        partial.unlink(missing_ok=True)
+        for folder in missing:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
         raise
 
 
@@ -70,10 +103,14 @@ def _umask() -> int:
     return mask
 
 
+class _Probe(Exception):  # noqa: N818
+    """Ends a `writing` that only asks whether it could."""
+
+
 def check_writable(path: Path, argument: str = "--out") -> None:
     """Fails before hours of work rather than after them."""
-    with suppress(InterruptedError), writing(path, argument):
-        raise InterruptedError
+    with suppress(_Probe), writing(path, argument):
+        raise _Probe
 
 
 def save_array(path: Path, array: Tensor | np.ndarray) -> None:
@@ -87,32 +124,57 @@ def new_run(out: Path, overwrite: bool) -> Iterator["RunDirectory"]:
     """A run directory to fill; it appears as `out` when the block ends well, or not at all.
 
     Raises:
-        InputError: `out` holds something and `overwrite` is not given (or what it holds is no
-            run), or cannot be written.
+        InputError: `out` holds something and `overwrite` is not given (or what it holds is more
+            than a run), or cannot be written. Where something has come to `out` in the meantime,
+            the new run stays beside it, and the message says where.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        if not overwrite:
-            raise InputError(f"--out {out}: exists and is not empty; --overwrite replaces it")
-        if not (out / "metrics.json").exists():
-            raise InputError(f"--out {out}: --overwrite replaces a run, and this is none")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
-    try:
-        yield RunDirectory(partial)
-        partial.chmod(0o777 & ~_umask())
-        if out.exists():
-            previous = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-            out.replace(previous)
-            partial.replace(out)
-            shutil.rmtree(previous)
-        else:
-            partial.replace(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with _explained(out, "--out"):
+        target = out.resolve()
+        replaces = _check_target(out, target, overwrite)
+    with _parents(target, out):
+        with _explained(out, "--out"):
+            partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
+        try:
+            yield RunDirectory(partial)
+            partial.chmod(0o777 & ~_umask())
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        # From here on the run is whole, and is not removed whatever happens.
+        try:
+            if replaces and target.exists():
+                previous = Path(tempfile.mkdtemp(prefix=".previous.", dir=target.parent))
+                target.replace(previous)
+                partial.replace(target)
+                shutil.rmtree(previous)
+            else:
+                partial.replace(target)  # fails where something has appeared
+        except OSError as error:
+            raise InputError(
+                f"--out {out}: cannot be put there ({error.strerror}); the run is whole, "
+                f"and stays in {partial}"
+            ) from None
+
+
+def _check_target(out: Path, target: Path, overwrite: bool) -> bool:
+    """Whether a run is there to be replaced."""
+    if not target.exists():
+        return False
+    if not target.is_dir():
+        raise InputError(f"--out {out}: expected a folder, found a file")
+    if target.is_mount():
+        raise InputError(f"--out {out}: is a mount point; name a folder inside it")
+    found = [path.name for path in target.iterdir()]
+    if not found:
+        return False
+    if not overwrite:
+        raise InputError(f"--out {out}: exists and is not empty; --overwrite replaces it")
+    if "metrics.json" not in found:
+        raise InputError(f"--out {out}: --overwrite replaces a run, and this is none")
+    strange = [name for name in found if not re.fullmatch(CONTENTS, name)]
+    if strange:
+        raise InputError(f"--out {out}: --overwrite would delete {strange[0]}, no part of a run")
+    return True
 
 
 class RunDirectory:
@@ -130,8 +192,13 @@ class RunDirectory:
         return load_config(self.path / "config.yaml")
 
     @cached_property
-    def metrics(self) -> dict[str, Any]:
-        return json.loads((self.path / "metrics.json").read_text())
+    def val_accuracy(self) -> dict[int, float]:
+        """Of each seed's student, by metrics.json."""
+        path = self.path / "metrics.json"
+        with reading(path, "written by train"):
+            metrics = json.loads(path.read_text())
+            per_seed = metrics["student"]["val"]["per_seed"]
+            return dict(zip(metrics["seeds"], map(float, per_seed), strict=True))
 
     def seed(self, seed: int) -> Path:
         folder = self.path / f"seed-{seed}"
@@ -158,8 +225,7 @@ class RunDirectory:
 
     def best_seed(self) -> int:
         """The seed whose student did best on the validation nodes; the first of equals."""
-        val = self.metrics["student"]["val"]["per_seed"]
-        return self.metrics["seeds"][int(np.argmax(val))]
+        return max(self.val_accuracy, key=self.val_accuracy.__getitem__)
 
     def propagated(self, seed: int) -> np.ndarray:
         """X̃, `[N, D]`, mapped from the file."""
@@ -168,19 +234,9 @@ class RunDirectory:
         return load_array(path, mmap=True)
 
     def student(self, seed: int) -> MLP:
-        if seed not in self.metrics["seeds"]:
-            raise InputError(f"--seed {seed}: expected one of {self.metrics['seeds']}")
+        if seed not in self.val_accuracy:
+            raise InputError(f"--seed {seed}: expected one of {list(self.val_accuracy)}")
         return load_student(self.path / f"seed-{seed}" / "student.safetensors")
-
-
-def load_array(path: Path, mmap: bool = False) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r" if mmap else None)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable .npy file ({reason})") from None
 
 
 def save_weights(path: Path, model: nn.Module) -> None:
@@ -193,17 +249,12 @@ def save_weights(path: Path, model: nn.Module) -> None:
 
 def load_student(path: Path) -> MLP:
     """An MLP in eval mode from the one file that `train` wrote."""
-    try:
+    with reading(path, "a student written by train"):
         with safe_open(path, framework="pt") as file:
             shape = json.loads((file.metadata() or {})["mlp"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         model = MLP(**shape)
         model.load_state_dict(weights)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a student written by train ({reason})") from None
     return model.eval()
 
 

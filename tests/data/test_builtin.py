@@ -58,12 +58,33 @@ def test_raw_node_order(real_data):
     torch.testing.assert_close(sums, (sums > 0).float())
 
 
-def test_corrupt_npz(real_data, tmp_path):
+def halve(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def change(**first):
+    """Other first entries in some arrays of the file."""
+
+    def change_file(path):
+        with np.load(path) as file:
+            arrays = dict(file)
+        for name, value in first.items():
+            arrays[name][0] = value
+        np.savez(path, **arrays)
+
+    return change_file
+
+
+@pytest.mark.parametrize(
+    "break_it", [halve, change(adj_indices=7650), change(attr_indices=-1), change(adj_shape=7)]
+)
+def test_corrupt_npz(break_it, real_data, tmp_path):
     (source,) = real_data.glob("amazon_co_buy_photo_*")
     target = tmp_path / source.name
     target.mkdir()
-    whole = (source / "amazon_co_buy_photo.npz").read_bytes()
-    (target / "amazon_co_buy_photo.npz").write_bytes(whole[: len(whole) // 2])
+    shutil.copyfile(source / "amazon_co_buy_photo.npz", target / "amazon_co_buy_photo.npz")
+    break_it(target / "amazon_co_buy_photo.npz")
     with pytest.raises(InputError, match="amazon_co_buy_photo.npz: not a readable npz") as error:
         load_source(DataConfig(name="amazon-photo", root=str(tmp_path)))
     assert "\n" not in str(error.value)

@@ -45,12 +45,27 @@ def test_npy(folder):
     assert d.parts.test.tolist() == [4, 5]
 
 
-@pytest.mark.parametrize("header", [True, False])
-def test_csv(folder, header):
+@pytest.mark.parametrize(
+    "first",
+    [
+        "3,4",
+        " 3,4",
+        "3, 4",
+        '"3","4"',
+        '"3", "4" ',
+        "+3,4",
+        "\ufeff3,4",
+        "\n3,4",
+        " \n\n3,4\r",
+        "source,target\n3,4",
+        '\ufeff"source", "target"\n3,4',
+        "\n3,target\n3,4",
+    ],
+)
+def test_csv(folder, first):
     (folder / "edges.npy").unlink()
-    pd.DataFrame(EDGES, columns=["source", "target"]).to_csv(
-        folder / "edges.csv", index=False, header=header
-    )
+    rest = "\n".join(f"{u},{v}" for u, v in np.delete(EDGES, 2, axis=0))
+    (folder / "edges.csv").write_text(f"{first}\n{rest}\n", encoding="utf-8")
     assert pairs(load(folder)) == EXPECTED
 
 
@@ -66,7 +81,7 @@ def test_dgl_file_with_and_without_the_other_files(folder):
     dgl.save_graphs(str(folder / "graph.bin"), [graph])
     assert pairs(load(folder)) == EXPECTED
 
-    graph.ndata["feat"] = torch.rand(N, 2)
+    graph.ndata["feat"] = torch.rand(N, 2, dtype=torch.bfloat16)
     graph.ndata["label"] = torch.tensor([0, 1, 0, 1, 0, 1, 0])
     for part, ids in (("train", [0, 1]), ("val", [2, 3]), ("test", [4, 5])):
         mask = torch.zeros(N, dtype=torch.bool)
@@ -76,7 +91,8 @@ def test_dgl_file_with_and_without_the_other_files(folder):
     for file in ("features.npy", "labels.npy", "splits.json"):
         (folder / file).unlink()
     d = load(folder)
-    assert d.num_features == 2 and d.parts.val.tolist() == [2, 3]
+    assert torch.equal(d.features, graph.ndata["feat"].float())
+    assert d.parts.val.tolist() == [2, 3]
 
 
 def test_directed_must_list_every_reverse(folder):
@@ -89,6 +105,17 @@ def test_directed_must_list_every_reverse(folder):
 def test_row_normalize(folder):
     rows = load(folder, row_normalize=True).features.sum(dim=1)
     torch.testing.assert_close(rows, torch.ones(N))
+
+
+def csv(folder, text, encoding="utf-8"):
+    (folder / "edges.npy").unlink()
+    (folder / "edges.csv").write_text(text, encoding=encoding)
+
+
+def npz(path):
+    """An archive under the name of an array."""
+    with path.open("wb") as file:
+        np.savez(file, x=EDGES)
 
 
 def change_splits(folder, **parts):
@@ -105,6 +132,28 @@ BAD = {
         lambda f: np.save(f / "edges.npy", [[0, -1]]),
         "found edge 0, -1 in row 0",
     ),
+    "edge id that wraps": (
+        lambda f: np.save(f / "edges.npy", np.array([[0, 1], [0, 2**64 - 1]], np.uint64)),
+        "found edge 0, 18446744073709551615 in row 1",
+    ),
+    "negative edge id in CSV": (lambda f: csv(f, "-1,1\n0,1\n"), "found edge -1, 1 in row 0"),
+    "missing edge id in CSV": (
+        lambda f: csv(f, "0,\n0,1\n"),
+        "edges.csv: expected integer node ids, found float64",
+    ),
+    "text late in CSV": (
+        lambda f: csv(f, "0,1\n" * 300_000 + "0,x\n"),
+        "edges.csv: expected integer node ids, found",
+    ),
+    "weights in CSV": (
+        lambda f: csv(f, "source,target\n0,1,1\n"),
+        r"edges.csv: expected shape \[E, 2\], found \[1, 3\]; edge weights",
+    ),
+    "empty CSV": (lambda f: csv(f, ""), "edges.csv: not a readable .csv file"),
+    "other encoding in CSV": (
+        lambda f: csv(f, "0,1\n", encoding="utf-16"),
+        "edges.csv: not a readable .csv file",
+    ),
     "float edge list": (
         lambda f: np.save(f / "edges.npy", [[0.0, 1.0]]),
         "edges.npy: expected integer node ids, found float64",
@@ -115,7 +164,20 @@ BAD = {
     ),
     "corrupt edges": (
         lambda f: (f / "edges.npy").write_bytes(b"\x93NUMPY broken"),
-        "edges.npy: not readable",
+        "edges.npy: not a readable .npy file",
+    ),
+    "empty edge file": (
+        lambda f: (f / "edges.npy").write_bytes(b""),
+        "edges.npy: not a readable .npy file",
+    ),
+    "zip as edges": (
+        lambda f: (f / "edges.npy").write_bytes(b"PK\x03\x04 broken"),
+        "edges.npy: not a readable .npy file",
+    ),
+    "npz as edges": (lambda f: npz(f / "edges.npy"), "edges.npy: not a readable .npy file"),
+    "npz as features": (
+        lambda f: npz(f / "features.npy"),
+        "features.npy: not a readable .npy file",
     ),
     "no edges": (lambda f: (f / "edges.npy").unlink(), "expected one of edges.npy.*found none"),
     "two edge files": (
@@ -136,7 +198,19 @@ BAD = {
     ),
     "text features": (
         lambda f: np.save(f / "features.npy", np.full((N, 2), "a")),
-        r"features.npy: expected numbers \[N, D\], found <U1",
+        r"features.npy: expected numbers \[N, D\], N and D at least 1, found <U1",
+    ),
+    "no nodes": (
+        lambda f: np.save(f / "features.npy", np.empty((0, 2))),
+        r"N and D at least 1, found float64 \[0, 2\]",
+    ),
+    "no features": (
+        lambda f: np.save(f / "features.npy", np.empty((N, 0))),
+        r"N and D at least 1, found float64 \[7, 0\]",
+    ),
+    "features that overflow": (
+        lambda f: np.save(f / "features.npy", np.where(np.eye(N, 2, -3) > 0, 1e300, 1.0)),
+        "features.npy: expected numbers within float32, found an overflow in row 3",
     ),
     "missing features": (lambda f: (f / "features.npy").unlink(), "features.npy: no such file"),
     "corrupt features": (
@@ -146,6 +220,18 @@ BAD = {
     "label out of range": (
         lambda f: np.save(f / "labels.npy", [0, 1, 0, 1, 2, 2, -2]),
         "labels: expected 0 to 2, or -1 for none; found -2 at node 6",
+    ),
+    "label too large": (
+        lambda f: np.save(f / "labels.npy", [0, 1, 0, 1, 2, 2, 10**12]),
+        "labels: expected less than the number of nodes, 7; found 1000000000000",
+    ),
+    "label that wraps": (
+        lambda f: np.save(f / "labels.npy", np.full(N, 2**64 - 1, np.uint64)),
+        "labels: expected less than the number of nodes, 7; found 18446744073709551615",
+    ),
+    "no labels": (
+        lambda f: np.save(f / "labels.npy", np.empty(0, int)),
+        r"labels: expected shape \[7\], found \[0\]",
     ),
     "float labels": (
         lambda f: np.save(f / "labels.npy", np.zeros(N)),
@@ -157,14 +243,23 @@ BAD = {
     ),
     "split id >= N": (
         lambda f: change_splits(f, test=[7]),
-        "split test: expected ids 0 to 6, found 7",
+        "splits.json: test: expected node ids 0 to 6, found 7",
+    ),
+    "split id beyond 64 bits": (
+        lambda f: change_splits(f, test=[4, 99999999999999999999]),
+        "splits.json: test: expected node ids 0 to 6, found 99999999999999999999",
     ),
     "overlapping splits": (lambda f: change_splits(f, val=[0]), "node 0 is in the splits twice"),
     "repeated split id": (lambda f: change_splits(f, val=[2, 2]), "node 2 is in the splits twice"),
     "unlabelled split node": (lambda f: change_splits(f, test=[6]), "node 6 has no label"),
-    "float split": (lambda f: change_splits(f, val=[2.5]), "splits.json: val: expected a list"),
+    "float split": (lambda f: change_splits(f, val=[2.5]), "val: expected node ids.* found 2.5"),
+    "split is no list": (lambda f: change_splits(f, val=2), "splits.json: val: expected a list"),
     "no split": (lambda f: (f / "splits.json").unlink(), "splits.json: no such file"),
     "broken split": (lambda f: (f / "splits.json").write_text("{"), "splits.json: not valid JSON"),
+    "split is a folder": (
+        lambda f: (f / "splits.json").rename(f / "was.json") and (f / "splits.json").mkdir(),
+        "splits.json: not valid JSON .IsADirectoryError",
+    ),
 }
 
 
@@ -182,14 +277,39 @@ def test_bad_dgl_file(folder):
     (folder / "graph.bin").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="graph.bin: not a graph saved by DGL"):
         load(folder)
-    graph = dgl.graph(([0], [1]), num_nodes=N)
-    graph.edata["weight"] = torch.ones(1)
-    dgl.save_graphs(str(folder / "graph.bin"), [graph])
-    with pytest.raises(InputError, match="edge weights are not supported, found edata 'weight'"):
-        load(folder)
     dgl.save_graphs(str(folder / "graph.bin"), [dgl.graph(([0], [1]), num_nodes=3)])
     with pytest.raises(InputError, match="features.npy: expected 3 rows.*found 7"):
         load(folder)
+    relations = {("a", "r", "a"): ([0], [1]), ("a", "s", "a"): ([0], [1])}
+    dgl.save_graphs(str(folder / "graph.bin"), [dgl.heterograph(relations)])
+    with pytest.raises(InputError, match="one node type and one edge type, found 1 and 2"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "refused"),
+    [
+        ("weight", [1, 2], True),
+        ("sim", [0.5, 0.6], True),
+        ("column", [[0.5], [0.6]], True),
+        ("constant", [0.5, 0.5], False),
+        ("year", [2001, 2002], False),
+        ("feat", [[0.5, 0.6], [0.7, 0.8]], False),
+    ],
+)
+def test_edge_weights_in_a_dgl_file(key, values, refused, folder):
+    (folder / "edges.npy").unlink()
+    graph = dgl.graph(([0, 1], [1, 2]), num_nodes=N)
+    graph.edata[key] = torch.tensor(values)
+    dgl.save_graphs(str(folder / "graph.bin"), [graph])
+    if not refused:
+        load(folder)
+        return
+    with pytest.raises(
+        InputError, match=f"weights are not supported.*del graph.edata.'{key}'."
+    ) as e:
+        load(folder)
+    assert "\n" not in str(e.value)
 
 
 def test_missing_folder(tmp_path):

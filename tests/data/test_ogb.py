@@ -12,6 +12,10 @@ from infgrand_dgl import InputError
 from infgrand_dgl.config import DataConfig
 from infgrand_dgl.data import load_source
 
+# Raised inside ogb, and by what it makes of pandas and torch.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
 N, D = 500, 128
 
 
@@ -39,9 +43,6 @@ def arxiv(tmp_path):
     return tmp_path, edges
 
 
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
-)
 def test_arxiv_is_made_undirected(arxiv):
     root, edges = arxiv
     d = load_source(DataConfig(name="ogbn-arxiv", root=str(root)))
@@ -51,6 +52,44 @@ def test_arxiv_is_made_undirected(arxiv):
     expected = {(a, b) for u, v in edges.tolist() for a, b in ((u, v), (v, u))}
     assert found == expected | {(i, i) for i in range(N)}
     assert d.labels.dtype == torch.long and d.features.dtype == torch.float32
+
+
+BAD = {
+    "mismatched feature rows": (
+        lambda f: write(f / "raw/node-feat.csv.gz", np.zeros((N - 1, D))),
+        "not readable as ogbn-arxiv .*Got 499 and 500",
+    ),
+    "edge id >= N": (
+        lambda f: write(f / "raw/edge.csv.gz", np.full((1500, 2), N)),
+        "not readable as ogbn-arxiv .*got 500 and 500",
+    ),
+    "missing features": (
+        lambda f: (f / "raw/node-feat.csv.gz").unlink(),
+        "no node features; add raw/node-feat.csv.gz and delete .*/processed",
+    ),
+    "corrupt edges": (
+        lambda f: (f / "raw/edge.csv.gz").write_bytes(b"nonsense"),
+        "not readable as ogbn-arxiv .BadGzipFile",
+    ),
+    "truncated edges": (
+        lambda f: (f / "raw/edge.csv.gz").write_bytes((f / "raw/edge.csv.gz").read_bytes()[:900]),
+        "not readable as ogbn-arxiv .EOFError",
+    ),
+    "no split": (
+        lambda f: (f / "split/time/valid.csv.gz").unlink(),
+        "not readable as ogbn-arxiv .*valid.csv.gz",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case, arxiv):
+    root, _ = arxiv
+    break_it, told = BAD[case]
+    break_it(root / "ogbn_arxiv")
+    with pytest.raises(InputError, match=f"{root}/ogbn_arxiv: {told}") as error:
+        load_source(DataConfig(name="ogbn-arxiv", root=str(root)))
+    assert "\n" not in str(error.value)
 
 
 def test_missing_data_says_the_two_ways_to_get_it(tmp_path, monkeypatch):

@@ -56,9 +56,30 @@ def test_splits():
     assert [len(part) for part in (arxiv.train, arxiv.val, arxiv.test)] == [5400, 1800, 2800]
 
 
-def test_crowded_graph_ends():
-    d = generate(nodes=60, degree=14, classes=3, homophily=1.0)
-    assert 0 < d.num_edges <= 60 * 60
+@pytest.mark.parametrize(
+    ("nodes", "degree", "classes", "falls_short"), [(60, 14, 3, False), (400, 90, 10, True)]
+)
+def test_crowded_graph_ends(nodes, degree, classes, falls_short, caplog):
+    d = generate(nodes=nodes, degree=degree, classes=classes, homophily=1.0)
+    size = d.labels.bincount()
+    room = float((size * (size - 1)).sum()) / nodes
+    reached = (d.num_edges - nodes) / nodes
+    assert falls_short == (room < degree)
+    assert reached == pytest.approx(min(degree, room), rel=0.02)
+    told = [f"data.degree: {degree} asked for, {reached:.4g} reached"] if falls_short else []
+    assert caplog.messages == told
+
+
+@pytest.mark.parametrize("homophily", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(10))
+def test_nearly_edgeless_graph(homophily, seed):
+    for degree in (0.006, 0.02):
+        d = generate(nodes=300, degree=degree, homophily=homophily, features=5, seed=seed)
+        source, target = d.graph.edges()
+        real = source != target
+        assert real.sum() <= 2 * round(300 * degree / 2)
+        same = d.labels[source[real]] == d.labels[target[real]]
+        assert homophily == 0.5 or (same == (homophily == 1)).all()
 
 
 @pytest.mark.parametrize(

@@ -59,18 +59,38 @@ def test_depth_and_gradients(model, layers):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in teacher.parameters())
 
 
-@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_gat_drops_features_and_attention():
+    _, gat, _ = setup("gat", layers=3, attention_dropout=0.6)
+    assert {(conv.feat_drop.p, conv.attn_drop.p) for conv in gat.layers} == {(0.4, 0.6)}
+
+
+def standardized(h, dim):
+    """Mean 0 and variance 1: over the nodes (batch norm) or within each node (layer norm)."""
+    return (h - h.mean(dim, keepdim=True)) / (h.var(dim, correction=0, keepdim=True) + 1e-5).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("norm", "normalized"),
+    [
+        ("none", lambda h: h),
+        ("batch", lambda h: standardized(h, 0)),
+        ("layer", lambda h: standardized(h, 1)),
+    ],
+    ids=["none", "batch", "layer"],
+)
 @pytest.mark.parametrize("layers", [1, 2, 4])
-def test_mlp(layers, norm, device):
-    mlp = MLP(6, 9, 4, layers=layers, dropout=0.3, norm=norm).to(device).eval()
-    x = torch.randn(20, 6, device=device)
+def test_mlp_is_its_equation(layers, norm, normalized, device):
+    mlp = MLP(6, 9, 4, layers=layers, norm=norm).to(device).double().train()
+    x = torch.randn(20, 6, device=device, dtype=torch.float64)
+    *inner, last = mlp.layers
     h = x
-    for k, linear in enumerate(mlp.layers):
-        h = linear(h)
-        if k < layers - 1:
-            h = mlp.norms[k](h).relu()
-    torch.testing.assert_close(mlp(x), h)
-    assert {type(n).__name__ for n in mlp.norms} <= {"Identity", "BatchNorm1d", "LayerNorm"}
-    if layers > 1:
-        noisy = mlp.train()
-        assert not torch.equal(noisy(x), noisy(x))  # dropout acts
+    for linear in inner:
+        h = normalized(linear(h)).relu()
+    torch.testing.assert_close(mlp(x), last(h))
+    assert len(mlp.layers) == layers
+
+
+def test_mlp_drops_in_training_alone():
+    mlp, x = MLP(6, 9, 4, layers=2, dropout=0.3), torch.randn(20, 6)
+    assert not torch.equal(mlp.train()(x), mlp(x))
+    assert torch.equal(mlp.eval()(x), mlp(x))

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ def test_equals_reference(width, pooling, dtype, device):
     for csr in (random_undirected(60, 150, device), random_csr(60, 60, 300, device)):
         x = torch.randn(60, width, device=device).to(dtype)
         for hops in (0, 1, 2, 3, 6):
-            arguments = {"hops": hops, "pooling": pooling, "self_loop_weight": 1.5}
+            arguments: dict[str, Any] = {"hops": hops, "pooling": pooling, "self_loop_weight": 1.5}
             found = propagate(csr, x, **arguments)
             expected = propagate_reference(csr, x.double(), **arguments)
             assert found.dtype == dtype
@@ -39,7 +41,7 @@ def test_same_bits_for_any_number_of_threads():
 def test_gradient_of_the_mean(device):
     csr = random_csr(9, 9, 40, device)
     x = torch.randn(9, 5, dtype=torch.float64, device=device, requires_grad=True)
-    arguments = {"hops": 3, "pooling": "mean", "self_loop_weight": 2.0}
+    arguments: dict[str, Any] = {"hops": 3, "pooling": "mean", "self_loop_weight": 2.0}
     assert torch.autograd.gradcheck(lambda x: propagate(csr, x, **arguments), x)
     with pytest.raises(RuntimeError, match="only x under mean pooling is differentiable"):
         propagate(csr, x, hops=3, pooling="max", self_loop_weight=2.0).sum().backward()

@@ -13,6 +13,7 @@ import torch
 from .._dgl import dgl
 from ..config import DataConfig
 from ..errors import InputError
+from ..files import reading, reason
 from ..graph import CSRGraph
 from .dataset import NodeDataset, Split
 from .features import from_scipy, row_normalized
@@ -63,25 +64,26 @@ def _gnn_benchmark(config: DataConfig, root: Path) -> NodeDataset:
         self.npz = Path(self.raw_path) / f"{self.name}.npz"
 
     path = _fetch(GNN_BENCHMARK[config.name], root, keep=read, process=read).npz
-    try:
-        with np.load(path) as arrays:
-            adj, attr = (
-                sp.csr_matrix(
-                    tuple(arrays[f"{kind}_{part}"] for part in ("data", "indices", "indptr")),
-                    shape=arrays[f"{kind}_shape"],
-                ).astype(np.float32)
-                for kind in ("adj", "attr")
-            )
-            labels = torch.from_numpy(arrays["labels"].astype(np.int64))
-    except Exception as error:  # a truncated archive fails in many ways
-        raise InputError(f"{path}: not a readable npz of this set ({_line(error)})") from None
-    edges = adj.tocoo()
+    with reading(path, "a readable npz of this set"), np.load(path) as arrays:
+        adj, attr = (
+            sp.csr_matrix(
+                tuple(arrays[f"{kind}_{part}"] for part in ("data", "indices", "indptr")),
+                shape=arrays[f"{kind}_shape"],
+            ).astype(np.float32)
+            for kind in ("adj", "attr")
+        )
+        for matrix in (adj, attr):
+            matrix.check_format()  # no id out of range
+        labels = torch.from_numpy(arrays["labels"].astype(np.int64))
+        num_classes = int(labels.max()) + 1
+        edges = adj.tocoo()
+        graph = CSRGraph.from_edges(edges.row, edges.col, adj.shape[0])
     return NodeDataset(
         name=config.name,
-        graph=CSRGraph.from_edges(edges.row, edges.col, adj.shape[0]).to_dgl(),
+        graph=graph.to_dgl(),
         features=from_scipy(row_normalized(attr) if config.row_normalize else attr),
         labels=labels,
-        num_classes=int(labels.max()) + 1,
+        num_classes=num_classes,
         split=None,
         provenance={"source": "dgl", "files": str(path), "split": "20 per class, 500, 1000"},
     )
@@ -99,10 +101,10 @@ def _fetch(cls: Any, root: Path, keep: Any, process: Any = None) -> Any:
         except Exception as error:  # network, disk and pickle errors of many kinds
             folder = _folder(cls, root)
             if folder.is_dir() and any(folder.iterdir()):
-                raise InputError(f"{folder}: not readable as this set ({_line(error)})") from None
+                raise InputError(f"{folder}: not readable as this set ({reason(error)})") from None
             raise InputError(
                 f"data.root: no {cls.__name__} under {root}, and it cannot be downloaded "
-                f"({_line(error)}); put its raw files into {folder}"
+                f"({reason(error)}); put its raw files into {folder}"
             ) from None
 
 
@@ -116,8 +118,3 @@ def _folder(cls: Any, root: Path) -> Path:
 def _downloads_to_stderr() -> Iterator[None]:
     with contextlib.redirect_stdout(sys.stderr):
         yield
-
-
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:160]}"

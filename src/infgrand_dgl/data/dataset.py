@@ -125,6 +125,8 @@ def check(dataset: NodeDataset, where: str) -> NodeDataset:
             raise InputError(f"features: expected {N} rows of finite numbers")
         if labels.shape != (N,):
             raise InputError(f"labels: expected shape [{N}], found {list(labels.shape)}")
+        if C > N:  # ids of something else; a model of that many outputs would be vast
+            raise InputError(f"labels: expected less than the number of nodes, {N}; found {C - 1}")
         wrong = (labels < UNLABELLED) | (labels >= C)
         if wrong.any():
             node = int(wrong.nonzero()[0])

@@ -1,5 +1,6 @@
 """A user's own graph: one folder of plain files."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -8,14 +9,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .._dgl import DGLGraph, dgl
+from .._dgl import DGLGraph, dgl, homogeneous
 from ..config import DataConfig
 from ..errors import InputError
+from ..files import load_array, reading
 from ..graph import CSRGraph
 from .dataset import NodeDataset, Split
 
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
 PARTS = ("train", "val", "test")
+WEIGHTS = ("w", "weight", "weights", "edge_weight")
 
 
 def load(config: DataConfig, root: Path) -> NodeDataset:
@@ -41,144 +44,172 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     saved = _graph_bin(path) if path.suffix == ".bin" else None
 
     features = _features(root, saved)
-    labels = _labels(root, saved)
-    source, target = _saved_edges(saved) if saved is not None else _edges(path)
-    ids = np.concatenate([source, target])
-    if len(ids) and (ids.min() < 0 or ids.max() >= len(features)):
-        row = int(((ids < 0) | (ids >= len(features))).argmax()) % len(source)
+    labels, num_classes = _labels(root, saved)
+    N = len(features)
+    source, target = _edges(path) if saved is None else (ids.numpy() for ids in saved.edges())
+    wrong = (source < 0) | (source >= N) | (target < 0) | (target >= N)
+    if wrong.any():
+        row = int(wrong.argmax())
         raise InputError(
-            f"{path}: expected node ids 0 to {len(features) - 1} (features has {len(features)} "
-            f"rows), found edge {source[row]}, {target[row]} in row {row}"
+            f"{path}: expected node ids 0 to {N - 1} (features has {N} rows), "
+            f"found edge {source[row]}, {target[row]} in row {row}"
         )
+    source, target = source.astype(np.int64), target.astype(np.int64)
     if config.edges == "directed":
-        graph = dgl.graph(
-            (torch.from_numpy(source), torch.from_numpy(target)), num_nodes=len(features)
-        )
+        graph = dgl.graph((torch.from_numpy(source), torch.from_numpy(target)), num_nodes=N)
         try:
             csr = CSRGraph.undirected(graph)
         except InputError as error:
             raise InputError(f"{path}: {error}, or data.edges: undirected does") from None
     else:
-        csr = CSRGraph.from_edges(source, target, len(features))
+        csr = CSRGraph.from_edges(source, target, N)
     return NodeDataset(
         name=root.name,
         graph=csr.to_dgl(),
         features=_row_normalized(features) if config.row_normalize else features,
         labels=labels,
-        num_classes=max(int(labels.max()) + 1, 1),
-        split=_split(root, saved),
+        num_classes=num_classes,
+        split=_split(root, saved, N),
         provenance={"source": "directory", "files": str(root), "split": "given"},
     )
 
 
 def _graph_bin(path: Path) -> DGLGraph:
-    try:
+    with reading(path, "a graph saved by DGL"):
         graphs, _ = dgl.load_graphs(str(path))
-    except dgl.DGLError as error:
-        raise InputError(
-            f"{path}: not a graph saved by DGL ({str(error).splitlines()[0]})"
-        ) from None
     if len(graphs) != 1:
         raise InputError(f"{path}: expected one graph, found {len(graphs)}")
-    weights = sorted({"w", "weight", "weights", "edge_weight"} & set(graphs[0].edata))
-    if weights:
-        raise InputError(f"{path}: edge weights are not supported, found edata {weights[0]!r}")
-    return graphs[0]
-
-
-def _saved_edges(saved: DGLGraph) -> tuple[np.ndarray, np.ndarray]:
-    source, target = saved.edges()
-    return source.long().numpy(), target.long().numpy()
+    graph = graphs[0]
+    if not homogeneous(graph):
+        found = f"{len(graph.ntypes)} and {len(graph.etypes)}"
+        raise InputError(f"{path}: expected one node type and one edge type, found {found}")
+    for key, values in graph.edata.items():
+        one_each = values.numel() == graph.num_edges() > 0
+        if one_each and (values.is_floating_point() or key in WEIGHTS):
+            values = values.flatten()
+            if (values != values[0]).any():
+                raise InputError(
+                    f"{path}: edge weights are not supported, found edata {key!r}; "
+                    f"del graph.edata[{key!r}] drops it"
+                )
+    return graph
 
 
 def _edges(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        if path.suffix == ".npy":
-            edges = np.load(path)
-        elif path.suffix == ".csv":
-            header = None if path.open().readline()[:1].strip("-").isdigit() else 0
-            edges = pd.read_csv(path, header=header).to_numpy()
-        else:
-            edges = pd.read_parquet(path).to_numpy()
-    except ImportError:
-        raise InputError(f"{path}: reading parquet needs pyarrow (pip install pyarrow)") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable ({str(error).splitlines()[0]})") from None
+    """Source and target, integers as they are stored."""
+    edges: np.ndarray | pd.DataFrame
+    if path.suffix == ".npy":
+        edges = load_array(path)
+    else:
+        with reading(path, f"a readable {path.suffix} file"):
+            edges = _csv(path) if path.suffix == ".csv" else _parquet(path)
     if edges.ndim != 2 or edges.shape[1] != 2:
         weights = (
             "; edge weights are not supported" if edges.ndim == 2 and edges.shape[1] == 3 else ""
         )
         raise InputError(f"{path}: expected shape [E, 2], found {list(edges.shape)}{weights}")
-    if not np.issubdtype(edges.dtype, np.integer):
-        raise InputError(f"{path}: expected integer node ids, found {edges.dtype}")
-    edges = edges.astype(np.int64)
-    return edges[:, 0], edges[:, 1]
+    columns = edges.T if isinstance(edges, np.ndarray) else [edges[c].to_numpy() for c in edges]
+    source, target = columns
+    for ids in (source, target):
+        if ids.dtype.kind not in "iu":
+            raise InputError(f"{path}: expected integer node ids, found {ids.dtype}")
+    return source, target
 
 
-def _array(path: Path) -> np.ndarray:
+def _csv(path: Path) -> pd.DataFrame:
+    """The rows, without the first where that names the columns."""
+    with path.open(encoding="utf-8-sig") as file:
+        first = next((line for line in file if line.strip()), "")
+        (fields,) = csv.reader([first], skipinitialspace=True)
+        if all(map(_is_number, fields)):
+            file.seek(0)
+        return pd.read_csv(file, header=None, skipinitialspace=True, low_memory=False)
+
+
+def _is_number(field: str) -> bool:
     try:
-        return np.load(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{path}: not a readable .npy file ({str(error).splitlines()[0]})"
-        ) from None
+        float(field or "nan")
+    except ValueError:
+        return False
+    return True
 
 
-def _ndata(root: Path, saved: DGLGraph | None, file: str, key: str) -> Tensor | None:
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        raise InputError(f"{path}: reading parquet needs pyarrow (pip install pyarrow)") from None
+
+
+def _ndata(root: Path, saved: DGLGraph | None, file: str, key: str) -> np.ndarray | None:
     """ndata[key] of graph.bin, where the file is not there to win."""
     if saved is None or (root / file).exists():
         return None
     if key not in saved.ndata:
         raise InputError(f"{root}: expected {file}, or ndata {key!r} in graph.bin")
-    return saved.ndata[key]
+    values = saved.ndata[key]
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def _array(root: Path, saved: DGLGraph | None, file: str, key: str) -> tuple[np.ndarray, str]:
+    """The array and where it was found."""
+    stored = _ndata(root, saved, file, key)
+    if stored is None:
+        return load_array(root / file), str(root / file)
+    return stored, f"{root / 'graph.bin'}: ndata {key!r}"
 
 
 def _features(root: Path, saved: DGLGraph | None) -> Tensor:
-    stored = _ndata(root, saved, "features.npy", "feat")
-    array = _array(root / "features.npy") if stored is None else stored.numpy()
-    if array.ndim != 2 or array.dtype.kind not in "fiub":
+    array, where = _array(root, saved, "features.npy", "feat")
+    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiub":
         raise InputError(
-            f"{root / 'features.npy'}: expected numbers [N, D], found {array.dtype} "
+            f"{where}: expected numbers [N, D], N and D at least 1, found {array.dtype} "
             f"{list(array.shape)}"
         )
     if saved is not None and len(array) != saved.num_nodes():
         raise InputError(
-            f"{root / 'features.npy'}: expected {saved.num_nodes()} rows, one for each node of "
-            f"graph.bin, found {len(array)}"
+            f"{where}: expected {saved.num_nodes()} rows, one for each node of graph.bin, "
+            f"found {len(array)}"
         )
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    try:
+        with np.errstate(over="raise"):
+            return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    except FloatingPointError:
+        row = int((np.abs(array) > np.finfo(np.float32).max).any(axis=1).argmax())
+        raise InputError(
+            f"{where}: expected numbers within float32, found an overflow in row {row}"
+        ) from None
 
 
-def _labels(root: Path, saved: DGLGraph | None) -> Tensor:
-    stored = _ndata(root, saved, "labels.npy", "label")
-    array = _array(root / "labels.npy") if stored is None else stored.numpy()
+def _labels(root: Path, saved: DGLGraph | None) -> tuple[Tensor, int]:
+    """The labels and the number of classes."""
+    array, where = _array(root, saved, "labels.npy", "label")
     if array.dtype.kind not in "iu":
-        raise InputError(f"{root / 'labels.npy'}: expected integers, found {array.dtype}")
-    return (
-        torch.from_numpy(array.astype(np.int64)).squeeze(-1)
-        if array.ndim == 2
-        else (torch.from_numpy(array.astype(np.int64)))
-    )
+        raise InputError(f"{where}: expected integers, found {array.dtype}")
+    if array.shape[1:] == (1,):
+        array = array[:, 0]
+    # Counted before the conversion, in which unsigned labels may wrap.
+    num_classes = max(int(array.max(initial=0)) + 1, 1)
+    return torch.from_numpy(array.astype(np.int64)), num_classes
 
 
-def _split(root: Path, saved: DGLGraph | None) -> Split:
+def _split(root: Path, saved: DGLGraph | None, num_nodes: int) -> Split:
     path = root / "splits.json"
     if saved is not None and not path.exists():
         masks = [_ndata(root, saved, path.name, f"{part}_mask") for part in PARTS]
-        return Split(*(mask.bool().nonzero().flatten() for mask in masks if mask is not None))
-    try:
+        return Split(*(torch.from_numpy(np.flatnonzero(m)) for m in masks if m is not None))
+    with reading(path, "valid JSON"):
         content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from None
     parts = []
     for part in PARTS:
         ids = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(ids, list) or not all(type(i) is int for i in ids):
+        if not isinstance(ids, list):
             raise InputError(f"{path}: {part}: expected a list of node ids")
+        for i in ids:
+            if type(i) is not int or not 0 <= i < num_nodes:
+                raise InputError(
+                    f"{path}: {part}: expected node ids 0 to {num_nodes - 1}, found {i!r}"
+                )
         parts.append(torch.tensor(ids, dtype=torch.long))
     return Split(*parts)
 

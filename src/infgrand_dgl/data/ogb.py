@@ -10,6 +10,7 @@ import torch
 from .. import _dgl  # noqa: F401  ogb imports DGL itself: the workaround must come first
 from ..config import DataConfig
 from ..errors import InputError
+from ..files import reason
 from ..graph import CSRGraph
 from .dataset import UNLABELLED, NodeDataset, Split
 
@@ -24,16 +25,22 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             raw = DglNodePropPredDataset(config.name, root=str(root))
-    except (URLError, OSError, EOFError, SystemExit) as error:
-        # ogb asks on the terminal before a large download, and exits where nobody answers.
+        g, labels = raw[0]
+        split = raw.get_idx_split()
+    # ogb asks on the terminal before a large download, and exits where nobody answers.
+    except (Exception, SystemExit) as error:
+        if (folder / "raw").is_dir() and not isinstance(error, (URLError, SystemExit)):
+            raise InputError(f"{folder}: not readable as {config.name} ({reason(error)})") from None
         raise InputError(
             f"data.root: no {config.name} in {folder}, and it was not downloaded "
             f"({type(error).__name__}). Either run this command in a terminal with a network and "
             f"confirm ogb's download, or unpack OGB's archive there, so that {folder}/raw exists"
         ) from None
-    g, labels = raw[0]
+    if "feat" not in g.ndata:  # which ogb has stored by now
+        raise InputError(
+            f"{folder}: no node features; add raw/node-feat.csv.gz and delete {folder}/processed"
+        )
     source, target = (ids.numpy() for ids in g.edges())
-    split = raw.get_idx_split()
     labels = labels.flatten()
     return NodeDataset(
         name=config.name,

@@ -40,8 +40,8 @@ class MinCosine:
     cones: int  # 0: no bound was needed, or none could prune
 
     def share(self, num_pairs: int) -> float:
-        """Share of all pairs whose inner product was computed."""
-        return self.pairs_evaluated / num_pairs
+        """Share of all pairs whose inner product was computed (some twice, in small sets)."""
+        return min(1.0, self.pairs_evaluated / num_pairs)
 
 
 @torch.no_grad()
@@ -63,24 +63,27 @@ def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0) -> MinCosine:
         )
     if x.dtype != y.dtype or x.device != y.device:
         raise ValueError("min_cosine: x and y must have the same dtype and device")
-    with _full_precision():
-        search = _Search(x, y, torch.Generator().manual_seed(seed))
-        search.descend()
-        if search.value == 0 and x.amin() >= 0 and y.amin() >= 0:
-            cones = 0  # non-negative rows: nothing lies below a pair with disjoint support
-        else:
-            axes = search.choose_cones()
-            cones = len(axes)
-            search.scan_cones(axes) if cones else search.scan_all()
-    log.info(
-        "minimum cosine %.6g at pair %s: %d cones, %d of %d inner products",
-        search.value,
-        search.pair,
-        cones,
-        search.evaluated,
-        len(x) * len(y),
-    )
-    return MinCosine(search.value, search.pair, search.evaluated, cones)
+    # A zero row meets every row at 0, and has no angle to bound: it is settled here.
+    (x, i, zero_i), (y, j, zero_j) = _nonzero_rows(x), _nonzero_rows(y)
+    some_zero = zero_i is not None or zero_j is not None
+    found = MinCosine(0.0 if some_zero else math.inf, (zero_i or 0, zero_j or 0), 0, 0)
+    if len(x) and len(y):
+        search = _Search(x, y, torch.Generator().manual_seed(seed), found.value)
+        with _full_precision():
+            cones = search.run()
+        a, b = search.pair
+        pair = (int(i[a]), int(j[b])) if search.value < found.value else found.pair
+        found = MinCosine(search.value, pair, search.evaluated, cones)
+    log.info("%s", found)
+    return found
+
+
+def _nonzero_rows(rows: Tensor) -> tuple[Tensor, Tensor, int | None]:
+    """The rows that are not zero, their ids, and the id of one that is."""
+    zero = torch.linalg.vector_norm(rows, ord=math.inf, dim=1) == 0
+    first = zero.nonzero().flatten()[:1].tolist()
+    ids = (~zero).nonzero().flatten()
+    return (rows[ids], ids, first[0]) if first else (rows, ids, None)
 
 
 def min_cosine_reference(x: Tensor, y: Tensor) -> float:
@@ -90,15 +93,24 @@ def min_cosine_reference(x: Tensor, y: Tensor) -> float:
 
 
 class _Search:
-    """The best pair so far, and the steps that improve it until it is certified."""
+    """The best pair so far, and the steps that improve it until it is certified. No zero rows."""
 
-    def __init__(self, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, x: Tensor, y: Tensor, generator: torch.Generator, value: float) -> None:
         self.x, self.y, self.generator = x, y, generator
         # Bounds the rounding of an inner product and of a norm of D terms.
         self.eps = (x.shape[1] + 8) * torch.finfo(x.dtype).eps
-        self.value = math.inf
+        self.value = value
         self.pair = (0, 0)
         self.evaluated = 0
+
+    def run(self) -> int:
+        """Finds and certifies the minimum; returns how many cones it took, 0 without any."""
+        self.descend()
+        if self.value == 0 and self.x.amin() >= 0 and self.y.amin() >= 0:
+            return 0  # non-negative rows: nothing lies below a pair with disjoint support
+        axes = self.choose_cones()
+        self.scan_cones(axes) if len(axes) else self.scan_all()
+        return len(axes)
 
     def offer(self, i: Tensor, j: Tensor) -> None:
         """Takes the best of the pairs (i, j) in float64, if it beats the best so far."""
@@ -112,7 +124,6 @@ class _Search:
 
     def descend(self, rounds: int = 16) -> None:
         """Alternates i <- argmin_i x_i·y_j and j <- argmin_j x_i·y_j: a good upper bound."""
-        self.offer_zero_rows()
         # From the columns furthest from the mean row of x, and from random ones.
         far = (self.y @ self.x.mean(dim=0)).topk(min(STARTS, len(self.y)), largest=False).indices
         j = torch.cat([far, self.pick(self.y, STARTS)])
@@ -124,12 +135,6 @@ class _Search:
             self.offer(i, j)
             if self.value >= before:
                 break
-
-    def offer_zero_rows(self) -> None:
-        """A zero row meets every row at 0, and has no angle to bound: it is settled here."""
-        for rows, at_zero in ((self.x, lambda z: (z, 0 * z)), (self.y, lambda z: (0 * z, z))):
-            norms = torch.linalg.vector_norm(rows, ord=math.inf, dim=1)
-            self.offer(*at_zero((norms == 0).nonzero().flatten()[:1]))
 
     def pick(self, rows: Tensor, count: int) -> Tensor:
         """Ids of `count` random rows, or of as many as there are, without replacement."""
@@ -187,12 +192,10 @@ class _Search:
             norms = torch.linalg.vector_norm(sums, dim=1, keepdim=True)
             axes = torch.where(norms > 1e-6, sums / norms, axes)
         norms = torch.linalg.vector_norm(axes, dim=1, keepdim=True)
-        return (axes / norms)[norms[:, 0] > 0.5]  # a zero row of y makes no axis
+        return axes / norms
 
     def scan_cones(self, axes: Tensor) -> None:
         """Evaluates every pair that the cones do not exclude."""
-        if not len(axes):
-            return self.scan_all()
         owner, angle = self.assign(axes)
         order = torch.argsort(angle, descending=True, stable=True)
         order = order[torch.argsort(owner[order], stable=True)]  # by cone, widest angle first
@@ -211,7 +214,6 @@ class _Search:
             for k in alive.any(dim=0).nonzero().flatten().tolist():
                 mine = alive[:, k].nonzero().flatten()
                 self.scan_staircase(rows[mine], tilt[mine, k], members[k], angle[members[k]])
-        return None
 
     def assign(self, axes: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest axis of every row of y, and the angle to it."""

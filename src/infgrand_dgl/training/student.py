@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from ..config import Config
 from ..data import NodeDataset
 from ..distillation import DistillationLoss, supervised_loss
+from ..errors import InputError
 from ..nn.mlp import MLP
 from .loop import OnEpoch, accuracy, fit, seed_everything
 
@@ -60,6 +61,8 @@ def train_mlp(
     config: Config, view: NodeDataset, device: torch.device, seed: int, on_epoch: OnEpoch
 ) -> MLP:
     """The plain MLP: raw features, cross-entropy on the training nodes, the student's sizes."""
+    if config.student.norm == "batch" and len(view.train) < 2:
+        raise InputError("train.mlp: student.norm: batch needs two training nodes, found one")
     inputs = view.dense_features()
     x, labels = inputs[view.train].to(device), view.labels[view.train].to(device)
 

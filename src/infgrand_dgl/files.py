@@ -1,0 +1,37 @@
+"""Reading files that somebody else may have written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InputError
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Foreign formats fail in many ways: here all become one InputError, `path` is not `what`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except Exception as error:
+        raise InputError(f"{path}: not {what} ({reason(error)})") from None
+
+
+def reason(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    first, *_ = [*str(error).strip().splitlines(), ""]
+    return f"{type(error).__name__}: {first[:160]}"
+
+
+def load_array(path: Path, mmap: bool = False) -> np.ndarray:
+    """The array of a .npy file. np.load would take zip archives and pickles too."""
+    with reading(path, "a readable .npy file"):
+        if mmap:
+            return np.lib.format.open_memmap(path, mode="r")
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)

@@ -1,0 +1,49 @@
+"""What teacher, student and plain MLP have in common: what they may see, and their settings."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from infgrand_dgl.data import load_dataset
+from infgrand_dgl.training import student, teacher
+
+MODELS = ["mlp", "teacher", "student"]
+CPU = torch.device("cpu")
+
+
+def train(model, config, dataset):
+    """The losses of every epoch."""
+    losses: list[float] = []
+    last = (CPU, 7, lambda epoch, values: losses.append(values["loss"]))
+    if model == "mlp":
+        student.train_mlp(config, dataset, *last)
+    elif model == "teacher":
+        teacher.train_teacher(config, dataset, *last)
+    else:
+        x, ones = dataset.dense_features(), torch.ones(dataset.num_nodes)
+        student.train_student(config, dataset, x, ones, x[:, :3], *last)
+    return losses
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_label_outside_the_training_nodes_reaches_the_loss(model, tiny_config):
+    dataset = load_dataset(tiny_config)
+    labels = (dataset.labels + 1) % dataset.num_classes
+    labels[dataset.train] = dataset.labels[dataset.train]
+    changed = replace(dataset, labels=labels)
+    assert train(model, tiny_config, dataset) == train(model, tiny_config, changed)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_optimizer_epochs_and_patience_are_as_configured(model, tiny_config, monkeypatch):
+    own = {"lr": 0.03, "weight_decay": 0.07}
+    config = tiny_config.replace("teacher" if model == "teacher" else "student", **own)
+    config = config.replace("train", epochs=17, patience=11)
+    called: dict = {}
+    for module in (student, teacher):
+        monkeypatch.setattr(module, "fit", lambda model, **options: called.update(options))
+    train(model, config, load_dataset(config))
+    adam = called["optimizer"]
+    assert type(adam) is torch.optim.Adam and own.items() <= adam.defaults.items()
+    assert (called["epochs"], called["patience"]) == (17, 11)
