@@ -284,6 +284,34 @@ def test_cuda_without_a_gpu(tiny, tmp_path, capsys):
         )
 
 
+def test_seed_out_of_range(tiny, tmp_path, capsys):
+    status, _, err = run(
+        capsys, "influence", "--config", tiny, "--seed", "4294967296", "--out", tmp_path / "i.npy"
+    )
+    assert status == 2 and "expected an integer from 0 to 2^32 - 1, found '4294967296'" in err
+
+
+def test_terminated_training_leaves_nothing(tiny, tmp_path):
+    command = [sys.executable, "-m", "infgrand_dgl", "train", "--config", str(tiny)]
+    settings = ["--set", "train.epochs=1000000", "train.patience=1000000", "--out", "deep/run"]
+    process = subprocess.Popen([*command, *settings], cwd=tmp_path, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    while b"propagate" not in process.stdout.readline():  # it is past the start
+        assert process.poll() is None
+    process.terminate()
+    assert process.wait(60) == 143
+    process.stdout.close()
+    assert not (tmp_path / "deep").exists()
+
+
+def test_closed_pipe_is_no_error(tiny):
+    done = subprocess.run(
+        f"set -o pipefail; {sys.executable} -m infgrand_dgl data describe --config {tiny} | :",
+        shell=True, executable="/bin/bash", capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A valid graph of the user's own, to break."""

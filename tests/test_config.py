@@ -63,6 +63,10 @@ def test_a_directory_name_is_resolved(written, tmp_path, monkeypatch):
             "distillation: {kl: fwd}",
             "c.yaml: distillation.kl: expected one of forward, reverse; found 'fwd'",
         ),
+        ("train: {seeds: [-3]}", "train.seeds.0: expected a number >= 0, found -3"),
+        ("train: {seeds: [4294967296]}", "train.seeds.0: expected a number < 4294967296"),
+        (f"propagation: {{hops: {10**30}}}", "propagation.hops: expected a number <= 10000"),
+        (f"student: {{hidden: {10**30}}}", "student.hidden: expected a number <= 1048576"),
     ],
 )
 def test_bad_value_names_file_key_and_choice(text, told, written):
@@ -85,11 +89,27 @@ def test_bad_value_names_file_key_and_choice(text, told, written):
         ("extends: gone.yaml", "c.yaml: extends: no such file: .*gone.yaml"),
         ("extends: c.yaml", "c.yaml: extends itself"),
         ("extends: 3", "c.yaml: extends: expected a file name, found 3"),
+        ("data: {name: cora, root: '~nobodyhere/x'}", "data.root: .*nobodyhere/x.*home directory"),
+        ("? [a, b]\n: 3", "c.yaml: not valid YAML .line 1, column 3: expected a name as key"),
+        ("data: {{ name }}", "c.yaml: not valid YAML .*expected a name as key"),
+        ("data: &d {name: cora, x: *d}", r"c.yaml: not valid YAML .aliases are not read: \*d"),
+        ("train: {epochs: 2020-13-45}", "c.yaml: not valid YAML .month must be in 1..12"),
+        ("train: {epochs: !!int x}", "c.yaml: not valid YAML .invalid literal for int"),
     ],
 )
 def test_bad_file(text, told, written):
     with pytest.raises(InputError, match=told):
         load_config(written(text))
+
+
+def test_bad_override(written):
+    with pytest.raises(InputError, match="--set train.epochs=2020-13-45: not a YAML value"):
+        load_config(written("data: {name: cora}"), ["train.epochs=2020-13-45"])
+
+
+def test_name_too_long():
+    with pytest.raises(InputError, match="File name too long"):
+        load_config("x" * 300)
 
 
 def test_the_file_that_holds_the_key_is_named(written):

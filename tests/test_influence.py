@@ -60,6 +60,20 @@ def test_equal_nodes_are_equally_influential():
             assert found.scores.tolist() == [1.0] * 6
 
 
+@pytest.mark.parametrize("algorithm", ["closed_form", "blocked"])
+def test_parallel_rows_differ_by_rounding_alone(algorithm):
+    csr = random_undirected(300, 900)
+    x = torch.rand(300, 1) * torch.rand(1, 20)
+    assert (cosine_influence(csr, x, algorithm=algorithm).scores == 1).all()
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-20, 1e-12, 1e12, 1e19, 1e37])
+def test_scale_of_the_features_makes_no_difference(scale, device):
+    csr = random_undirected(200, 500, device)
+    x = torch.rand(200, 9, device=device)
+    torch.testing.assert_close(influence_scores(csr, scale * x), influence_scores(csr, x))
+
+
 def test_star_by_hand():
     """Hub (1, 0), leaves (0, 1), k = 0: x_i·s is 1 for the hub and 3 for each leaf, m = 0."""
     csr = random_undirected(4, 0)
@@ -82,6 +96,9 @@ def test_spread_and_its_warning():
         ({"measure": "pagerang"}, "measure: expected"),
         ({"normalization": "sum"}, "normalization: expected minmax, max or none, found 'sum'"),
         ({"hops": -1}, "hops: expected 0 or more"),
+        ({"hops": 2.0}, "hops: expected 0 or more, found 2.0"),
+        ({"self_loop_weight": -1.0}, "self_loop_weight: expected 0 or more, found -1"),
+        ({"self_loop_weight": float("nan")}, "self_loop_weight: expected 0 or more, found nan"),
     ],
 )
 def test_bad_settings(arguments, told):

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import time
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         args.run_command(args)
+        sys.stdout.flush()
     except InputError as error:
         if args.verbose:
             logging.getLogger(__name__).info("where it came from", exc_info=True)
@@ -32,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("infgrand-dgl: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0
 
 

@@ -68,7 +68,7 @@ class DataConfig(Section):
         try:
             return None if root is None else str(Path(root).expanduser().absolute())
         except RuntimeError as error:  # ~somebody who is not here
-            raise ValueError(f"{error} in {root!r}") from None
+            raise ValueError(f"expected a folder, found {root!r} ({error})") from None
 
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:

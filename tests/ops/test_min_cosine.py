@@ -80,6 +80,10 @@ def test_zero_rows_meet_everything_at_zero(device):
         changed[1234] = 0
         assert check(x, y).value == 0
         changed[1234] = kept
+    x[:-1] = 0
+    check(x, y)
+    y[1:] = 0  # one pair is left, and its cosine is positive
+    assert check(x, y).value == 0
     x[:] = 0
     assert check(x, y).value == 0
 
