@@ -101,28 +101,51 @@ def cosine_influence(
     check_settings(hops, self_loop_weight)
     check_choice("normalization", normalization, get_args(Normalization))
     x = check_features(features, csr.num_rows)
-    # A power of two: cosines do not see it, and nothing overflows.
-    x = x * 2.0 ** -math.frexp(float(x.abs().amax()))[1]
+    exponent = math.frexp(float(torch.linalg.vector_norm(x, ord=math.inf)))[1]
+    if abs(exponent) > 30:  # a power of two: cosines do not see it, and nothing overflows
+        x = x * 2.0**-exponent
     y = next(islice(propagation_steps(csr, x, self_loop_weight), hops - 1, None)) if hops else x
     x, y = unit_rows(x), unit_rows(y)
     counted = y if num_columns is None else y[:num_columns]
-    if algorithm == "blocked" and normalization == "minmax":
-        return Influence(_blocked_minmax(x, y, counted).float())
-    s = counted.sum(dim=0, dtype=torch.float64)
-    sums = torch.cat([rows.double() @ s for rows in x.split(1 << 16)])
-    if normalization == "none":
-        return Influence(sums.float())
-    if normalization == "max":
-        return Influence(_over_largest(sums.clamp(min=0)).float())
-    minimum = min_cosine(x, y)
+    if normalization == "minmax":
+        return (minmax if algorithm == "closed_form" else blocked_minmax)(x, y, counted)
+    sums = _sums(x, counted)
+    return Influence(
+        (sums if normalization == "none" else _over_largest(sums.clamp(min=0))).float()
+    )
+
+
+def minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
+    """The closed form over unit rows x and y, `[N, D]`, summed over the rows `counted` of y."""
+    sums, minimum = _sums(x, counted), min_cosine(x, y)
     least = len(counted) * minimum.value
     rounding = ROUNDING * (float(sums.abs().max()) + abs(least))
     return Influence(_over_largest(sums - least, rounding).float(), minimum)
 
 
+def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor, rows: int = 2048) -> Influence:
+    """The authors' algorithm over the same operands: two passes over all pairs, in blocks."""
+    extremes = [torch.aminmax(block @ y.T) for block in x.split(rows)]
+    low = torch.stack([e.min for e in extremes]).min().double()
+    span = torch.stack([e.max for e in extremes]).max().double() - low
+    if span <= ROUNDING:
+        return Influence(torch.ones(len(x), device=x.device))
+    sums = [
+        ((block @ counted.T - low) / span).sum(dim=1, dtype=torch.float64)
+        for block in x.split(rows)
+    ]
+    return Influence(_over_largest(torch.cat(sums)).float())
+
+
+def _sums(x: Tensor, counted: Tensor) -> Tensor:
+    r"""$\hat x_i\cdot s$ in float64, `[N]`."""
+    s = counted.sum(dim=0, dtype=torch.float64)
+    return torch.cat([rows.double() @ s for rows in x.split(1 << 16)])
+
+
 def unit_rows(x: Tensor) -> Tensor:
     """Rows scaled to unit length, however short or long; zero rows stay zero."""
-    largest = x.abs().amax(dim=1, keepdim=True)
+    largest = torch.linalg.vector_norm(x, ord=math.inf, dim=1, keepdim=True)
     x = x / torch.where(largest > 0, largest, 1)
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return x.div_(torch.where(norm > 0, norm, 1))
@@ -132,20 +155,6 @@ def _over_largest(sums: Tensor, rounding: float = 0.0) -> Tensor:
     """Sums over the largest; where that is mere rounding no node stands out: every score is 1."""
     largest = sums.max()
     return sums / largest if largest > rounding else torch.ones_like(sums)
-
-
-def _blocked_minmax(x: Tensor, y: Tensor, counted: Tensor, rows: int = 2048) -> Tensor:
-    """The authors' algorithm, literally: two passes over all pairs, in blocks of rows."""
-    extremes = [torch.aminmax(block @ y.T) for block in x.split(rows)]
-    low = torch.stack([e.min for e in extremes]).min().double()
-    span = torch.stack([e.max for e in extremes]).max().double() - low
-    if span <= ROUNDING:
-        return torch.ones(len(x), dtype=torch.float64, device=x.device)
-    sums = [
-        ((block @ counted.T - low) / span).sum(dim=1, dtype=torch.float64)
-        for block in x.split(rows)
-    ]
-    return _over_largest(torch.cat(sums))
 
 
 @dataclass(frozen=True)
