@@ -42,14 +42,16 @@ def influence_histogram(scores: Tensor, path: Path) -> None:
     _save(figure, path)
 
 
-def bars(seconds: Mapping[str, Mapping[str, float]], path: Path) -> None:
+def medians(seconds: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Median seconds of each method on a log axis, with the range of the repetitions."""
     figure, axes = _figure("Seconds (log scale)", "")
     names = list(seconds)[::-1]
     median = np.array([seconds[k]["median"] for k in names])
     low = median - [seconds[k]["min"] for k in names]
     high = [seconds[k]["max"] for k in names] - median
-    axes.barh(names, median, color=COLORS["teacher"], xerr=[low, high], capsize=2, log=True)
+    axes.errorbar(median, names, xerr=[low, high], fmt="o", color=COLORS["teacher"], capsize=3)
+    axes.set_xscale("log")
+    axes.margins(y=0.2)
     _save(figure, path)
 
 

@@ -61,7 +61,7 @@ def test_rates_by_hand(tmp_path):
 
 
 def test_contenders_take_turns_and_the_unaffordable_is_skipped():
-    calls = []
+    calls: list[str] = []
     three = [Contender(name, partial(calls.append, name)) for name in "ab"]
     three.append(Contender("c", lambda: calls.append("c"), needs=1 << 62))
     rows = measure(three, 3, CPU, Reporter(quiet=True))

@@ -16,7 +16,7 @@ import torch
 from ..console import Reporter
 from ..environment import environment
 from ..errors import InputError
-from ..figures import bars
+from ..figures import medians
 from ..run import writing
 
 SLOW = 10.0  # seconds; a contender that takes longer is run once
@@ -175,7 +175,7 @@ def finish(
             partial.write_text(json.dumps(result, indent=2) + "\n")
         print(f"wrote {json_file}")
     if plot is not None:
-        bars({row["method"]: row["seconds"] for row in ran}, plot)
+        medians({row["method"]: row["seconds"] for row in ran}, plot)
         print(f"wrote {plot}")
     return result
 
