@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 SAMPLE = 1024  # rows of x and of y on which a number of cones is judged
 STARTS = 8  # columns from which the upper bound descends
+SCAN = 4  # what a pair costs in the small products of a staircase, in those of a large one
 BLOCK = 1 << 24  # entries of the largest temporary, beside O(N) ones
 CONES = (1, 16, 64, 256, 1024)
 
@@ -163,8 +164,8 @@ class _Search:
     def choose_cones(self) -> Tensor:
         """Axes `[K, D]`, K grown until the pairs left cost less than the cones; K = 0: all pairs.
 
-        Costs are in inner products: N·K + M·K for the angles, 5·64·K² for the axes, and the share
-        of the N·M pairs that a sample says will be left.
+        Costs are in inner products: N·K + M·K for the angles, 5·64·K² for the axes, and SCAN for
+        each of the N·M pairs that a sample says will be left.
         """
         N, M = len(self.x), len(self.y)
         xs, ys = self.x[self.pick(self.x, SAMPLE)], self.y[self.pick(self.y, SAMPLE)]
@@ -177,7 +178,7 @@ class _Search:
             cone = (ys @ axes.T).argmax(dim=1)
             reach = self.threshold - self.angle_from_chord(ys, axes[cone])
             left = self.angle_from_dot(xs @ axes.T)[:, cone] >= reach
-            cost = price + float(left.double().mean()) * N * M
+            cost = price + SCAN * float(left.double().mean()) * N * M
             if cost < best_cost:
                 best, best_cost = axes, cost
         return best
@@ -205,15 +206,17 @@ class _Search:
         widest = torch.stack(
             [angle[m[0]] if len(m) else angle.new_tensor(-math.inf) for m in members]
         )
-        for start in range(0, len(self.x), max(1, BLOCK // len(axes))):
-            rows = torch.arange(
-                start, min(start + max(1, BLOCK // len(axes)), len(self.x)), device=self.x.device
-            )
-            tilt = self.angle_from_dot(self.x[rows] @ axes.T)
-            alive = tilt >= self.threshold - widest
-            for k in alive.any(dim=0).nonzero().flatten().tolist():
-                mine = alive[:, k].nonzero().flatten()
-                self.scan_staircase(rows[mine], tilt[mine, k], members[k], angle[members[k]])
+        rows_at_once = max(1, BLOCK // len(axes))
+        for start in range(0, len(self.x), rows_at_once):
+            dots = axes @ self.x[start : start + rows_at_once].T
+            # In cosines at first, and in angles for those that are left: arccos is slow.
+            reach = (self.threshold - widest).double()
+            limit = torch.where(reach > 0, reach.cos() + 4 * self.eps + 1e-5, 2.0)
+            alive = dots <= limit.to(dots.dtype)[:, None]
+            for k in alive.any(dim=1).nonzero().flatten().tolist():
+                mine = alive[k].nonzero().flatten()
+                tilt = self.angle_from_dot(dots[k, mine])
+                self.scan_staircase(start + mine, tilt, members[k], angle[members[k]])
 
     def assign(self, axes: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest axis of every row of y, and the angle to it."""
@@ -230,11 +233,16 @@ class _Search:
         i = i[order]
         # How many members each row must meet; it shrinks along i.
         meet = torch.searchsorted(-angle, tilt - self.threshold, right=True)
-        for start in range(0, len(i), SAMPLE):
-            self.scan_block(i[start : start + SAMPLE], j[: int(meet[start])])
+        start = 0
+        while start < len(i) and (most := int(meet[start])) > 0:
+            # A block ends where the stairs have come down by half, so half of it is needed.
+            stop = int(torch.searchsorted(-meet, -(most // 2)))
+            stop = min(max(stop, start + SAMPLE), start + max(SAMPLE, BLOCK // most), len(i))
+            self.scan_block(i[start:stop], j[:most])
+            start = stop
 
     def scan_block(self, i: Tensor, j: Tensor) -> None:
-        for part in j.split(BLOCK // SAMPLE):
+        for part in j.split(max(1, BLOCK // len(i))):
             product = self.x[i] @ self.y[part].T
             self.evaluated += product.numel()
             # Whatever rounding may hide below the best value is looked at again in float64.
