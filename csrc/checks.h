@@ -57,11 +57,34 @@ inline void check_scale(const char* op, const char* name, const std::optional<Te
 
 inline void check_product(const char* op, const Tensor& indptr, const Tensor& indices,
                           const Tensor& x, const std::optional<Tensor>& row_scale,
-                          const std::optional<Tensor>& col_scale) {
+                          const std::optional<Tensor>& col_scale,
+                          const std::optional<Tensor>& values) {
   check_matrix(op, x);
   check_csr(op, indptr, indices, x);
+  check_scale(op, "values", values, indices.size(0), x);
   check_scale(op, "row_scale", row_scale, indptr.size(0) - 1, x);
   check_scale(op, "col_scale", col_scale, x.size(0), x);
+}
+
+inline void check_edge_dot(const char* op, const Tensor& indptr, const Tensor& indices,
+                           const Tensor& x, const Tensor& y) {
+  check_matrix(op, x);
+  STD_TORCH_CHECK(x.scalar_type() == ScalarType::Float || x.scalar_type() == ScalarType::Double,
+                  op, ": x must be float32 or float64");
+  check_csr(op, indptr, indices, x);
+  STD_TORCH_CHECK(x.size(0) == indptr.size(0) - 1, op, ": x must have a row for each of the ",
+                  indptr.size(0) - 1, " rows of indptr, found ", x.size(0));
+  STD_TORCH_CHECK(y.dim() == 2 && y.size(1) == x.size(1), op, ": y must have shape [M, ",
+                  x.size(1), "]");
+  STD_TORCH_CHECK(y.scalar_type() == x.scalar_type(), op, ": y must have the dtype of x");
+  check_place(op, "y", y, x);
+}
+
+// Calls f with a value of the type of x, float32 or float64.
+template <typename F>
+void for_float_or_double(const Tensor& x, const F& f) {
+  if (x.scalar_type() == ScalarType::Double) f(double{});
+  else f(float{});
 }
 
 inline void check_propagate(const char* op, const Tensor& indptr, const Tensor& indices,

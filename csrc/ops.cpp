@@ -3,13 +3,28 @@
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(infgrand, m) {
-  // y_i = r_i * (sum_{j in row i} c_j x_j + u c_i x_i)
-  // The transposed CSR is read by the backward pass alone.
+  // y_i = r_i * (sum_{e = (i, j)} v_e c_j x_j + u c_i x_i)
+  // The transposed CSR, and the values in its order, are read by the backward pass alone.
   m.def(
       "spmm(Tensor indptr, Tensor indices, Tensor x, Tensor? row_scale, Tensor? col_scale, "
-      "float self_weight, Tensor? indptr_t=None, Tensor? indices_t=None) -> Tensor");
+      "float self_weight, Tensor? values=None, Tensor? indptr_t=None, Tensor? indices_t=None, "
+      "Tensor? values_t=None) -> Tensor");
   // pool(x_0, ..., x_hops), x_k = spmm(x_{k-1}) with row_scale = col_scale = scale
   m.def(
       "propagate(Tensor indptr, Tensor indices, Tensor x, Tensor scale, float self_weight, "
       "int hops, str pooling, Tensor? indptr_t=None, Tensor? indices_t=None) -> Tensor");
+  // d_e = x_i . y_j for the edge e = (i, j)
+  m.def("edge_dot(Tensor indptr, Tensor indices, Tensor x, Tensor y) -> Tensor");
+  // y_i = sum_{e = (i, j)} dropout(softmax_j(leaky_relu(s_j + t_i))) x_j for every head, and the
+  // logarithm of the softmax's denominator
+  m.def(
+      "gat_aggregate(Tensor indptr, Tensor indices, Tensor x, Tensor source, Tensor target, "
+      "float slope, float dropout, int seed, Tensor? indptr_t=None, Tensor? indices_t=None) "
+      "-> (Tensor, Tensor)");
+  // Half of its gradient: with respect to t from the rows of neighbours, or with respect to s and
+  // x from those of the transposed CSR (csrc/attention.h)
+  m.def(
+      "gat_aggregate_backward(Tensor indptr, Tensor indices, Tensor own, Tensor other, "
+      "Tensor source, Tensor target, Tensor normalizer, Tensor delta, float slope, "
+      "float dropout, int seed, bool transposed) -> (Tensor, Tensor)");
 }

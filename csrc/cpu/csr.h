@@ -14,12 +14,21 @@
 
 namespace infgrand {
 
+template <typename A>
+const A* data(const Tensor& tensor) {
+  return static_cast<const A*>(tensor.const_data_ptr());
+}
+template <typename A>
+const A* data(const std::optional<Tensor>& tensor) {
+  return tensor.has_value() ? data<A>(*tensor) : nullptr;
+}
+
 // Row pointers ascend from 0 to len(indices) and every column exists.
 inline void check_structure(const char* op, const Tensor& indptr, const Tensor& indices,
                             int64_t num_cols) {
   const int64_t num_rows = indptr.size(0) - 1, num_edges = indices.size(0);
-  const auto* pointers = static_cast<const int64_t*>(indptr.const_data_ptr());
-  const auto* columns = static_cast<const int32_t*>(indices.const_data_ptr());
+  const auto* pointers = data<int64_t>(indptr);
+  const auto* columns = data<int32_t>(indices);
   STD_TORCH_CHECK(pointers[0] == 0 && pointers[num_rows] == num_edges, op,
                   ": indptr must run from 0 to len(indices) = ", num_edges, ", found ",
                   pointers[0], " to ", pointers[num_rows]);
@@ -75,22 +84,18 @@ inline void prefer_huge_pages(const Tensor& tensor) {
 #endif
 }
 
-template <typename A>
-const A* data(const std::optional<Tensor>& tensor) {
-  return tensor.has_value() ? static_cast<const A*>(tensor->const_data_ptr()) : nullptr;
-}
-
 template <typename T>
 Rows<T> rows_of(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                 const std::optional<Tensor>& row_scale, const std::optional<Tensor>& col_scale,
-                double self_weight) {
-  return {static_cast<const int64_t*>(indptr.const_data_ptr()),
-          static_cast<const int32_t*>(indices.const_data_ptr()),
+                const std::optional<Tensor>& values, double self_weight) {
+  return {data<int64_t>(indptr),
+          data<int32_t>(indices),
           indices.size(0),
-          static_cast<const T*>(x.const_data_ptr()),
+          data<T>(x),
           x.size(1),
           data<Acc<T>>(row_scale),
           data<Acc<T>>(col_scale),
+          data<Acc<T>>(values),
           static_cast<Acc<T>>(self_weight),
           x.size(0)};
 }

@@ -22,7 +22,7 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                        const Tensor& pool_with, Pooling pool, double factor) {
     for_type(x, [&](auto type) {
       using T = decltype(type);
-      multiply(Product<T>{rows_of<T>(indptr, indices, source, scale, scale, self_weight),
+      multiply(Product<T>{rows_of<T>(indptr, indices, source, scale, scale, {}, self_weight),
                           x.size(0),
                           target ? static_cast<T*>(target->mutable_data_ptr()) : nullptr,
                           static_cast<T*>(pooled.mutable_data_ptr()),

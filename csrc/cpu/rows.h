@@ -7,7 +7,7 @@
 
 namespace infgrand {
 
-// r_i * (sum_{j in row i} c_j x_j + u c_i x_i)
+// r_i * (sum_{e = (i, j)} v_e c_j x_j + u c_i x_i)
 template <typename T>
 struct Rows {
   const int64_t* indptr;
@@ -17,6 +17,7 @@ struct Rows {
   int64_t features;
   const Acc<T>* row_scale;  // may be null: 1
   const Acc<T>* col_scale;  // may be null: 1
+  const Acc<T>* values;     // may be null: 1
   Acc<T> self_weight;
   int64_t self_rows;  // rows i < self_rows have a row i in x, hence a self term
 };
@@ -59,7 +60,7 @@ INFGRAND_INLINE void tile(const Rows<T>& p, int64_t row, int64_t d, int64_t widt
       for (size_t byte = 0; byte < kLanes * kVectors * sizeof(T); byte += 64)
         __builtin_prefetch(line + byte, 0, 2);
       __builtin_prefetch(line + width * sizeof(T) - 1, 0, 2);
-      add(p.indices[e], Acc<T>(1));
+      add(p.indices[e], p.values ? p.values[e] : Acc<T>(1));
     }
     if (e == end) break;
 #pragma GCC unroll 8

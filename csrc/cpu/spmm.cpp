@@ -8,15 +8,17 @@ namespace {
 
 Tensor spmm(const Tensor& indptr, const Tensor& indices, const Tensor& x,
             const std::optional<Tensor>& row_scale, const std::optional<Tensor>& col_scale,
-            double self_weight, const std::optional<Tensor>&, const std::optional<Tensor>&) {
+            double self_weight, const std::optional<Tensor>& values,
+            const std::optional<Tensor>&, const std::optional<Tensor>&,
+            const std::optional<Tensor>&) {
   const char* op = "infgrand::spmm";
-  check_product(op, indptr, indices, x, row_scale, col_scale);
+  check_product(op, indptr, indices, x, row_scale, col_scale, values);
   check_structure(op, indptr, indices, x.size(0));
   Tensor y = torch::stable::new_empty(x, {indptr.size(0) - 1, x.size(1)});
   prefer_huge_pages(y);
   for_type(x, [&](auto type) {
     using T = decltype(type);
-    multiply(Product<T>{rows_of<T>(indptr, indices, x, row_scale, col_scale, self_weight),
+    multiply(Product<T>{rows_of<T>(indptr, indices, x, row_scale, col_scale, values, self_weight),
                         y.size(0), static_cast<T*>(y.mutable_data_ptr())});
   });
   return y;

@@ -9,13 +9,6 @@ constexpr int kThreads = 256;
 constexpr int kUnroll = 4;  // neighbours in flight
 constexpr int64_t kLong = 1024;  // edges; a longer row is summed piece by piece
 
-// Row pointers out of order make a wrong sum, never a read outside.
-template <typename T>
-__device__ int64_t pointer(const Product<T>& p, int64_t row) {
-  const int64_t at = p.indptr[row];
-  return at < 0 ? 0 : at < p.num_edges ? at : p.num_edges;
-}
-
 template <typename T, int kWidth>
 struct Sum {
   Acc<T> value[kWidth] = {};
@@ -41,6 +34,7 @@ __device__ void gather(const Product<T>& p, int64_t begin, int64_t end, int64_t 
       const bool exists = j >= 0 && j < p.num_cols;
       sources[u] = exists ? load<kWidth>(p.x, j * p.features + d) : Pack<T, kWidth>{};
       weights[u] = !exists ? Acc<T>(NAN) : p.col_scale.data ? p.col_scale[j] : Acc<T>(1);
+      if (p.values.data) weights[u] *= p.values[e + u];
     }
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
@@ -88,23 +82,12 @@ struct Place {
 template <typename T, int kWidth, int kGroup>
 __global__ void __launch_bounds__(kThreads) short_rows(Product<T> p) {
   const Place<kWidth, kGroup> place;
-  if (place.item >= p.num_rows || place.d >= p.features) return;
-  const int64_t begin = pointer(p, place.item), end = pointer(p, place.item + 1);
+  if (place.item >= p.pointer.num_rows || place.d >= p.features) return;
+  const int64_t begin = p.pointer(place.item), end = p.pointer(place.item + 1);
   if (end - begin > kLong) return;
   Sum<T, kWidth> sum;
   gather<kWidth>(p, begin, end, place.d, sum);
   finish<kWidth>(p, place.item, place.d, sum);
-}
-
-// The last row that begins at or before an edge.
-template <typename T>
-__device__ int64_t row_of(const Product<T>& p, int64_t edge) {
-  int64_t low = 0, high = p.num_rows;  // indptr[low] <= edge < indptr[high]
-  while (high - low > 1) {
-    const int64_t middle = (low + high) / 2;
-    (pointer(p, middle) <= edge ? low : high) = middle;
-  }
-  return low;
 }
 
 // Pieces of kLong edges meet at most two long rows: one that goes on from the piece before, and
@@ -118,26 +101,26 @@ struct Piece {
 
   __device__ Piece(const Product<T>& p, int64_t piece)
       : begin(piece * kLong),
-        end(begin + kLong < p.num_edges ? begin + kLong : p.num_edges),
-        row{row_of(p, begin), row_of(p, end - 1)} {
-    if (pointer(p, row[0]) == begin || !is_long(p, row[0])) row[0] = -1;
-    if (pointer(p, row[1]) < begin || !is_long(p, row[1])) row[1] = -1;
+        end(begin + kLong < p.pointer.num_edges ? begin + kLong : p.pointer.num_edges),
+        row{p.pointer.row_of(begin), p.pointer.row_of(end - 1)} {
+    if (p.pointer(row[0]) == begin || !is_long(p, row[0])) row[0] = -1;
+    if (p.pointer(row[1]) < begin || !is_long(p, row[1])) row[1] = -1;
   }
 
   __device__ static bool is_long(const Product<T>& p, int64_t row) {
-    return pointer(p, row + 1) - pointer(p, row) > kLong;
+    return p.pointer(row + 1) - p.pointer(row) > kLong;
   }
 };
 
 template <typename T, int kWidth, int kGroup>
 __global__ void __launch_bounds__(kThreads) sum_pieces(Product<T> p, Buffer<Acc<T>> partial) {
   const Place<kWidth, kGroup> place;
-  if (place.item * kLong >= p.num_edges || place.d >= p.features) return;
+  if (place.item * kLong >= p.pointer.num_edges || place.d >= p.features) return;
   const Piece<T> piece(p, place.item);
   for (int slot = 0; slot < 2; ++slot) {
     const int64_t row = piece.row[slot];
     if (row < 0) continue;
-    const int64_t first = pointer(p, row), last = pointer(p, row + 1);
+    const int64_t first = p.pointer(row), last = p.pointer(row + 1);
     Sum<T, kWidth> sum;
     gather<kWidth>(p, first > piece.begin ? first : piece.begin,
                    last < piece.end ? last : piece.end, place.d, sum);
@@ -149,12 +132,12 @@ __global__ void __launch_bounds__(kThreads) sum_pieces(Product<T> p, Buffer<Acc<
 template <typename T, int kWidth, int kGroup>
 __global__ void __launch_bounds__(kThreads) add_pieces(Product<T> p, Buffer<Acc<T>> partial) {
   const Place<kWidth, kGroup> place;
-  if (place.item * kLong >= p.num_edges || place.d >= p.features) return;
+  if (place.item * kLong >= p.pointer.num_edges || place.d >= p.features) return;
   const Piece<T> piece(p, place.item);
   const int64_t row = piece.row[1];
   if (row < 0) return;
   Sum<T, kWidth> sum;
-  const int64_t last = (pointer(p, row + 1) - 1) / kLong;
+  const int64_t last = (p.pointer(row + 1) - 1) / kLong;
   for (int64_t item = place.item; item <= last; ++item) {
     const int64_t slot = item == place.item;
     for (int k = 0; k < kWidth; ++k)
@@ -167,9 +150,9 @@ template <typename T, int kWidth, int kGroup>
 void run(const Product<T>& p, const Tensor& like, const Launcher& launch) {
   constexpr int kItems = kThreads / kGroup;
   const unsigned tiles = blocks(p.features, kGroup * kWidth);
-  launch(short_rows<T, kWidth, kGroup>, dim3(blocks(p.num_rows, kItems), tiles), kThreads, p);
-  if (p.num_edges <= kLong) return;
-  const int64_t pieces = (p.num_edges + kLong - 1) / kLong;
+  launch(short_rows<T, kWidth, kGroup>, dim3(blocks(p.pointer.num_rows, kItems), tiles), kThreads, p);
+  if (p.pointer.num_edges <= kLong) return;
+  const int64_t pieces = (p.pointer.num_edges + kLong - 1) / kLong;
   const int64_t shape[] = {pieces, 2, p.features};
   const Tensor workspace = torch::stable::new_empty(like, shape, accumulate_type(like));
   const Buffer<Acc<T>> partial = writing<Acc<T>>(workspace);
@@ -191,7 +174,7 @@ void choose_group(const Product<T>& p, const Tensor& like, const Launcher& launc
 
 template <typename T>
 void multiply(const Product<T>& p, const Tensor& like, const Launcher& launch) {
-  if (p.num_rows == 0 || p.features == 0) return;
+  if (p.pointer.num_rows == 0 || p.features == 0) return;
   // The widest load, at most 16 bytes, that every row starts aligned to.
   const auto aligned = [&](int64_t width) {
     const auto starts = [&](const T* data) {

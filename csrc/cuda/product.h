@@ -2,21 +2,22 @@
 #pragma once
 
 #include "../pooling.h"
-#include "device.h"
+#include "warp.h"
 
 namespace infgrand {
 
-// s_i = r_i * (sum_{j in row i} c_j x_j + u c_i x_i);  y_i = s_i;
+// s_i = r_i * (sum_{e = (i, j)} v_e c_j x_j + u c_i x_i);  y_i = s_i;
 // pooled_i = factor * pool(pool_with_i, s_i)
 template <typename T>
 struct Product {
-  Buffer<const int64_t> indptr;
+  RowPointers pointer;
   Buffer<const int32_t> indices;
   Buffer<const T> x;
   Buffer<const Acc<T>> row_scale;  // may be null: 1
   Buffer<const Acc<T>> col_scale;  // may be null: 1
+  Buffer<const Acc<T>> values;     // may be null: 1
   Acc<T> self_weight;
-  int64_t num_rows, num_cols, num_edges, features;
+  int64_t num_cols, features;
   Buffer<T> y;       // may be null
   Buffer<T> pooled;  // may be null
   Buffer<const T> pool_with;
@@ -27,16 +28,16 @@ struct Product {
 template <typename T>
 Product<T> product_of(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                       const std::optional<Tensor>& row_scale,
-                      const std::optional<Tensor>& col_scale, double self_weight) {
-  return {reading<int64_t>(indptr),
+                      const std::optional<Tensor>& col_scale,
+                      const std::optional<Tensor>& values, double self_weight) {
+  return {{reading<int64_t>(indptr), indptr.size(0) - 1, indices.size(0)},
           reading<int32_t>(indices),
           reading<T>(x),
           reading<Acc<T>>(row_scale),
           reading<Acc<T>>(col_scale),
+          reading<Acc<T>>(values),
           static_cast<Acc<T>>(self_weight),
-          indptr.size(0) - 1,
           x.size(0),
-          indices.size(0),
           x.size(1),
           {nullptr, 0},
           {nullptr, 0},

@@ -15,7 +15,7 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                        const Tensor& pool_with, Pooling pool, double factor) {
     for_type(x, [&](auto type) {
       using T = decltype(type);
-      auto product = product_of<T>(indptr, indices, source, scale, scale, self_weight);
+      auto product = product_of<T>(indptr, indices, source, scale, scale, {}, self_weight);
       if (target) product.y = writing<T>(*target);
       product.pooled = writing<T>(pooled);
       product.pool_with = reading<T>(pool_with);

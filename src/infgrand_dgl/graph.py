@@ -106,15 +106,31 @@ class CSRGraph:
         return self.indptr[1:] - self.indptr[:-1]
 
     @cached_property
+    def col_lengths(self) -> Tensor:
+        """How often each column occurs, int64 `[M]`."""
+        if self.symmetric:
+            return self.row_lengths
+        return torch.bincount(self.indices, minlength=self.num_cols)
+
+    @cached_property
     def transposed(self) -> CSRGraph:
         """The out-edges, parallel edges kept; an undirected graph is its own transpose."""
         if self.symmetric:
             return self
         rows = torch.repeat_interleave(self.row_lengths)
-        order = torch.argsort(self.indices, stable=True)
-        counts = torch.bincount(self.indices, minlength=self.num_cols)
-        indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return type(self)(indptr, rows[order].int(), self.num_rows)
+        indptr = torch.cat([self.col_lengths.new_zeros(1), self.col_lengths.cumsum(0)])
+        return type(self)(indptr, rows[self.transposition].int(), self.num_rows)
+
+    @cached_property
+    def transposition(self) -> Tensor:
+        """The edge of this graph that is edge e of the transposed one, int64 `[E]`."""
+        if not self.symmetric:
+            return torch.argsort(self.indices, stable=True)
+        # The transposed graph is this one, whose rows may be in any order.
+        rows, cols = torch.repeat_interleave(self.row_lengths), self.indices.long()
+        stored = torch.argsort(rows * self.num_cols + cols)
+        mirrored = torch.argsort(cols * self.num_cols + rows)
+        return torch.empty_like(stored).index_copy_(0, stored, mirrored)
 
 
 def as_csr(graph: DGLGraph | CSRGraph, device: torch.device | str = "cpu") -> CSRGraph:

@@ -13,6 +13,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <map>
@@ -93,7 +94,7 @@ class Block {
   int live() const { return live_; }
 
   // What the threads of a warp show each other.
-  double shown[1024];
+  uint64_t shown[1024];
 
  private:
   struct Fiber {
@@ -190,17 +191,32 @@ inline void __syncthreads() {
   block.wait(-1, block.live());
 }
 
-// The value of lane (own lane ^ mask); all 32 lanes take part.
+namespace infgrand::emulation {
+
+// What thread `from` shows; all 32 lanes of the warp take part.
+template <typename T>
+T exchange(unsigned members, T value, int from) {
+  static_assert(sizeof(T) <= 8);
+  STD_TORCH_CHECK(members == 0xffffffff, "emulation: shuffles are emulated for whole warps");
+  const int warp = block.thread() / 32;
+  std::memcpy(&block.shown[block.thread()], &value, sizeof value);
+  block.wait(warp, 32);
+  T other;
+  std::memcpy(&other, &block.shown[from], sizeof other);
+  block.wait(warp, 32);
+  return other;
+}
+
+}  // namespace infgrand::emulation
+
 template <typename T>
 T __shfl_xor_sync(unsigned members, T value, int mask) {
-  auto& block = infgrand::emulation::block;
-  STD_TORCH_CHECK(members == 0xffffffff, "emulation: shuffles are emulated for whole warps");
-  const int t = block.thread();
-  block.shown[t] = static_cast<double>(value);
-  block.wait(t / 32, 32);
-  const T other = static_cast<T>(block.shown[t ^ mask]);
-  block.wait(t / 32, 32);
-  return other;
+  return infgrand::emulation::exchange(members, value, infgrand::emulation::block.thread() ^ mask);
+}
+template <typename T>
+T __shfl_sync(unsigned members, T value, int lane) {
+  const int first = infgrand::emulation::block.thread() / 32 * 32;
+  return infgrand::emulation::exchange(members, value, first + lane % 32);
 }
 
 namespace infgrand {

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-OPS = ["test_spmm.py", "test_propagate.py"]
+OPS = ["test_spmm.py", "test_propagate.py", "test_edge_kl.py", "test_gat_aggregate.py"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 COMPILER = os.environ.get("CXX", "g++")
 

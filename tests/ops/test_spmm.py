@@ -6,7 +6,7 @@ import torch
 
 from infgrand_dgl.graph import CSRGraph
 from infgrand_dgl.ops import spmm, spmm_reference
-from tests.conftest import DEVICES, dense_adjacency, random_csr
+from tests.conftest import DEVICES, dense_adjacency, random_csr, random_undirected
 
 # Whose kernels run on the CPU: test_sanitized.py runs the CUDA ones there.
 KERNELS = os.environ.get("INFGRAND_TEST_KERNELS", "cpu")
@@ -38,6 +38,16 @@ def test_equals_dense_product(width, dtype, device):
         found = op(csr, x, r, c, u)
         assert found.dtype == dtype and found.shape == (rows, width)
         assert relative_error(found.cpu(), expected) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("width", [1, 3, 8, 40, 300])
+def test_values_of_edges(width, dtype, device):
+    csr = random_csr(60, 47, 500, device)
+    x, r, c = operands(60, 47, width, dtype, device)
+    v = torch.randn(500, device=device, dtype=r.dtype)
+    expected = spmm_reference(csr, x.double(), r.double(), c.double(), 0.5, values=v.double())
+    assert relative_error(spmm(csr, x, r, c, 0.5, values=v), expected) < TOLERANCE[dtype]
 
 
 def test_without_scales_or_self_term(device):
@@ -91,13 +101,33 @@ def test_gradient(device):
     torch.testing.assert_close(first, second)
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_gradient_with_values(symmetric, device):
+    """The values follow their edges into the transposed CSR, whatever the order of its rows."""
+    if symmetric:
+        csr = random_undirected(12, 40, device)
+        shuffled = torch.rand(csr.num_edges, device=device) + torch.repeat_interleave(csr.row_lengths)
+        csr = CSRGraph(csr.indptr, csr.indices[shuffled.argsort()], 12, symmetric=True)
+    else:
+        csr = random_csr(12, 12, 40, device)
+    x, r, c = operands(12, 12, 5, torch.float64, device)
+    v = torch.randn(csr.num_edges, device=device, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda x: spmm(csr, x, r, c, 0.7, values=v), x.requires_grad_()
+    )
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_opcheck(dtype, device):
     csr = random_csr(13, 9, 40, device)
     x, r, c = operands(13, 9, 5, dtype, device)
-    back = csr.transposed
-    arguments = (csr.indptr, csr.indices, x.requires_grad_(), r, c, 0.5, back.indptr, back.indices)
-    torch.library.opcheck(torch.ops.infgrand.spmm.default, arguments)
+    back, v = csr.transposed, torch.randn(40, device=device, dtype=r.dtype)
+    arguments = (csr.indptr, csr.indices, x.requires_grad_(), r, c, 0.5)
+    for values in ((None, None), (v, v[csr.transposition])):
+        torch.library.opcheck(
+            torch.ops.infgrand.spmm.default,
+            (*arguments, values[0], back.indptr, back.indices, values[1]),
+        )
     torch.library.opcheck(
         torch.ops.infgrand.spmm.default, (csr.indptr, csr.indices, x.detach(), None, None, 0.0)
     )
@@ -121,6 +151,7 @@ def test_opcheck(dtype, device):
         ("row_scale", lambda t: t.double(), "row_scale must be float64 where x is"),
         ("col_scale", lambda t: t[:-1], "col_scale must have shape"),
         ("col_scale", lambda t: t.repeat_interleave(2)[::2], "col_scale must be contiguous"),
+        ("values", lambda t: t[:-1], r"values must have shape \[40\]"),
     ],
 )
 def test_unfit_arguments_are_named(argument, change, told, device):
@@ -132,10 +163,12 @@ def test_unfit_arguments_are_named(argument, change, told, device):
         "x": x,
         "row_scale": r,
         "col_scale": c,
+        "self_weight": 0.0,
+        "values": torch.rand(40, device=device),
     }
     arguments[argument] = change(arguments[argument])
     with pytest.raises(RuntimeError, match=f"infgrand::spmm: {told}"):
-        torch.ops.infgrand.spmm(*arguments.values(), 0.0)
+        torch.ops.infgrand.spmm(*arguments.values())
 
 
 @pytest.mark.parametrize(
@@ -169,7 +202,7 @@ def test_backward_without_transpose_and_scale_gradients_are_errors():
     csr = random_csr(13, 9, 40)
     x, r, c = operands(13, 9, 5, torch.float32, "cpu")
     out = torch.ops.infgrand.spmm(csr.indptr, csr.indices, x.requires_grad_(), r, c, 0.0)
-    with pytest.raises(RuntimeError, match="needs indptr_t and indices_t"):
+    with pytest.raises(RuntimeError, match="needs indptr_t, indices_t and values_t"):
         out.sum().backward()
     with pytest.raises(RuntimeError, match="not differentiable"):
         spmm(csr, x, r.requires_grad_(), c).sum().backward()

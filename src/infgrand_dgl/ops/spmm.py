@@ -1,9 +1,9 @@
-r"""Sparse-dense product over a CSR without edge values.
+r"""Sparse-dense product over a CSR.
 
-$$y_i = r_i\,\Bigl(\sum_{j \in \mathrm{row}\,i} c_j\,x_j + u\,c_i\,x_i\Bigr)$$
+$$y_i = r_i\,\Bigl(\sum_{e = (i, j)} v_e\,c_j\,x_j + u\,c_i\,x_i\Bigr)$$
 
 GCN and GraphSAGE aggregation, feature propagation and the distillation targets are all this one
-product.
+product without edge values; sparse feature matrices and gradients of edge values have them.
 """
 
 from typing import Any
@@ -21,8 +21,10 @@ def spmm(
     row_scale: Tensor | None = None,
     col_scale: Tensor | None = None,
     self_weight: float = 0.0,
+    *,
+    values: Tensor | None = None,
 ) -> Tensor:
-    r"""$y_i = r_i\,(\sum_{j \in \mathrm{row}\,i} c_j x_j + u\,c_i x_i)$.
+    r"""$y_i = r_i\,(\sum_{e = (i, j)} v_e c_j x_j + u\,c_i x_i)$.
 
     Args:
         graph: the rows, `[N, M]`, on the device of `x`.
@@ -31,13 +33,15 @@ def spmm(
         row_scale: $r$, `[N]`; 1 where not given. float64 with a float64 `x`, else float32.
         col_scale: $c$, `[M]`; likewise.
         self_weight: $u$; row `i` of the result sees row `i` of `x` once more.
+        values: $v$, `[E]`; likewise. Constants: no gradient reaches them.
 
     Returns:
         `[N, D]`, dtype of `x`. Bitwise the same for any number of threads.
     """
     if x.device.type not in _library.loaded():
-        return spmm_reference(graph, x, row_scale, col_scale, self_weight)
-    transposed = graph.transposed if x.requires_grad else None
+        return spmm_reference(graph, x, row_scale, col_scale, self_weight, values=values)
+    back = graph.transposed if x.requires_grad else None
+    moved = values is not None and back is not None
     return torch.ops.infgrand.spmm(
         graph.indptr,
         graph.indices,
@@ -45,8 +49,10 @@ def spmm(
         row_scale,
         col_scale,
         self_weight,
-        transposed.indptr if transposed else None,
-        transposed.indices if transposed else None,
+        values,
+        back.indptr if back else None,
+        back.indices if back else None,
+        values[graph.transposition] if moved else None,  # type: ignore[index]
     )
 
 
@@ -56,6 +62,8 @@ def spmm_reference(
     row_scale: Tensor | None = None,
     col_scale: Tensor | None = None,
     self_weight: float = 0.0,
+    *,
+    values: Tensor | None = None,
 ) -> Tensor:
     """`spmm` in plain torch: the definition, the tests' oracle and the fallback."""
     acc = torch.promote_types(x.dtype, torch.float32)
@@ -63,7 +71,7 @@ def spmm_reference(
     A = torch.sparse_csr_tensor(
         graph.indptr,
         graph.indices.long(),
-        torch.ones(graph.num_edges, dtype=acc, device=x.device),
+        torch.ones(graph.num_edges, dtype=acc, device=x.device) if values is None else values,
         (graph.num_rows, graph.num_cols),
     )
     y = A @ scaled
@@ -82,25 +90,29 @@ def _fake(
     row_scale: Tensor | None,
     col_scale: Tensor | None,
     self_weight: float,
+    values: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
+    values_t: Tensor | None = None,
 ) -> Tensor:
     return x.new_empty(indptr.shape[0] - 1, x.shape[1])
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    indptr, indices, _, row_scale, col_scale, self_weight, indptr_t, indices_t = inputs
-    ctx.save_for_backward(indptr, indices, row_scale, col_scale, indptr_t, indices_t)
+    indptr, indices, _, row_scale, col_scale, self_weight, values, *transposed = inputs
+    ctx.save_for_backward(indptr, indices, row_scale, col_scale, values, *transposed)
     ctx.self_weight = self_weight
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """The same product over the transposed CSR, with the two scales exchanged."""
-    indptr, indices, row_scale, col_scale, indptr_t, indices_t = ctx.saved_tensors
-    if any(ctx.needs_input_grad[k] for k in (3, 4)):
-        raise RuntimeError("infgrand::spmm: row_scale and col_scale are not differentiable")
-    if indptr_t is None or indices_t is None:
-        raise RuntimeError("infgrand::spmm: the backward pass needs indptr_t and indices_t")
+    indptr, indices, row_scale, col_scale, values, indptr_t, indices_t, values_t = ctx.saved_tensors
+    if any(ctx.needs_input_grad[3:]):
+        raise RuntimeError("infgrand::spmm: row_scale, col_scale and values are not differentiable")
+    if indptr_t is None or indices_t is None or (values is None) != (values_t is None):
+        raise RuntimeError(
+            "infgrand::spmm: the backward pass needs indptr_t, indices_t and values_t"
+        )
     dx = torch.ops.infgrand.spmm(
         indptr_t,
         indices_t,
@@ -108,10 +120,12 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         col_scale,
         row_scale,
         ctx.self_weight,
+        values_t,
         indptr,
         indices,
+        values,
     )
-    return (None, None, dx, None, None, None, None, None)
+    return (None, None, dx, *[None] * 7)
 
 
 if "cpu" in _library.loaded():

@@ -1,0 +1,175 @@
+from typing import Any
+
+import pytest
+import torch
+
+from infgrand_dgl.graph import CSRGraph
+from infgrand_dgl.ops import gat_aggregate, gat_aggregate_reference
+from infgrand_dgl.ops.gat_aggregate import dropout_mask
+from tests.conftest import random_csr
+
+TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-14}
+
+
+def operands(csr: CSRGraph, heads: int, features: int, dtype: torch.dtype = torch.float64):
+    device, (N, M) = csr.indptr.device, (csr.num_rows, csr.num_cols)
+    return [
+        torch.randn(*shape, dtype=dtype, device=device)
+        for shape in ((M, heads, features), (M, heads), (N, heads))
+    ]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize(
+    ("heads", "features"), [(1, 1), (1, 7), (2, 16), (3, 5), (4, 64), (1, 130), (8, 33)]
+)
+def test_equals_reference(heads, features, dropout, dtype, device):
+    csr = random_csr(60, 47, 500, device)
+    given = operands(csr, heads, features, dtype)
+    options: dict[str, Any] = {"slope": 0.2, "dropout": dropout, "seed": -12345}
+    found = gat_aggregate(csr, *given, **options)
+    expected = gat_aggregate_reference(csr, *(t.double() for t in given), **options)
+    assert found.dtype == dtype and found.shape == (60, heads, features)
+    assert (found - expected).norm() <= TOLERANCE[dtype] * expected.norm()
+    assert (found[csr.row_lengths == 0] == 0).all()
+
+
+def test_long_rows_and_large_scores(device):
+    """A softmax over 5000 neighbours, with scores that overflow exp."""
+    indptr = torch.tensor([0, 0, 5000, 5003])
+    indices = torch.randint(20, (5003,), dtype=torch.int32)
+    csr = CSRGraph(indptr, indices, 20).to(device)
+    x, source, target = operands(csr, 2, 9, torch.float32)
+    given = (x, 500 * source, 500 * target)
+    found = gat_aggregate(csr, *given)
+    expected = gat_aggregate_reference(csr, *(t.double() for t in given))
+    assert (found - expected).norm() <= 1e-4 * expected.norm()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_gradient(dropout, device):
+    csr = random_csr(7, 6, 30, device)
+    given = [t.requires_grad_() for t in operands(csr, 2, 3)]
+    options: dict[str, Any] = {"slope": 0.1, "dropout": dropout, "seed": 99}
+    assert torch.autograd.gradcheck(lambda *t: gat_aggregate(csr, *t, **options), given)
+    upstream = torch.randn(7, 2, 3, dtype=torch.float64, device=device)
+    ours = torch.autograd.grad(gat_aggregate(csr, *given, **options), given, upstream)
+    reference = torch.autograd.grad(gat_aggregate_reference(csr, *given, **options), given, upstream)
+    for first, second in zip(ours, reference, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_gradient_in_float32(heads, device):
+    csr = random_csr(200, 200, 3000, device)
+    given = [t.requires_grad_() for t in operands(csr, heads, 40)]
+    upstream = torch.randn(200, heads, 40, dtype=torch.float64, device=device)
+    expected = torch.autograd.grad(gat_aggregate_reference(csr, *given), given, upstream)
+    single = [t.detach().float().requires_grad_() for t in given]
+    found = torch.autograd.grad(gat_aggregate(csr, *single), single, upstream.float())
+    for first, second in zip(found, expected, strict=True):
+        assert (first - second).norm() <= 2e-5 * second.norm()
+
+
+def test_mask_is_a_fair_and_independent_draw():
+    i, j = torch.randint(100_000, (2, 200_000)).unbind()
+    masks = dropout_mask(i, j, 2, 0.3, seed=5)
+    assert set(masks.unique().tolist()) == {0.0, 1 / 0.7}
+    kept = (masks > 0).double()
+    assert (kept.mean(dim=0) - 0.7).abs().max() < 0.005  # five standard deviations
+    other = (dropout_mask(i, j, 2, 0.3, seed=6) > 0).double()
+    for a, b in ((kept[:, 0], kept[:, 1]), (kept[:, 0], other[:, 0])):
+        assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 0.012
+
+
+def test_same_bits_for_any_number_of_threads():
+    csr = random_csr(3000, 3000, 60_000)
+    given = [t.requires_grad_() for t in operands(csr, 2, 20, torch.float32)]
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            y = gat_aggregate(csr, *given, dropout=0.2, seed=1)
+            results.append([y.detach(), *torch.autograd.grad(y.square().sum(), given)])
+    finally:
+        torch.set_num_threads(before)
+    assert all(
+        torch.equal(a, b) for other in results for a, b in zip(results[0], other, strict=True)
+    )
+
+
+def arguments_of(csr: CSRGraph) -> dict[str, Any]:
+    x, source, target = operands(csr, 2, 3, torch.float32)
+    back = csr.transposed
+    return {
+        "indptr": csr.indptr,
+        "indices": csr.indices,
+        "x": x,
+        "source": source,
+        "target": target,
+        "slope": 0.2,
+        "dropout": 0.5,
+        "seed": 3,
+        "indptr_t": back.indptr,
+        "indices_t": back.indices,
+    }
+
+
+def test_opcheck(device):
+    arguments = arguments_of(random_csr(7, 6, 30, device))
+    for name in ("x", "source", "target"):
+        arguments[name].requires_grad_()
+    torch.library.opcheck(torch.ops.infgrand.gat_aggregate.default, tuple(arguments.values()))
+
+
+@pytest.mark.parametrize(
+    ("argument", "change", "told"),
+    [
+        ("indptr", lambda t: t.int(), "indptr must be int64"),
+        ("indices", lambda t: t.long(), "indices must be int32"),
+        ("x", lambda t: t[0], "x must have three dimensions, found 2"),
+        ("x", lambda t: t.half(), "x must be float32 or float64"),
+        ("x", lambda t: t.mT.contiguous().mT, "x must be contiguous"),
+        ("source", lambda t: t[:-1], r"source must have shape \[6, 2\]"),
+        ("source", lambda t: t.double(), "source must have the dtype of x"),
+        ("target", lambda t: t[:, :1].contiguous(), r"target must have shape \[7, 2\]"),
+        ("dropout", lambda _: 1.0, r"dropout must lie in \[0, 1\)"),
+    ],
+)
+def test_unfit_arguments_are_named(argument, change, told, device):
+    arguments = arguments_of(random_csr(7, 6, 30, device))
+    arguments[argument] = change(arguments[argument])
+    with pytest.raises(RuntimeError, match=f"infgrand::gat_aggregate: {told}"):
+        torch.ops.infgrand.gat_aggregate(*arguments.values())
+
+
+@pytest.mark.parametrize("argument", ["own", "other", "source", "target", "normalizer", "delta"])
+def test_unfit_arguments_of_the_backward_pass_are_named(argument, device):
+    csr = random_csr(7, 6, 30, device)
+    x, source, target = operands(csr, 2, 3, torch.float32)
+    arguments = {
+        "own": torch.randn(7, 2, 3, device=device),
+        "other": x,
+        "source": source,
+        "target": target,
+        "normalizer": torch.zeros(7, 2, device=device),
+        "delta": torch.zeros(7, 2, device=device),
+    }
+    backward = torch.ops.infgrand.gat_aggregate_backward
+    backward(csr.indptr, csr.indices, *arguments.values(), 0.2, 0.0, 0, False)
+    arguments[argument] = arguments[argument].double()
+    told = f"infgrand::gat_aggregate_backward: (own|{argument})"
+    with pytest.raises(RuntimeError, match=told):
+        backward(csr.indptr, csr.indices, *arguments.values(), 0.2, 0.0, 0, False)
+
+
+def test_backward_without_transpose_is_an_error():
+    csr = random_csr(7, 6, 30)
+    x, source, target = operands(csr, 2, 3)
+    y, _ = torch.ops.infgrand.gat_aggregate(
+        csr.indptr, csr.indices, x.requires_grad_(), source, target, 0.2, 0.0, 0
+    )
+    with pytest.raises(RuntimeError, match="needs indptr_t and indices_t"):
+        y.sum().backward()
