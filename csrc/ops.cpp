@@ -12,4 +12,11 @@ STABLE_TORCH_LIBRARY(infgrand, m) {
   m.def(
       "propagate(Tensor indptr, Tensor indices, Tensor x, Tensor scale, float self_weight, "
       "int hops, str pooling, Tensor? indptr_t=None, Tensor? indices_t=None) -> Tensor");
+  // For each row of x the axis with the largest inner product, and the distance to it.
+  m.def("nearest_axis(Tensor x, Tensor axes) -> (Tensor, Tensor)");
+  // (i, j, pairs evaluated): the least x_i . y_j, if below value, over the members j of each cone
+  // with x_i . axis <= limit_j, which descend in a cone; (-1, -1, pairs evaluated) if none is.
+  m.def(
+      "min_over_cones(Tensor indptr, Tensor indices, Tensor x, Tensor y, Tensor axes, "
+      "Tensor limits, float value, float eps) -> Tensor");
 }

@@ -37,6 +37,8 @@ FLAT = 0.05
 # An inner product of unit rows in float32 says nothing below this.
 ROUNDING = 1e-6
 
+IN_CACHE = 1 << 12  # rows that are cast at once: their float64 copy is read where it was written
+
 
 @dataclass(frozen=True)
 class Influence:
@@ -139,16 +141,23 @@ def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor, rows: int = 2048) -> I
 
 def _sums(x: Tensor, counted: Tensor) -> Tensor:
     r"""$\hat x_i\cdot s$ in float64, `[N]`."""
-    s = counted.sum(dim=0, dtype=torch.float64)
-    return torch.cat([rows.double() @ s for rows in x.split(1 << 16)])
+    s = torch.stack([rows.double().sum(dim=0) for rows in counted.split(IN_CACHE)]).sum(dim=0)
+    return torch.cat([rows.double() @ s for rows in x.split(IN_CACHE)])
 
 
 def unit_rows(x: Tensor) -> Tensor:
     """Rows scaled to unit length, however short or long; zero rows stay zero."""
-    largest = torch.linalg.vector_norm(x, ord=math.inf, dim=1, keepdim=True)
-    x = x / torch.where(largest > 0, largest, 1)
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return x.div_(torch.where(norm > 0, norm, 1))
+    unit = x / norm
+    # Squares overflow or lose digits beyond these: such rows, and zero ones, are scaled first.
+    extreme = ((norm < 1e-15) | (norm > 1e15)).flatten().nonzero().flatten()
+    if len(extreme):
+        rows = x[extreme]
+        largest = torch.linalg.vector_norm(rows, ord=math.inf, dim=1, keepdim=True)
+        rows = rows / torch.where(largest > 0, largest, 1)
+        norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        unit[extreme] = rows / torch.where(norm > 0, norm, 1)
+    return unit
 
 
 def _over_largest(sums: Tensor, rounding: float = 0.0) -> Tensor:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from . import _library
+
 log = logging.getLogger(__name__)
 
 SAMPLE = 1024  # rows of x and of y on which a number of cones is judged
@@ -81,7 +83,7 @@ def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0) -> MinCosine:
 
 def _nonzero_rows(rows: Tensor) -> tuple[Tensor, Tensor, int | None]:
     """The rows that are not zero, their ids, and the id of one that is."""
-    zero = torch.linalg.vector_norm(rows, ord=math.inf, dim=1) == 0
+    zero = torch.linalg.vector_norm(rows, dim=1) == 0
     first = zero.nonzero().flatten()[:1].tolist()
     ids = (~zero).nonzero().flatten()
     return (rows[ids], ids, first[0]) if first else (rows, ids, None)
@@ -100,6 +102,7 @@ class _Search:
         self.x, self.y, self.generator = x, y, generator
         # Bounds the rounding of an inner product and of a norm of D terms.
         self.eps = (x.shape[1] + 8) * torch.finfo(x.dtype).eps
+        self.compiled = x.device.type == "cpu" and "cpu" in _library.loaded()
         self.value = value
         self.pair = (0, 0)
         self.evaluated = 0
@@ -154,11 +157,6 @@ class _Search:
     def angle_from_dot(self, dot: Tensor) -> Tensor:
         return dot.sub_(4 * self.eps).clamp_(-1, 1).acos_().add_(1e-6)
 
-    def angle_from_chord(self, rows: Tensor, axes: Tensor) -> Tensor:
-        """Precise where arccos is not: at small angles."""
-        chord = torch.linalg.vector_norm(rows - axes, dim=1).add_(2 * self.eps)
-        return chord.div_(2).clamp_(max=1).asin_().mul_(2).add_(1e-6)
-
     # Cones
 
     def choose_cones(self) -> Tensor:
@@ -175,8 +173,8 @@ class _Search:
             if price >= best_cost:
                 break
             axes = self.find_axes(K)
-            cone = (ys @ axes.T).argmax(dim=1)
-            reach = self.threshold - self.angle_from_chord(ys, axes[cone])
+            cone, angle = self.nearest(ys, axes)
+            reach = self.threshold - angle
             left = self.angle_from_dot(xs @ axes.T)[:, cone] >= reach
             cost = price + SCAN * float(left.double().mean()) * N * M
             if cost < best_cost:
@@ -188,7 +186,7 @@ class _Search:
         sample = self.y[self.pick(self.y, max(SAMPLE, 64 * count))]
         axes = sample[self.pick(sample, count)]
         for _ in range(rounds if count > 1 else 1):
-            owner = (sample @ axes.T).argmax(dim=1)
+            owner, _ = self.nearest(sample, axes)
             sums = torch.zeros_like(axes).index_add_(0, owner, sample)
             norms = torch.linalg.vector_norm(sums, dim=1, keepdim=True)
             axes = torch.where(norms > 1e-6, sums / norms, axes)
@@ -197,42 +195,59 @@ class _Search:
 
     def scan_cones(self, axes: Tensor) -> None:
         """Evaluates every pair that the cones do not exclude."""
-        owner, angle = self.assign(axes)
-        order = torch.argsort(angle, descending=True, stable=True)
-        order = order[torch.argsort(owner[order], stable=True)]  # by cone, widest angle first
-        members = [
-            cone.contiguous() for cone in order.split(owner.bincount(minlength=len(axes)).tolist())
-        ]
-        widest = torch.stack(
-            [angle[m[0]] if len(m) else angle.new_tensor(-math.inf) for m in members]
+        owner, angle = self.nearest(self.y, axes)
+        members = torch.argsort(angle, descending=True, stable=True)
+        members = members[torch.argsort(owner[members], stable=True)]  # by cone, widest first
+        # Row i need not meet member j where x_i·c is above this.
+        reach = (self.threshold - angle[members]).double()
+        limits = torch.where(reach > 0, reach.cos() + 4 * self.eps + 1e-5, 2.0)
+        self.scan(axes, owner.bincount(minlength=len(axes)), members, limits.to(axes.dtype))
+
+    def scan_all(self) -> None:
+        """One cone that excludes nothing."""
+        M = self.y.new_tensor([len(self.y)], dtype=torch.long)
+        members = torch.arange(len(self.y), device=self.y.device)
+        self.scan(torch.zeros_like(self.y[:1]), M, members, torch.full_like(self.y[:, 0], 2))
+
+    def nearest(self, rows: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest axis of every row, and the angle to it."""
+        if self.compiled:
+            owner, distance = torch.ops.infgrand.nearest_axis(rows, axes)
+        else:
+            owner, distance = nearest_axis_reference(rows, axes)
+        # Precise at small angles, where arccos is not.
+        return owner, distance.add_(2 * self.eps).div_(2).clamp_(max=1).asin_().mul_(2).add_(1e-6)
+
+    def scan(self, axes: Tensor, sizes: Tensor, members: Tensor, limits: Tensor) -> None:
+        """All x_i·y_j over the members j of each cone with x_i·axis <= limit_j."""
+        if not self.compiled:
+            return self.scan_reference(axes, sizes, members, limits)
+        indptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+        found = torch.ops.infgrand.min_over_cones(
+            indptr, members.int(), self.x, self.y, axes, limits, self.value, self.eps
         )
+        self.evaluated += int(found[2])
+        if found[0] >= 0:
+            self.offer(found[:1], found[1:2])
+
+    def scan_reference(
+        self, axes: Tensor, sizes: Tensor, members: Tensor, limits: Tensor
+    ) -> None:
+        cones = sizes.tolist()
         rows_at_once = max(1, BLOCK // len(axes))
         for start in range(0, len(self.x), rows_at_once):
             dots = axes @ self.x[start : start + rows_at_once].T
-            # In cosines at first, and in angles for those that are left: arccos is slow.
-            reach = (self.threshold - widest).double()
-            limit = torch.where(reach > 0, reach.cos() + 4 * self.eps + 1e-5, 2.0)
-            alive = dots <= limit.to(dots.dtype)[:, None]
-            for k in alive.any(dim=1).nonzero().flatten().tolist():
-                mine = alive[k].nonzero().flatten()
-                tilt = self.angle_from_dot(dots[k, mine])
-                self.scan_staircase(start + mine, tilt, members[k], angle[members[k]])
+            for dot, j, limit in zip(dots, members.split(cones), limits.split(cones), strict=True):
+                if len(j):
+                    i = (dot <= limit[0]).nonzero().flatten()
+                    self.scan_staircase(start + i, dot[i], j, limit)
 
-    def assign(self, axes: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest axis of every row of y, and the angle to it."""
-        owners, angles = [], []
-        for rows in self.y.split(max(1, BLOCK // max(axes.shape))):
-            owner = (rows @ axes.T).argmax(dim=1)
-            owners.append(owner)
-            angles.append(self.angle_from_chord(rows, axes[owner]))
-        return torch.cat(owners), torch.cat(angles)
-
-    def scan_staircase(self, i: Tensor, tilt: Tensor, j: Tensor, angle: Tensor) -> None:
-        """Pairs of one cone with tilt_i + angle_j >= threshold; angles descend along j."""
-        tilt, order = tilt.sort(descending=True)
+    def scan_staircase(self, i: Tensor, dot: Tensor, j: Tensor, limit: Tensor) -> None:
+        """Pairs of one cone with dot_i <= limit_j; limits descend along j."""
+        dot, order = dot.sort()
         i = i[order]
         # How many members each row must meet; it shrinks along i.
-        meet = torch.searchsorted(-angle, tilt - self.threshold, right=True)
+        meet = torch.searchsorted(-limit, -dot, right=True)
         start = 0
         while start < len(i) and (most := int(meet[start])) > 0:
             # A block ends where the stairs have come down by half, so half of it is needed.
@@ -254,10 +269,14 @@ class _Search:
                 at = int(exact.argmin())
                 self.offer(i[at // len(part)][None], part[at % len(part)][None])
 
-    def scan_all(self) -> None:
-        everything = torch.arange(max(len(self.x), len(self.y)), device=self.x.device)
-        for i in everything[: len(self.x)].split(SAMPLE):
-            self.scan_block(i, everything[: len(self.y)])
+
+def nearest_axis_reference(rows: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
+    owners, distances = [], []
+    for part in rows.split(max(1, BLOCK // max(axes.shape))):
+        owner = (part @ axes.T).argmax(dim=1)
+        owners.append(owner)
+        distances.append(torch.linalg.vector_norm(part - axes[owner], dim=1))
+    return torch.cat(owners), torch.cat(distances)
 
 
 @contextmanager
