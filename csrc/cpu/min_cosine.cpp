@@ -1,5 +1,5 @@
-// The two passes over all rows that the minimum cosine needs, as products of small tiles in
-// registers whose results are used at once: no product is ever stored.
+// The two passes over all rows that the minimum cosine needs (ops/min_cosine.py says why), as
+// products of small tiles in registers whose results are used at once.
 #include "csr.h"
 #include "vectors.h"
 
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kLanes = 16;       // rows of y, or axes, in a panel
 constexpr int kRows = 6;         // rows of x that meet a panel at once: 12 accumulators of 32 bytes
-constexpr int64_t kBlock = 768;  // rows of x that a thread takes: they stay in its cache
+constexpr int64_t kBlock = 1024;  // rows of x that a thread takes: they stay in its cache
 
 // kLanes rows side by side: element d of row l at [d * kLanes + l].
 template <typename T, typename Row>
@@ -25,7 +25,7 @@ INFGRAND_INLINE void pack(const Row& row, int64_t features, T* panel) {
   }
 }
 
-// Inner products of kRows rows with a panel.
+// Inner products of kRows rows with a panel, accumulated in A.
 template <typename A, typename T>
 INFGRAND_INLINE void products(const T* const (&x)[kRows], const T* panel, int64_t features,
                               Vec<A, kLanes> (&dots)[kRows]) {
@@ -40,11 +40,16 @@ INFGRAND_INLINE void products(const T* const (&x)[kRows], const T* panel, int64_
   }
 }
 
-template <typename T>
-INFGRAND_INLINE T smallest(const Vec<T, kLanes>& lanes) {
-  T least = lanes[0];
-  for (int l = 1; l < kLanes; ++l) least = lanes[l] < least ? lanes[l] : least;
-  return least;
+template <typename T, int lanes>
+INFGRAND_INLINE T smallest(const Vec<T, lanes>& all) {
+  if constexpr (lanes == 1) {
+    return all[0];
+  } else {
+    Vec<T, lanes / 2> a, b;
+    std::memcpy(&a, &all, sizeof a);
+    std::memcpy(&b, reinterpret_cast<const char*>(&all) + sizeof a, sizeof b);
+    return smallest<T, lanes / 2>(a < b ? a : b);
+  }
 }
 
 // Rows of a matrix in panels; the last panel of a group repeats the group's last row.
@@ -133,6 +138,21 @@ struct Best {
   }
 };
 
+// A row along kLanes - 1 orthonormal directions, and the length of the rest: x.y is at least the
+// product along the directions less that of the lengths.
+template <typename T>
+struct Sketch {
+  Axes<T> axes;  // one panel; the last axis is not used
+  T eps, limit;  // no inner product whose bound is above the limit is needed
+
+  bool pays() const { return axes.features > 2 * kLanes; }
+  T rest(const T* along) const {
+    T square = 1 + 8 * eps;
+    for (int f = 0; f + 1 < kLanes; ++f) square -= along[f] * along[f];
+    return std::sqrt(std::max(square, T(0)));
+  }
+};
+
 // Panels of the members of the cones, each packed by the first thread that needs it: those of
 // smooth rows never are.
 template <typename T>
@@ -140,33 +160,53 @@ struct Members {
   const int64_t* indptr;  // of the cones
   const int32_t* indices;
   const T *y, *limits;
-  int64_t features;
+  const Sketch<T>& sketch;
+  int64_t features, size;      // of a row; of a panel with its sketches
   std::vector<int64_t> first;  // panel of each cone
   std::unique_ptr<T[]> packed;
   std::unique_ptr<std::once_flag[]> done;
 
-  Members(const Tensor& cones, const Tensor& members, const Tensor& y_rows, const Tensor& limit)
+  Members(const Tensor& cones, const Tensor& members, const Tensor& y_rows, const Tensor& limit,
+          const Sketch<T>& sketch)
       : indptr(static_cast<const int64_t*>(cones.const_data_ptr())),
         indices(static_cast<const int32_t*>(members.const_data_ptr())),
         y(static_cast<const T*>(y_rows.const_data_ptr())),
         limits(static_cast<const T*>(limit.const_data_ptr())),
+        sketch(sketch),
         features(y_rows.size(1)),
+        size((features + kLanes) * kLanes),
         first(cones.size(0)) {
     for (int64_t k = 0; k + 1 < cones.size(0); ++k) first[k + 1] = first[k] + panels(k);
-    packed.reset(new T[first.back() * kLanes * features]);  // untouched memory costs nothing
+    packed.reset(new T[first.back() * size]);  // untouched memory costs nothing
     done.reset(new std::once_flag[first.back()]);
   }
   int64_t panels(int64_t k) const { return (indptr[k + 1] - indptr[k] + kLanes - 1) / kLanes; }
   int64_t member(int64_t k, int64_t p, int l) const {
     return indices[std::min(indptr[k] + p * kLanes + l, indptr[k + 1] - 1)];
   }
+  int64_t count(int64_t k, int64_t p) const {
+    return std::min<int64_t>(kLanes, indptr[k + 1] - indptr[k] - p * kLanes);
+  }
   // No inner product with the axis above this needs panel p of cone k.
   T limit(int64_t k, int64_t p) const { return limits[indptr[k] + p * kLanes]; }
 
+  // The rows, and then their sketches.
   const T* panel(int64_t k, int64_t p) {
-    T* const place = packed.get() + (first[k] + p) * kLanes * features;
+    T* const place = packed.get() + (first[k] + p) * size;
     std::call_once(done[first[k] + p], [&] {
       pack([&](int l) { return y + member(k, p, l) * features; }, features, place);
+      if (!sketch.pays()) return;
+      T* const sketches = place + features * kLanes;
+      for (int l = 0; l < kLanes; ++l) {
+        T u[kLanes];
+        for (int f = 0; f + 1 < kLanes; ++f) {
+          u[f] = 0;
+          for (int64_t d = 0; d < features; ++d)
+            u[f] += sketch.axes.packed[d * kLanes + f] * place[d * kLanes + l];
+        }
+        u[kLanes - 1] = sketch.rest(u);
+        for (int f = 0; f < kLanes; ++f) sketches[f * kLanes + l] = u[f];
+      }
     });
     return place;
   }
@@ -181,20 +221,19 @@ struct Scan {
   std::atomic<double>& known;  // the least value any thread has found
 
   INFGRAND_INLINE void run(int64_t begin, int64_t end, Best& best, int64_t& evaluated) const {
-    const int64_t D = axes.features, count = end - begin;
-    T dots[kBlock * kLanes];
-    int32_t rows[kBlock + kRows];
-    T value[kBlock + kRows];
-    for (int64_t a = 0; a < axes.panels(); ++a) {
-      for (int64_t row = 0; row < count; row += kRows) {
-        const T* source[kRows];
-        for (int r = 0; r < kRows; ++r)
-          source[r] = x + (begin + std::min(row + r, count - 1)) * D;
-        Vec<T, kLanes> sums[kRows];
-        products<T>(source, axes.panel(a), D, sums);
-        for (int r = 0; r < kRows && row + r < count; ++r)
-          std::memcpy(dots + (row + r) * kLanes, &sums[r], sizeof sums[r]);
+    const int64_t count = end - begin;
+    T dots[kBlock * kLanes], sketches[kBlock * kLanes];
+    int32_t rows[kBlock];
+    T value[kBlock];
+    if (members.sketch.pays()) {
+      block_products(begin, count, members.sketch.axes.panel(0), sketches);
+      for (int64_t row = 0; row < count; ++row) {
+        T* const u = sketches + row * kLanes;
+        u[kLanes - 1] = -members.sketch.rest(u);
       }
+    }
+    for (int64_t a = 0; a < axes.panels(); ++a) {
+      block_products(begin, count, axes.panel(a), dots);
       for (int64_t k = a * kLanes; k < std::min((a + 1) * kLanes, axes.count); ++k) {
         const int64_t panels = members.panels(k);
         if (panels == 0) continue;
@@ -218,37 +257,65 @@ struct Scan {
             left = kept;
           }
           if (left == 0) break;
-          evaluated +=
-              left * std::min<int64_t>(kLanes, members.indptr[k + 1] - members.indptr[k] - p * kLanes);
-          meet(begin, rows, left, k, p, best);
+          evaluated += members.count(k, p) * meet(begin, rows, left, sketches, k, p, best);
         }
       }
     }
   }
 
-  // All of the rows with all of the panel.
-  INFGRAND_INLINE void meet(int64_t begin, const int32_t* rows, int64_t left, int64_t k, int64_t p,
-                            Best& best) const {
-    const T* const panel = members.panel(k, p);
-    for (int64_t n = 0; n < left; n += kRows) {
+  // Products of a block of rows with a panel.
+  INFGRAND_INLINE void block_products(int64_t begin, int64_t count, const T* panel, T* out) const {
+    for (int64_t row = 0; row < count; row += kRows) {
       const T* source[kRows];
       for (int r = 0; r < kRows; ++r)
-        source[r] = x + (begin + rows[std::min(n + r, left - 1)]) * axes.features;
+        source[r] = x + (begin + std::min(row + r, count - 1)) * axes.features;
       Vec<T, kLanes> dots[kRows];
       products<T>(source, panel, axes.features, dots);
+      for (int r = 0; r < kRows && row + r < count; ++r)
+        std::memcpy(out + (row + r) * kLanes, &dots[r], sizeof dots[r]);
+    }
+  }
+
+  // The rows with the panel, but for those that the sketches exclude; returns how many are left.
+  INFGRAND_INLINE int64_t meet(int64_t begin, const int32_t* rows, int64_t left, const T* sketches,
+                               int64_t k, int64_t p, Best& best) const {
+    const int64_t D = axes.features;
+    const T* const panel = members.panel(k, p);
+    int32_t close[kBlock];
+    if (members.sketch.pays()) {
+      int64_t kept = 0;
+      for (int64_t n = 0; n < left; n += kRows) {
+        const T* source[kRows];
+        for (int r = 0; r < kRows; ++r)
+          source[r] = sketches + rows[std::min(n + r, left - 1)] * kLanes;
+        Vec<T, kLanes> bound[kRows];
+        products<T>(source, panel + D * kLanes, kLanes, bound);
+        for (int r = 0; r < kRows && n + r < left; ++r) {
+          close[kept] = rows[n + r];
+          kept += smallest<T, kLanes>(bound[r]) <= members.sketch.limit;
+        }
+      }
+      rows = close;
+      left = kept;
+    }
+    for (int64_t n = 0; n < left; n += kRows) {
+      const T* source[kRows];
+      for (int r = 0; r < kRows; ++r) source[r] = x + (begin + rows[std::min(n + r, left - 1)]) * D;
+      Vec<T, kLanes> dots[kRows];
+      products<T>(source, panel, D, dots);
       Vec<T, kLanes> least = dots[0];
       for (int r = 1; r < kRows; ++r) least = dots[r] < least ? dots[r] : least;
       // Whatever rounding may hide below the best value is looked at again in float64.
-      if (smallest<T>(least) <= known.load(std::memory_order_relaxed) + eps) {
-        Vec<double, kLanes> exact[kRows];
-        products<double>(source, panel, axes.features, exact);
-        for (int r = 0; r < kRows && n + r < left; ++r)
-          for (int l = 0; l < kLanes; ++l)
-            best.offer(exact[r][l], begin + rows[n + r], members.member(k, p, l));
-        double other = known.load(std::memory_order_relaxed);
-        while (best.value < other && !known.compare_exchange_weak(other, best.value)) {}
-      }
+      if (smallest<T, kLanes>(least) > known.load(std::memory_order_relaxed) + eps) continue;
+      Vec<double, kLanes> exact[kRows];
+      products<double>(source, panel, D, exact);
+      for (int r = 0; r < kRows && n + r < left; ++r)
+        for (int l = 0; l < kLanes; ++l)
+          best.offer(exact[r][l], begin + rows[n + r], members.member(k, p, l));
+      double other = known.load(std::memory_order_relaxed);
+      while (best.value < other && !known.compare_exchange_weak(other, best.value)) {}
     }
+    return left;
   }
 };
 
@@ -312,11 +379,15 @@ std::tuple<Tensor, Tensor> nearest_axis(const Tensor& x, const Tensor& axes) {
 }
 
 Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& y,
-                      const Tensor& axes, const Tensor& limits, double value, double eps) {
+                      const Tensor& axes, const Tensor& limits, const Tensor& directions,
+                      double value, double eps) {
   const char* op = "infgrand::min_over_cones";
   check_x(op, x);
   check_rows(op, "y", y, x);
   check_rows(op, "axes", axes, x);
+  check_rows(op, "directions", directions, x);
+  STD_TORCH_CHECK(directions.size(0) == kLanes - 1, op, ": directions must have ", kLanes - 1,
+                  " rows");
   check_csr(op, indptr, indices, x);
   STD_TORCH_CHECK(indptr.size(0) == axes.size(0) + 1, op, ": indptr must have shape [",
                   axes.size(0) + 1, "]");
@@ -326,9 +397,12 @@ Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor&
   for_float(x, [&](auto type) {
     using T = decltype(type);
     const Axes<T> packed(axes);
-    Members<T> members(indptr, indices, y, limits);
+    const Sketch<T> sketch{Axes<T>(directions), static_cast<T>(eps),
+                           static_cast<T>(value + 32 * eps)};
+    Members<T> members(indptr, indices, y, limits, sketch);
     std::atomic<double> known{value};
-    const Scan<T> work{static_cast<const T*>(x.const_data_ptr()), packed, members, eps, known};
+    const Scan<T> work{static_cast<const T*>(x.const_data_ptr()), packed, members, eps,
+                       known};
     Best best{value};
     int64_t evaluated = 0;
     std::mutex merging;
