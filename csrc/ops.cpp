@@ -27,4 +27,12 @@ STABLE_TORCH_LIBRARY(infgrand, m) {
       "gat_aggregate_backward(Tensor indptr, Tensor indices, Tensor own, Tensor other, "
       "Tensor source, Tensor target, Tensor normalizer, Tensor delta, float slope, "
       "float dropout, int seed, bool transposed) -> (Tensor, Tensor)");
+  // For each row of x the axis with the largest inner product, and the distance to it.
+  m.def("nearest_axis(Tensor x, Tensor axes) -> (Tensor, Tensor)");
+  // (i, j, pairs evaluated): the least x_i . y_j, if below value, over the members j of each cone
+  // with x_i . axis <= limit_j, which descend in a cone; (-1, -1, pairs evaluated) if none is.
+  // Rows of x and y are of unit length, directions are orthonormal or zero.
+  m.def(
+      "min_over_cones(Tensor indptr, Tensor indices, Tensor x, Tensor y, Tensor axes, "
+      "Tensor limits, Tensor directions, float value, float eps) -> Tensor");
 }

@@ -13,10 +13,12 @@ $$I_g(i) = \frac{\hat x_i\cdot s - N m}{\max_l\,\hat x_l\cdot s - N m},\qquad
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,16 +141,39 @@ def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor, rows: int = 2048) -> I
 
 def _sums(x: Tensor, counted: Tensor) -> Tensor:
     r"""$\hat x_i\cdot s$ in float64, `[N]`."""
-    s = counted.sum(dim=0, dtype=torch.float64)
-    return torch.cat([rows.double() @ s for rows in x.split(1 << 16)])
+    s = sum(
+        (rows.sum(dim=0) for rows in _in_float64(counted)), x.new_zeros((), dtype=torch.float64)
+    )
+    return torch.cat([rows @ s for rows in _in_float64(x)])
+
+
+def _in_float64(x: Tensor) -> Iterator[Tensor]:
+    """x in float64, some rows at a time, in one buffer that stays in the cache."""
+    buffer = x.new_empty(min(len(x), 1 << 12), x.shape[1], dtype=torch.float64)
+    for rows in x.split(len(buffer) or 1):
+        yield buffer[: len(rows)].copy_(rows)
 
 
 def unit_rows(x: Tensor) -> Tensor:
     """Rows scaled to unit length, however short or long; zero rows stay zero."""
-    largest = torch.linalg.vector_norm(x, ord=math.inf, dim=1, keepdim=True)
-    x = x / torch.where(largest > 0, largest, 1)
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return x.div_(torch.where(norm > 0, norm, 1))
+    unit = torch.div(x, norm, out=_fresh_like(x))
+    # Squares overflow or lose digits beyond these: such rows, and zero ones, are scaled first.
+    extreme = ((norm < 1e-15) | (norm > 1e15)).flatten().nonzero().flatten()
+    if len(extreme):
+        rows = x[extreme]
+        largest = torch.linalg.vector_norm(rows, ord=math.inf, dim=1, keepdim=True)
+        rows = rows / torch.where(largest > 0, largest, 1)
+        norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        unit[extreme] = rows / torch.where(norm > 0, norm, 1)
+    return unit
+
+
+def _fresh_like(x: Tensor) -> Tensor:
+    """Uninitialized; numpy asks for huge pages, which are filled three times as fast, torch not."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return torch.empty_like(x)
+    return torch.from_numpy(np.empty(tuple(x.shape), str(x.dtype).removeprefix("torch.")))
 
 
 def _over_largest(sums: Tensor, rounding: float = 0.0) -> Tensor:

@@ -2,9 +2,17 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from infgrand_dgl.ops.min_cosine import min_cosine, min_cosine_reference
+from infgrand_dgl.ops import _library
+from infgrand_dgl.ops.min_cosine import min_cosine, min_cosine_reference, nearest_axis_reference
 
 EXACT = 1e-15  # two orders of summing float64 products of float32 numbers
+needs_op = pytest.mark.skipif("cpu" not in _library.loaded(), reason="the library is not built")
+
+
+@pytest.fixture(params=[pytest.param("compiled", marks=needs_op), "torch"])
+def path(request, monkeypatch):
+    if request.param == "torch":
+        monkeypatch.setattr(_library, "loaded", frozenset)
 
 
 def rows(kind: str, count: int, width: int) -> torch.Tensor:
@@ -53,9 +61,24 @@ def check(x, y):
     return found
 
 
+def test_thousands_of_small_inputs(path, device):
+    for trial in range(2000):
+        n, m = torch.randint(1, 81, (2,)).tolist()
+        width = int(torch.randint(1, 21, ()))
+        x_kind, y_kind = (KINDS[k] for k in torch.randint(len(KINDS), (2,)).tolist())
+        x, y = rows(x_kind, n, width), rows(y_kind, m, width)
+        if trial % 3 == 0:  # zero rows, at times all of them
+            x[torch.rand(n) < 0.2], y[torch.rand(m) < 0.2] = 0, 0
+        if trial % 5 == 0:  # every row of y is one of x, or its opposite
+            y = x[torch.randint(n, (m,))] * (1 if trial % 2 else -1)
+        if trial % 7 == 0:
+            x, y = x.double(), y.double()
+        check(x.to(device), y.to(device))
+
+
 @pytest.mark.parametrize("y_kind", KINDS)
 @pytest.mark.parametrize("x_kind", KINDS)
-def test_equals_brute_force(x_kind, y_kind, device):
+def test_equals_brute_force(x_kind, y_kind, path, device):
     for _ in range(3):
         n, m = torch.randint(1, 1500, (2,)).tolist()
         width = int(torch.randint(1, 50, ()))
@@ -63,7 +86,7 @@ def test_equals_brute_force(x_kind, y_kind, device):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_rows_than_a_sample(kind, device):
+def test_more_rows_than_a_sample(kind, path, device):
     found = check(rows(kind, 6000, 12).to(device), rows(kind, 5000, 12).to(device))
     assert found.pairs_evaluated > 0
 
@@ -93,7 +116,19 @@ def test_one_row_and_one_column(device):
         check(rows("sphere", n, 4).to(device), rows("sphere", m, 4).to(device))
 
 
-def test_smooth_rows_are_certified_without_visiting_most_pairs(device):
+def test_descent_on_every_eighth_row(path, device):
+    x, y = rows("clusters", 20_000, 6).to(device), rows("sphere", 17_000, 6).to(device)
+    check(x, y)
+
+
+def test_wide_rows(path, device):
+    """Wider than the directions that the compiled scan looks at first."""
+    for width in (32, 33, 130):
+        for kind in ("sphere", "outlier", "duplicates", "parallel"):
+            check(rows(kind, 900, width).to(device), rows("clusters", 1100, width).to(device))
+
+
+def test_smooth_rows_are_certified_without_visiting_most_pairs(path, device):
     x, y = rows("sphere", 20_000, 16).to(device), rows("cone", 20_000, 16).to(device)
     found = check(x, y)
     assert found.cones >= 1
@@ -128,3 +163,95 @@ def test_lowered_matmul_precision_does_not_reach_the_bounds():
 def test_unfit_operands(x, y):
     with pytest.raises(ValueError, match="min_cosine"):
         min_cosine(x, y)
+
+
+@needs_op
+@pytest.mark.parametrize("kind", ["sphere", "clusters", "duplicates"])
+def test_same_for_any_number_of_threads(kind):
+    x, y = (normalize(rows(kind, n, 40), dim=1) for n in (5000, 3000))
+    arguments = op_arguments(x, y)
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            least = min_cosine(x, y)
+            exact = torch.ops.infgrand.min_over_cones(*arguments.values()).tolist()
+            owner, distance = torch.ops.infgrand.nearest_axis(x, y[:50])
+            found.append((exact, owner.tolist(), distance.tolist()))
+            assert abs(least.value - float(x[exact[0]].double() @ y[exact[1]].double())) <= EXACT
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
+def op_arguments(x, y):
+    """One cone that excludes nothing."""
+    return {
+        "indptr": torch.tensor([0, len(y)]),
+        "indices": torch.arange(len(y), dtype=torch.int32),
+        "x": x,
+        "y": y,
+        "axes": torch.zeros_like(y[:1]),
+        "limits": torch.full_like(y[:, 0], 2),
+        "directions": x.new_zeros(15, x.shape[1]),
+        "value": 1.0,
+        "eps": 1e-5,
+    }
+
+
+@needs_op
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nearest_axis(dtype):
+    for count, width in ((1, 1), (5, 3), (16, 20), (33, 50)):
+        x, axes = torch.randn(1500, width, dtype=dtype), torch.randn(count, width, dtype=dtype)
+        owner, distance = torch.ops.infgrand.nearest_axis(x, axes)
+        dots = x @ axes.T
+        torch.testing.assert_close(dots[torch.arange(1500), owner], dots.amax(dim=1))
+        torch.testing.assert_close(distance, nearest_axis_reference(x, axes)[1])
+    assert len(torch.ops.infgrand.nearest_axis(x[:0], axes)[0]) == 0
+
+
+@needs_op
+def test_pairs_that_the_limits_exclude_are_not_evaluated():
+    x, y = normalize(torch.randn(200, 5), dim=1), normalize(torch.randn(100, 5), dim=1)
+    arguments = op_arguments(x, y) | {"axes": normalize(torch.randn(2, 5), dim=1)}
+    arguments["indptr"] = torch.tensor([0, 40, 100])
+    arguments["limits"] = torch.cat([torch.full((40,), -2.0), torch.full((60,), 2.0)])
+    i, j, evaluated = torch.ops.infgrand.min_over_cones(*arguments.values()).tolist()
+    assert evaluated == 200 * 60
+    assert float(x[i] @ y[j]) == pytest.approx(float((x @ y[40:].T).min()))
+    arguments["value"] = -1.5  # nothing lies below
+    assert torch.ops.infgrand.min_over_cones(*arguments.values()).tolist()[:2] == [-1, -1]
+
+
+@needs_op
+@pytest.mark.parametrize(
+    ("argument", "change", "told"),
+    [
+        ("x", lambda x: x[0], "x must have two dimensions"),
+        ("x", lambda x: x.half(), "x must be float32 or float64"),
+        ("x", lambda x: x.T.contiguous().T, "x must be contiguous"),
+        ("y", lambda y: y[:0], r"y must have shape \[at least 1, 5\]"),
+        ("y", lambda y: y[:, :4].contiguous(), r"y must have shape \[at least 1, 5\]"),
+        ("y", lambda y: y.double(), "y must have the dtype of x"),
+        ("axes", lambda a: a.T.contiguous(), "axes must have shape"),
+        ("indptr", lambda p: p[:1], r"indptr must have shape \[2\]"),
+        ("indptr", lambda p: p + 1, "indptr must run from 0"),
+        ("indices", lambda i: i.long(), "indices must be int32"),
+        ("indices", lambda i: i + 1, "indices must lie in"),
+        ("limits", lambda v: v[1:], "limits must have shape"),
+        ("limits", lambda v: v.double(), "limits must be float64 where"),
+        ("directions", lambda d: d[1:].contiguous(), "directions must have 15 rows"),
+    ],
+)
+def test_unfit_arguments_of_the_op(argument, change, told):
+    arguments = op_arguments(torch.randn(8, 5), torch.randn(6, 5))
+    arguments[argument] = change(arguments[argument])
+    with pytest.raises(RuntimeError, match=f"infgrand::min_over_cones: {told}"):
+        torch.ops.infgrand.min_over_cones(*arguments.values())
+
+
+@needs_op
+def test_unfit_axes():
+    with pytest.raises(RuntimeError, match="infgrand::nearest_axis: axes must have shape"):
+        torch.ops.infgrand.nearest_axis(torch.randn(8, 5), torch.randn(3, 4))

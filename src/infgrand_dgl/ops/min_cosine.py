@@ -10,6 +10,9 @@ Sorted by angle, the pairs that pass are a staircase in one corner of each cone'
 evaluated, the others are certified. More and narrower cones leave fewer pairs and cost more
 inner products; a sample decides. Where nothing prunes, all pairs are visited in blocks.
 
+The compiled scan looks at a second bound first: with $P$ the projection on a few directions,
+$x_i\cdot y_j \ge Px_i\cdot Py_j - |x_i-Px_i|\,|y_j-Py_j|$.
+
 Every bound carries a margin for its rounding, and the winner is decided in float64.
 """
 
@@ -22,13 +25,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from . import _library
+
 log = logging.getLogger(__name__)
 
 SAMPLE = 1024  # rows of x and of y on which a number of cones is judged
 STARTS = 8  # columns from which the upper bound descends
-SCAN = 4  # what a pair costs in the small products of a staircase, in those of a large one
+ROUNDS = 16  # of the descent, at most
+# What a pair costs, in inner products with an axis: where cones leave it, where nothing prunes.
+COMPILED, PLAIN = (0.4, 0.4), (4.0, 1.0)
+DIRECTIONS = 15  # of the second bound; with the length of the rest a row of 16 in the kernel
 BLOCK = 1 << 24  # entries of the largest temporary, beside O(N) ones
-CONES = (1, 16, 64, 256, 1024)
+CONES = (1, 16, 32, 64, 128, 256, 512, 1024)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0) -> MinCosine:
 
 def _nonzero_rows(rows: Tensor) -> tuple[Tensor, Tensor, int | None]:
     """The rows that are not zero, their ids, and the id of one that is."""
-    zero = torch.linalg.vector_norm(rows, ord=math.inf, dim=1) == 0
+    zero = torch.linalg.vector_norm(rows, dim=1) == 0
     first = zero.nonzero().flatten()[:1].tolist()
     ids = (~zero).nonzero().flatten()
     return (rows[ids], ids, first[0]) if first else (rows, ids, None)
@@ -97,9 +105,10 @@ class _Search:
     """The best pair so far, and the steps that improve it until it is certified. No zero rows."""
 
     def __init__(self, x: Tensor, y: Tensor, generator: torch.Generator, value: float) -> None:
-        self.x, self.y, self.generator = x, y, generator
+        self.x, self.y, self.generator = x.contiguous(), y.contiguous(), generator
         # Bounds the rounding of an inner product and of a norm of D terms.
         self.eps = (x.shape[1] + 8) * torch.finfo(x.dtype).eps
+        self.compiled = x.device.type == "cpu" and "cpu" in _library.loaded()
         self.value = value
         self.pair = (0, 0)
         self.evaluated = 0
@@ -123,19 +132,30 @@ class _Search:
             if float(exact[best]) < self.value:
                 self.value, self.pair = float(exact[best]), (int(a[best]), int(b[best]))
 
-    def descend(self, rounds: int = 16) -> None:
+    def descend(self) -> None:
         """Alternates i <- argmin_i x_i·y_j and j <- argmin_j x_i·y_j: a good upper bound."""
+        # On every eighth row until it stalls, then once on all, with the best four.
+        step = 8 if min(len(self.x), len(self.y)) >= 16 * SAMPLE else 1
+        x, y = self.x[::step], self.y[::step]
         # From the columns furthest from the mean row of x, and from random ones.
-        far = (self.y @ self.x.mean(dim=0)).topk(min(STARTS, len(self.y)), largest=False).indices
-        j = torch.cat([far, self.pick(self.y, STARTS)])
-        for _ in range(rounds):
+        far = (y @ x.mean(dim=0)).topk(min(STARTS, len(y)), largest=False).indices
+        j = step * torch.cat([far, self.pick(y, STARTS)])
+        for _ in range(ROUNDS):
             before = self.value
-            i = (self.x @ self.y[j].T).argmin(dim=0)
-            j = (self.y @ self.x[i].T).argmin(dim=0)
-            self.evaluated += (len(self.x) + len(self.y)) * len(j)
-            self.offer(i, j)
+            i, j = self.descend_once(x, y, j, step)
             if self.value >= before:
                 break
+        if step > 1:
+            cosine = torch.linalg.vecdot(self.x[i], self.y[j])
+            self.descend_once(self.x, self.y, j[cosine.topk(4, largest=False).indices], 1)
+
+    def descend_once(self, x: Tensor, y: Tensor, j: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The next rows i and columns j; x and y are every `step`-th."""
+        i = step * (x @ self.y[j].T).argmin(dim=0)
+        j = step * (y @ self.x[i].T).argmin(dim=0)
+        self.evaluated += (len(x) + len(y)) * len(j)
+        self.offer(i, j)
+        return i, j
 
     def pick(self, rows: Tensor, count: int) -> Tensor:
         """Ids of `count` random rows, or of as many as there are, without replacement."""
@@ -154,41 +174,36 @@ class _Search:
     def angle_from_dot(self, dot: Tensor) -> Tensor:
         return dot.sub_(4 * self.eps).clamp_(-1, 1).acos_().add_(1e-6)
 
-    def angle_from_chord(self, rows: Tensor, axes: Tensor) -> Tensor:
-        """Precise where arccos is not: at small angles."""
-        chord = torch.linalg.vector_norm(rows - axes, dim=1).add_(2 * self.eps)
-        return chord.div_(2).clamp_(max=1).asin_().mul_(2).add_(1e-6)
-
     # Cones
 
     def choose_cones(self) -> Tensor:
         """Axes `[K, D]`, K grown until the pairs left cost less than the cones; K = 0: all pairs.
 
-        Costs are in inner products: N·K + M·K for the angles, 5·64·K² for the axes, and SCAN for
-        each of the N·M pairs that a sample says will be left.
+        Costs are in inner products: N·K + M·K for the angles, 3·64·K² for the axes, and the price
+        of each of the N·M pairs that a sample says will be left.
         """
         N, M = len(self.x), len(self.y)
+        in_cone, in_all = COMPILED if self.compiled else PLAIN
         xs, ys = self.x[self.pick(self.x, SAMPLE)], self.y[self.pick(self.y, SAMPLE)]
-        best, best_cost = self.x.new_empty(0, self.x.shape[1]), float(N * M)
+        best, best_cost = self.x.new_empty(0, self.x.shape[1]), in_all * N * M
         for K in CONES:
-            price = K * (N + M) + 320 * K * K
+            price = K * (N + M) + 192 * K * K
             if price >= best_cost:
                 break
             axes = self.find_axes(K)
-            cone = (ys @ axes.T).argmax(dim=1)
-            reach = self.threshold - self.angle_from_chord(ys, axes[cone])
-            left = self.angle_from_dot(xs @ axes.T)[:, cone] >= reach
-            cost = price + SCAN * float(left.double().mean()) * N * M
+            cone, angle = self.nearest(ys, axes)
+            left = self.angle_from_dot(xs @ axes.T)[:, cone] >= self.threshold - angle
+            cost = price + in_cone * N * M * int(left.count_nonzero()) / left.numel()
             if cost < best_cost:
                 best, best_cost = axes, cost
         return best
 
-    def find_axes(self, count: int, rounds: int = 5) -> Tensor:
+    def find_axes(self, count: int, rounds: int = 3) -> Tensor:
         """Spherical k-means on a sample of y."""
         sample = self.y[self.pick(self.y, max(SAMPLE, 64 * count))]
         axes = sample[self.pick(sample, count)]
         for _ in range(rounds if count > 1 else 1):
-            owner = (sample @ axes.T).argmax(dim=1)
+            owner, _ = self.nearest(sample, axes)
             sums = torch.zeros_like(axes).index_add_(0, owner, sample)
             norms = torch.linalg.vector_norm(sums, dim=1, keepdim=True)
             axes = torch.where(norms > 1e-6, sums / norms, axes)
@@ -197,42 +212,75 @@ class _Search:
 
     def scan_cones(self, axes: Tensor) -> None:
         """Evaluates every pair that the cones do not exclude."""
-        owner, angle = self.assign(axes)
-        order = torch.argsort(angle, descending=True, stable=True)
-        order = order[torch.argsort(owner[order], stable=True)]  # by cone, widest angle first
-        members = [
-            cone.contiguous() for cone in order.split(owner.bincount(minlength=len(axes)).tolist())
-        ]
-        widest = torch.stack(
-            [angle[m[0]] if len(m) else angle.new_tensor(-math.inf) for m in members]
-        )
+        owner, angle = self.nearest(self.y, axes)
+        members = (4.0 * owner - angle.double()).argsort(stable=True)  # by cone, widest first
+        # Row i need not meet member j where x_i·c is above this.
+        reach = (self.threshold - angle[members]).double()
+        limits = torch.where(reach > 0, reach.cos() + 4 * self.eps + 1e-5, 2.0)
+        self.scan(axes, owner.bincount(minlength=len(axes)), members, limits.to(axes.dtype))
+
+    def scan_all(self) -> None:
+        """One cone that excludes nothing."""
+        M = self.y.new_tensor([len(self.y)], dtype=torch.long)
+        members = torch.arange(len(self.y), device=self.y.device)
+        self.scan(torch.zeros_like(self.y[:1]), M, members, torch.full_like(self.y[:, 0], 2))
+
+    def nearest(self, rows: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest axis of every row, and the angle to it."""
+        if self.compiled:
+            owner, distance = torch.ops.infgrand.nearest_axis(rows, axes)
+        else:
+            owner, distance = nearest_axis_reference(rows, axes)
+        # Precise at small angles, where arccos is not.
+        return owner, distance.add_(2 * self.eps).div_(2).clamp_(max=1).asin_().mul_(2).add_(1e-6)
+
+    def scan(self, axes: Tensor, sizes: Tensor, members: Tensor, limits: Tensor) -> None:
+        """All x_i·y_j over the members j of each cone with x_i·axis <= limit_j.
+
+        Args:
+            sizes: how many of the members belong to each cone.
+            members: ids of rows of y, cone by cone; limits descend in a cone.
+        """
+        if not self.compiled:
+            self.scan_reference(axes, sizes, members, limits)
+            return
+        indptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+        cones = (indptr, members.int(), self.x, self.y, axes, limits)
+        i, j, evaluated = torch.ops.infgrand.min_over_cones(
+            *cones, self.find_directions(), self.value, self.eps
+        ).tolist()
+        self.evaluated += evaluated
+        if i >= 0:
+            self.offer(members.new_tensor([i]), members.new_tensor([j]))
+
+    def find_directions(self, rounds: int = 4) -> Tensor:
+        """Orthonormal `[DIRECTIONS, D]`, about the principal ones of x; zeros where D is less."""
+        sample = self.x[self.pick(self.x, SAMPLE)]
+        Q = sample[self.pick(sample, DIRECTIONS)].T
+        for _ in range(rounds):
+            Q = torch.linalg.qr(sample.T @ (sample @ Q)).Q
+        out = sample.new_zeros(DIRECTIONS, sample.shape[1])
+        out[: Q.shape[1]] = Q.T
+        return out
+
+    # In plain torch
+
+    def scan_reference(self, axes: Tensor, sizes: Tensor, members: Tensor, limits: Tensor) -> None:
+        cones = sizes.tolist()
         rows_at_once = max(1, BLOCK // len(axes))
         for start in range(0, len(self.x), rows_at_once):
             dots = axes @ self.x[start : start + rows_at_once].T
-            # In cosines at first, and in angles for those that are left: arccos is slow.
-            reach = (self.threshold - widest).double()
-            limit = torch.where(reach > 0, reach.cos() + 4 * self.eps + 1e-5, 2.0)
-            alive = dots <= limit.to(dots.dtype)[:, None]
-            for k in alive.any(dim=1).nonzero().flatten().tolist():
-                mine = alive[k].nonzero().flatten()
-                tilt = self.angle_from_dot(dots[k, mine])
-                self.scan_staircase(start + mine, tilt, members[k], angle[members[k]])
+            for dot, j, limit in zip(dots, members.split(cones), limits.split(cones), strict=True):
+                if len(j):
+                    i = (dot <= limit[0]).nonzero().flatten()
+                    self.scan_staircase(start + i, dot[i], j, limit)
 
-    def assign(self, axes: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest axis of every row of y, and the angle to it."""
-        owners, angles = [], []
-        for rows in self.y.split(max(1, BLOCK // max(axes.shape))):
-            owner = (rows @ axes.T).argmax(dim=1)
-            owners.append(owner)
-            angles.append(self.angle_from_chord(rows, axes[owner]))
-        return torch.cat(owners), torch.cat(angles)
-
-    def scan_staircase(self, i: Tensor, tilt: Tensor, j: Tensor, angle: Tensor) -> None:
-        """Pairs of one cone with tilt_i + angle_j >= threshold; angles descend along j."""
-        tilt, order = tilt.sort(descending=True)
+    def scan_staircase(self, i: Tensor, dot: Tensor, j: Tensor, limit: Tensor) -> None:
+        """Pairs of one cone with dot_i <= limit_j; limits descend along j."""
+        dot, order = dot.sort()
         i = i[order]
         # How many members each row must meet; it shrinks along i.
-        meet = torch.searchsorted(-angle, tilt - self.threshold, right=True)
+        meet = torch.searchsorted(-limit, -dot, right=True)
         start = 0
         while start < len(i) and (most := int(meet[start])) > 0:
             # A block ends where the stairs have come down by half, so half of it is needed.
@@ -254,10 +302,15 @@ class _Search:
                 at = int(exact.argmin())
                 self.offer(i[at // len(part)][None], part[at % len(part)][None])
 
-    def scan_all(self) -> None:
-        everything = torch.arange(max(len(self.x), len(self.y)), device=self.x.device)
-        for i in everything[: len(self.x)].split(SAMPLE):
-            self.scan_block(i, everything[: len(self.y)])
+
+def nearest_axis_reference(rows: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
+    """For each row the axis with the largest inner product, and the distance to it."""
+    owners, distances = [], []
+    for part in rows.split(max(1, BLOCK // max(axes.shape))):
+        owner = (part @ axes.T).argmax(dim=1)
+        owners.append(owner)
+        distances.append(torch.linalg.vector_norm(part - axes[owner], dim=1))
+    return torch.cat(owners), torch.cat(distances)
 
 
 @contextmanager

@@ -1,0 +1,429 @@
+// The two passes over all rows that the minimum cosine needs (ops/min_cosine.py says why), as
+// products of small tiles in registers whose results are used at once.
+#include "csr.h"
+#include "vectors.h"
+
+#include <torch/csrc/stable/library.h>
+
+#include <limits>
+#include <memory>
+#include <mutex>
+
+namespace infgrand {
+namespace {
+
+constexpr int kLanes = 16;       // rows of y, or axes, in a panel
+constexpr int kRows = 6;         // rows of x that meet a panel at once: 12 accumulators of 32 bytes
+constexpr int64_t kBlock = 1024;  // rows of x that a thread takes: they stay in its cache
+
+// kLanes rows side by side: element d of row l at [d * kLanes + l].
+template <typename T, typename Row>
+INFGRAND_INLINE void pack(const Row& row, int64_t features, T* panel) {
+  for (int l = 0; l < kLanes; ++l) {
+    const T* const source = row(l);
+    for (int64_t d = 0; d < features; ++d) panel[d * kLanes + l] = source[d];
+  }
+}
+
+// Inner products of kRows rows with a panel, accumulated in A.
+template <typename A, typename T>
+INFGRAND_INLINE void products(const T* const (&x)[kRows], const T* panel, int64_t features,
+                              Vec<A, kLanes> (&dots)[kRows]) {
+  for (auto& sum : dots) sum = Vec<A, kLanes>{};
+#pragma GCC unroll 2
+  for (int64_t d = 0; d < features; ++d) {
+    Vec<T, kLanes> lanes;
+    std::memcpy(&lanes, panel + d * kLanes, sizeof lanes);
+    const auto wide = __builtin_convertvector(lanes, Vec<A, kLanes>);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) dots[r] += static_cast<A>(x[r][d]) * wide;
+  }
+}
+
+template <typename T, int lanes>
+INFGRAND_INLINE T smallest(const Vec<T, lanes>& all) {
+  if constexpr (lanes == 1) {
+    return all[0];
+  } else {
+    Vec<T, lanes / 2> a, b;
+    std::memcpy(&a, &all, sizeof a);
+    std::memcpy(&b, reinterpret_cast<const char*>(&all) + sizeof a, sizeof b);
+    return smallest<T, lanes / 2>(a < b ? a : b);
+  }
+}
+
+// Rows of a matrix in panels; the last panel of a group repeats the group's last row.
+template <typename T>
+struct Axes {
+  int64_t count, features;
+  std::vector<T> packed;
+
+  Axes(const Tensor& axes)
+      : count(axes.size(0)), features(axes.size(1)), packed(panels() * kLanes * features) {
+    const auto* data = static_cast<const T*>(axes.const_data_ptr());
+    for (int64_t p = 0; p < panels(); ++p)
+      pack([&](int l) { return data + std::min(p * kLanes + l, count - 1) * features; },
+           features, packed.data() + p * kLanes * features);
+  }
+  int64_t panels() const { return (count + kLanes - 1) / kLanes; }
+  const T* panel(int64_t p) const { return packed.data() + p * kLanes * features; }
+};
+
+template <typename T>
+struct Nearest {
+  const T *x, *axis_rows;
+  const Axes<T>& axes;
+  int64_t* owner;
+  T* distance;
+
+  INFGRAND_INLINE void run(int64_t begin, int64_t end) const {
+    using Index = std::conditional_t<std::is_same_v<T, double>, int64_t, int32_t>;
+    const int64_t D = axes.features;
+    for (int64_t row = begin; row < end; row += kRows) {
+      const T* rows[kRows];
+      for (int r = 0; r < kRows; ++r) rows[r] = x + std::min(row + r, end - 1) * D;
+      Vec<T, kLanes> best[kRows], dots[kRows];
+      Vec<Index, kLanes> at[kRows];
+      for (int64_t p = 0; p < axes.panels(); ++p) {
+        products<T>(rows, axes.panel(p), D, dots);
+        for (int r = 0; r < kRows; ++r) {
+          if (p == 0) {
+            best[r] = dots[r];
+            at[r] = Vec<Index, kLanes>{};
+          } else {
+            const auto higher = dots[r] > best[r];
+            best[r] = higher ? dots[r] : best[r];
+            at[r] = higher ? static_cast<Index>(p) - Vec<Index, kLanes>{} : at[r];
+          }
+        }
+      }
+      for (int r = 0; r < kRows && row + r < end; ++r) {
+        int64_t chosen = at[r][0] * kLanes;
+        T highest = best[r][0];
+        for (int l = 1; l < kLanes; ++l) {
+          const int64_t k = std::min(at[r][l] * kLanes + int64_t{l}, axes.count - 1);
+          if (best[r][l] > highest || (best[r][l] == highest && k < chosen))
+            highest = best[r][l], chosen = k;
+        }
+        owner[row + r] = chosen;
+        distance[row + r] = chord(rows[r], axis_rows + chosen * D, D);
+      }
+    }
+  }
+
+  INFGRAND_INLINE static T chord(const T* a, const T* b, int64_t features) {
+    Vec<T, kLanes> sum{};
+    int64_t d = 0;
+    for (; d + kLanes <= features; d += kLanes) {
+      Vec<T, kLanes> u, v;
+      std::memcpy(&u, a + d, sizeof u);
+      std::memcpy(&v, b + d, sizeof v);
+      sum += (u - v) * (u - v);
+    }
+    T total = 0;
+    for (int l = 0; l < kLanes; ++l) total += sum[l];
+    for (; d < features; ++d) total += (a[d] - b[d]) * (a[d] - b[d]);
+    return std::sqrt(total);
+  }
+};
+
+// The least inner product so far, in float64; of equal ones the first pair.
+struct Best {
+  double value;
+  int64_t i = -1, j = -1;
+
+  void offer(double v, int64_t row, int64_t col) {
+    if (v < value || (v == value && i >= 0 && (row < i || (row == i && col < j))))
+      value = v, i = row, j = col;
+  }
+};
+
+// A row along kLanes - 1 orthonormal directions, and the length of the rest: x.y is at least the
+// product along the directions less that of the lengths.
+template <typename T>
+struct Sketch {
+  Axes<T> axes;  // one panel; the last axis is not used
+  T eps, limit;  // no inner product whose bound is above the limit is needed
+
+  bool pays() const { return axes.features > 2 * kLanes; }
+  T rest(const T* along) const {
+    T square = 1 + 8 * eps;
+    for (int f = 0; f + 1 < kLanes; ++f) square -= along[f] * along[f];
+    return std::sqrt(std::max(square, T(0)));
+  }
+};
+
+// Panels of the members of the cones, each packed by the first thread that needs it: those of
+// smooth rows never are.
+template <typename T>
+struct Members {
+  const int64_t* indptr;  // of the cones
+  const int32_t* indices;
+  const T *y, *limits;
+  const Sketch<T>& sketch;
+  int64_t features, size;      // of a row; of a panel with its sketches
+  std::vector<int64_t> first;  // panel of each cone
+  std::unique_ptr<T[]> packed;
+  std::unique_ptr<std::once_flag[]> done;
+
+  Members(const Tensor& cones, const Tensor& members, const Tensor& y_rows, const Tensor& limit,
+          const Sketch<T>& sketch)
+      : indptr(static_cast<const int64_t*>(cones.const_data_ptr())),
+        indices(static_cast<const int32_t*>(members.const_data_ptr())),
+        y(static_cast<const T*>(y_rows.const_data_ptr())),
+        limits(static_cast<const T*>(limit.const_data_ptr())),
+        sketch(sketch),
+        features(y_rows.size(1)),
+        size((features + kLanes) * kLanes),
+        first(cones.size(0)) {
+    for (int64_t k = 0; k + 1 < cones.size(0); ++k) first[k + 1] = first[k] + panels(k);
+    packed.reset(new T[first.back() * size]);  // untouched memory costs nothing
+    done.reset(new std::once_flag[first.back()]);
+  }
+  int64_t panels(int64_t k) const { return (indptr[k + 1] - indptr[k] + kLanes - 1) / kLanes; }
+  int64_t member(int64_t k, int64_t p, int l) const {
+    return indices[std::min(indptr[k] + p * kLanes + l, indptr[k + 1] - 1)];
+  }
+  int64_t count(int64_t k, int64_t p) const {
+    return std::min<int64_t>(kLanes, indptr[k + 1] - indptr[k] - p * kLanes);
+  }
+  // No inner product with the axis above this needs panel p of cone k.
+  T limit(int64_t k, int64_t p) const { return limits[indptr[k] + p * kLanes]; }
+
+  // The rows, and then their sketches.
+  const T* panel(int64_t k, int64_t p) {
+    T* const place = packed.get() + (first[k] + p) * size;
+    std::call_once(done[first[k] + p], [&] {
+      pack([&](int l) { return y + member(k, p, l) * features; }, features, place);
+      if (!sketch.pays()) return;
+      T* const sketches = place + features * kLanes;
+      for (int l = 0; l < kLanes; ++l) {
+        T u[kLanes];
+        for (int f = 0; f + 1 < kLanes; ++f) {
+          u[f] = 0;
+          for (int64_t d = 0; d < features; ++d)
+            u[f] += sketch.axes.packed[d * kLanes + f] * place[d * kLanes + l];
+        }
+        u[kLanes - 1] = sketch.rest(u);
+        for (int f = 0; f < kLanes; ++f) sketches[f * kLanes + l] = u[f];
+      }
+    });
+    return place;
+  }
+};
+
+template <typename T>
+struct Scan {
+  const T* x;
+  const Axes<T>& axes;
+  Members<T>& members;
+  double eps;
+  std::atomic<double>& known;  // the least value any thread has found
+
+  INFGRAND_INLINE void run(int64_t begin, int64_t end, Best& best, int64_t& evaluated) const {
+    const int64_t count = end - begin;
+    T dots[kBlock * kLanes], sketches[kBlock * kLanes];
+    int32_t rows[kBlock];
+    T value[kBlock];
+    if (members.sketch.pays()) {
+      block_products(begin, count, members.sketch.axes.panel(0), sketches);
+      for (int64_t row = 0; row < count; ++row) {
+        T* const u = sketches + row * kLanes;
+        u[kLanes - 1] = -members.sketch.rest(u);
+      }
+    }
+    for (int64_t a = 0; a < axes.panels(); ++a) {
+      block_products(begin, count, axes.panel(a), dots);
+      for (int64_t k = a * kLanes; k < std::min((a + 1) * kLanes, axes.count); ++k) {
+        const int64_t panels = members.panels(k);
+        if (panels == 0) continue;
+        int64_t left = 0;
+        const T widest = members.limit(k, 0);
+        for (int64_t row = 0; row < count; ++row) {
+          const T dot = dots[row * kLanes + k % kLanes];
+          rows[left] = static_cast<int32_t>(row);
+          value[left] = dot;
+          left += dot <= widest;
+        }
+        for (int64_t p = 0; p < panels; ++p) {
+          if (p > 0) {
+            const T limit = members.limit(k, p);
+            int64_t kept = 0;
+            for (int64_t n = 0; n < left; ++n) {
+              rows[kept] = rows[n];
+              value[kept] = value[n];
+              kept += value[n] <= limit;
+            }
+            left = kept;
+          }
+          if (left == 0) break;
+          evaluated += members.count(k, p) * meet(begin, rows, left, sketches, k, p, best);
+        }
+      }
+    }
+  }
+
+  // Products of a block of rows with a panel.
+  INFGRAND_INLINE void block_products(int64_t begin, int64_t count, const T* panel, T* out) const {
+    for (int64_t row = 0; row < count; row += kRows) {
+      const T* source[kRows];
+      for (int r = 0; r < kRows; ++r)
+        source[r] = x + (begin + std::min(row + r, count - 1)) * axes.features;
+      Vec<T, kLanes> dots[kRows];
+      products<T>(source, panel, axes.features, dots);
+      for (int r = 0; r < kRows && row + r < count; ++r)
+        std::memcpy(out + (row + r) * kLanes, &dots[r], sizeof dots[r]);
+    }
+  }
+
+  // The rows with the panel, but for those that the sketches exclude; returns how many are left.
+  INFGRAND_INLINE int64_t meet(int64_t begin, const int32_t* rows, int64_t left, const T* sketches,
+                               int64_t k, int64_t p, Best& best) const {
+    const int64_t D = axes.features;
+    const T* const panel = members.panel(k, p);
+    int32_t close[kBlock];
+    if (members.sketch.pays()) {
+      int64_t kept = 0;
+      for (int64_t n = 0; n < left; n += kRows) {
+        const T* source[kRows];
+        for (int r = 0; r < kRows; ++r)
+          source[r] = sketches + rows[std::min(n + r, left - 1)] * kLanes;
+        Vec<T, kLanes> bound[kRows];
+        products<T>(source, panel + D * kLanes, kLanes, bound);
+        for (int r = 0; r < kRows && n + r < left; ++r) {
+          close[kept] = rows[n + r];
+          kept += smallest<T, kLanes>(bound[r]) <= members.sketch.limit;
+        }
+      }
+      rows = close;
+      left = kept;
+    }
+    for (int64_t n = 0; n < left; n += kRows) {
+      const T* source[kRows];
+      for (int r = 0; r < kRows; ++r) source[r] = x + (begin + rows[std::min(n + r, left - 1)]) * D;
+      Vec<T, kLanes> dots[kRows];
+      products<T>(source, panel, D, dots);
+      Vec<T, kLanes> least = dots[0];
+      for (int r = 1; r < kRows; ++r) least = dots[r] < least ? dots[r] : least;
+      // Whatever rounding may hide below the best value is looked at again in float64.
+      if (smallest<T, kLanes>(least) > known.load(std::memory_order_relaxed) + eps) continue;
+      Vec<double, kLanes> exact[kRows];
+      products<double>(source, panel, D, exact);
+      for (int r = 0; r < kRows && n + r < left; ++r)
+        for (int l = 0; l < kLanes; ++l)
+          best.offer(exact[r][l], begin + rows[n + r], members.member(k, p, l));
+      double other = known.load(std::memory_order_relaxed);
+      while (best.value < other && !known.compare_exchange_weak(other, best.value)) {}
+    }
+    return left;
+  }
+};
+
+#define INFGRAND_RUNS(T)                                                                        \
+  INFGRAND_CLONES void run(const Nearest<T>& work, int64_t begin, int64_t end) {                \
+    work.run(begin, end);                                                                       \
+  }                                                                                             \
+  INFGRAND_CLONES void run(const Scan<T>& work, int64_t begin, int64_t end, Best& best,         \
+                           int64_t& evaluated) {                                                \
+    work.run(begin, end, best, evaluated);                                                      \
+  }
+INFGRAND_RUNS(float)
+INFGRAND_RUNS(double)
+
+// Calls f(first_row, last_row) for blocks of rows, handed out as threads come for them.
+template <typename F>
+void for_blocks(int64_t rows, const F& f) {
+  const int64_t blocks = (rows + kBlock - 1) / kBlock;
+  const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), blocks);
+  std::atomic<int64_t> next{0};
+  torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+    for (int64_t b; (b = next.fetch_add(1)) < blocks;)
+      f(b * kBlock, std::min(rows, (b + 1) * kBlock));
+  });
+}
+
+template <typename F>
+void for_float(const Tensor& x, const F& f) {
+  x.scalar_type() == ScalarType::Double ? f(double{}) : f(float{});
+}
+
+void check_rows(const char* op, const char* name, const Tensor& rows, const Tensor& x) {
+  STD_TORCH_CHECK(rows.dim() == 2 && rows.size(0) > 0 && rows.size(1) == x.size(1), op, ": ", name,
+                  " must have shape [at least 1, ", x.size(1), "]");
+  STD_TORCH_CHECK(rows.scalar_type() == x.scalar_type(), op, ": ", name,
+                  " must have the dtype of x");
+  check_place(op, name, rows, x);
+}
+
+void check_x(const char* op, const Tensor& x) {
+  check_matrix(op, x);
+  STD_TORCH_CHECK(x.scalar_type() == accumulate_type(x), op, ": x must be float32 or float64");
+}
+
+std::tuple<Tensor, Tensor> nearest_axis(const Tensor& x, const Tensor& axes) {
+  const char* op = "infgrand::nearest_axis";
+  check_x(op, x);
+  check_rows(op, "axes", axes, x);
+  const Tensor owner = torch::stable::new_empty(x, {x.size(0)}, ScalarType::Long);
+  const Tensor distance = torch::stable::new_empty(x, {x.size(0)});
+  for_float(x, [&](auto type) {
+    using T = decltype(type);
+    const Axes<T> packed(axes);
+    const Nearest<T> work{static_cast<const T*>(x.const_data_ptr()),
+                          static_cast<const T*>(axes.const_data_ptr()), packed,
+                          static_cast<int64_t*>(owner.mutable_data_ptr()),
+                          static_cast<T*>(distance.mutable_data_ptr())};
+    for_blocks(x.size(0), [&](int64_t begin, int64_t end) { run(work, begin, end); });
+  });
+  return {owner, distance};
+}
+
+Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& y,
+                      const Tensor& axes, const Tensor& limits, const Tensor& directions,
+                      double value, double eps) {
+  const char* op = "infgrand::min_over_cones";
+  check_x(op, x);
+  check_rows(op, "y", y, x);
+  check_rows(op, "axes", axes, x);
+  check_rows(op, "directions", directions, x);
+  STD_TORCH_CHECK(directions.size(0) == kLanes - 1, op, ": directions must have ", kLanes - 1,
+                  " rows");
+  check_csr(op, indptr, indices, x);
+  STD_TORCH_CHECK(indptr.size(0) == axes.size(0) + 1, op, ": indptr must have shape [",
+                  axes.size(0) + 1, "]");
+  check_structure(op, indptr, indices, y.size(0));
+  check_scale(op, "limits", limits, indices.size(0), x);
+  const Tensor found = torch::stable::new_empty(x, {3}, ScalarType::Long);
+  for_float(x, [&](auto type) {
+    using T = decltype(type);
+    const Axes<T> packed(axes);
+    const Sketch<T> sketch{Axes<T>(directions), static_cast<T>(eps),
+                           static_cast<T>(value + 32 * eps)};
+    Members<T> members(indptr, indices, y, limits, sketch);
+    std::atomic<double> known{value};
+    const Scan<T> work{static_cast<const T*>(x.const_data_ptr()), packed, members, eps,
+                       known};
+    Best best{value};
+    int64_t evaluated = 0;
+    std::mutex merging;
+    for_blocks(x.size(0), [&](int64_t begin, int64_t end) {
+      Best mine{value};
+      int64_t count = 0;
+      run(work, begin, end, mine, count);
+      const std::lock_guard<std::mutex> lock(merging);
+      if (mine.i >= 0) best.offer(mine.value, mine.i, mine.j);
+      evaluated += count;
+    });
+    auto* out = static_cast<int64_t*>(found.mutable_data_ptr());
+    out[0] = best.i, out[1] = best.j, out[2] = evaluated;
+  });
+  return found;
+}
+
+}  // namespace
+}  // namespace infgrand
+
+STABLE_TORCH_LIBRARY_IMPL(infgrand, CPU, m) {
+  m.impl("nearest_axis", TORCH_BOX(&infgrand::nearest_axis));
+  m.impl("min_over_cones", TORCH_BOX(&infgrand::min_over_cones));
+}
