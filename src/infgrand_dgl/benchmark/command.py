@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     add("--config", metavar="FILE", help="a graph of your own, in YAML")
     add(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="override a setting of --config",
+        help="override a setting, e.g. distillation.tau=2",
     )  # fmt: skip
     for key, kind in GENERATED.items():
         add(f"--{key}", type=kind, help="of the generated graph")
@@ -128,7 +128,7 @@ def run_all(args: argparse.Namespace) -> None:
     for name, config in configs.items():
         if loaded is None or loaded[0] != config.data:
             loaded = config.data, load_source(config.data)
-        report.line(f"\nbenchmark {name}")
+        print(f"\nbenchmark {name}", flush=True)
         result, note = measure(name, config, args, loaded[1], device, report)
         show(result, report, note)
         results.append(result)
