@@ -25,6 +25,8 @@ def test_every_method_at_every_batch_size(tmp_path, monkeypatch, capsys):
         assert {r["method"] for r in found["rows"] if r["batch"] == batch} == METHODS
     assert len(found["rows"]) == 3 * len(METHODS)
     check_rows(found["rows"], alike="batch")
+    for row in found["rows"]:
+        assert row.get("backend") in ([None] if row["method"] == "student" else teachers.backends())
     size = found["size"]
     assert (size["layers"], size["hidden"], size["sampled_neighbours_per_layer"]) == (2, 8, 10)
     assert picture.read_bytes().startswith(b"\x89PNG")

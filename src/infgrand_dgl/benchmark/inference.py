@@ -52,16 +52,22 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
         "student": lambda nodes: student(inputs[nodes.to(device)])
     }
     usable = [b for b in teachers.backends() if not teachers.missing(b, device)]
+    backend = usable[-1] if usable else ""  # native wherever there is one
     for name in teachers.MODELS:
-        if not usable:
+        if not backend:
             methods |= {f"{name}_full": None, f"{name}_sampled": None}
             continue
-        backend = usable[-1]
         chosen = teachers.configured(config, name, backend).teacher
         model = build_teacher(chosen, x.shape[1], C).to(device).eval()
         graph = teachers.graph(dataset, backend, device)
         methods[f"{name}_full"] = partial(full, model, graph, x)
         methods[f"{name}_sampled"] = partial(sampled, model, dataset.graph, x, backend)
+
+    def ran_on(laps: list[float], seconds: float) -> Row:
+        return {"backend": backend}
+
+    def nothing(laps: list[float], seconds: float) -> Row:
+        return {}
 
     found = []
     for batch in [b for b in BATCHES if b < N] + [N]:
@@ -72,7 +78,8 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
                 found.append(Contender(method, lambda: None, missing=missing, columns=columns))
             else:
                 run = repeated(call, N, batch, device)
-                found.append(Contender(method, run, columns=columns, laps=True))
+                describe = nothing if method == "student" else ran_on
+                found.append(Contender(method, run, describe, columns=columns, laps=True))
     return found
 
 
