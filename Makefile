@@ -1,10 +1,10 @@
-# make train | test | sanitize | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
+# make train | test | sanitize | benchmark | gpu-check | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: train test sanitize lint format sdist clean
+.PHONY: train test sanitize benchmark gpu-check lint format sdist clean
 
 train: $(VENV)/.installed
 	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
@@ -15,6 +15,15 @@ test: $(VENV)/.installed
 # The op tests under AddressSanitizer and UBSan, CPU kernels and emulated CUDA kernels.
 sanitize: $(VENV)/.installed
 	$(BIN)/pytest tests/ops/test_sanitized.py
+
+# Into benchmarks/results/<machine>.json, and a table beside it.
+benchmark: $(VENV)/.installed
+	$(BIN)/infgrand-dgl benchmark all --out benchmarks/results
+
+# On a machine with a GPU, with its own Python: builds, tests, measures; JSON and log.txt in REPORT.
+REPORT ?= runs/gpu-check
+gpu-check:
+	@PYTHON="$(PYTHON)" bash benchmarks/gpu_check.sh "$(REPORT)"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from . import __version__
+from .benchmark import command as benchmark
 from .errors import InputError
 
 
@@ -206,55 +207,6 @@ def _data_describe(args: argparse.Namespace) -> None:
     print("provenance: " + ", ".join(f"{k} {v}" for k, v in dataset.provenance.items()))
 
 
-def _benchmark(args: argparse.Namespace) -> None:
-    from .config import load_config
-
-    styled = {k: getattr(args, k) for k in GENERATED if getattr(args, k) is not None}
-    if args.config is not None and styled:
-        raise InputError(f"--{next(iter(styled))}: not with --config, which names a graph")
-    overrides = list(args.set)
-    if args.config is None:
-        overrides = [f"data.{k}={v}" for k, v in {**BENCHMARKED, **styled}.items()] + overrides
-    config = load_config(args.config or "demo", overrides)
-
-    from .benchmark import harness, influence, propagate
-    from .console import Reporter
-    from .data import load_source
-    from .pipeline import resolve_device
-    from .run import check_writable
-
-    for name in ("json", "plot"):
-        if getattr(args, name) is not None:
-            check_writable(getattr(args, name), f"--{name}")
-    device = resolve_device(args.device or config.train.device)
-    harness.set_threads(args.threads)
-    report = Reporter(args.quiet)
-    dataset = load_source(config.data)
-    size = {
-        "graph": dataset.name if config.data.name != "synthetic" else config.data.style,
-        "nodes": dataset.num_nodes,
-        "edges": dataset.num_edges,
-        "features": dataset.num_features,
-        "hops": 2,
-    }
-    note = ""
-    if args.benchmark == "influence":
-        rows = harness.measure(influence.contenders(dataset, device), args.repeat, device, report)
-    else:
-        size["hops"] = args.hops
-        rows = harness.measure(
-            propagate.contenders(dataset, args.hops, device), args.repeat, device, report
-        )
-        roofs = propagate.roofs(dataset, args.hops, harness.copy_bandwidth(device))
-        size |= roofs
-        note = "copy {:.1f} GB/s: every row read once {:.4g} s, once per edge {:.4g} s".format(
-            *roofs.values()
-        )
-    harness.finish(
-        args.benchmark, size, rows, report, json_file=args.json, plot=args.plot, note=note
-    )
-
-
 def _info(args: argparse.Namespace) -> None:
     from .environment import environment
 
@@ -267,16 +219,6 @@ def _info(args: argparse.Namespace) -> None:
 
 
 # Arguments
-
-GENERATED = {"style": str, "nodes": int, "degree": float, "features": int, "classes": int,
-             "homophily": float, "seed": int}  # fmt: skip
-BENCHMARKED = {"style": "arxiv", "nodes": 20_000}  # within a minute on two cores
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive integer, found {text!r}")
-    return int(text)
 
 
 def _seed(text: str) -> int:
@@ -402,35 +344,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     described.add_argument("--seed", type=_seed, help="of the split, where it is drawn per seed")
 
-    measured = commands.add_parser("benchmark", help="time our kernels beside others'")
+    measured = commands.add_parser("benchmark", help="time our kernels and models beside others'")
     benchmarks = measured.add_subparsers(required=True, metavar="benchmark", dest="benchmark")
-    texts = {
-        "influence": "the closed form against the algorithms that visit all pairs of nodes",
-        "propagate": "propagation and mean pooling against DGL, torch, scipy (GPU: CuPy, PyG)",
-    }
-    for name, text in texts.items():
-        benchmark = command(
+    for name, about in benchmark.BENCHMARKS.items():
+        example = f"--style products --nodes 100000 --json {name}.json"
+        timed = command(
             benchmarks,
             name,
-            _benchmark,
-            text,
-            f"  infgrand-dgl benchmark {name} --style products --nodes 100000 --json {name}.json",
+            benchmark.run,
+            about.about,
+            f"  infgrand-dgl benchmark {name} {example}",
             quiet,
         )
-        benchmark.add_argument("--config", metavar="FILE", help="a graph of your own, in YAML")
-        benchmark.add_argument(
-            "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-            help="override a setting of --config",
-        )  # fmt: skip
-        for key, kind in GENERATED.items():
-            benchmark.add_argument(f"--{key}", type=kind, help="of the generated graph")
-        benchmark.add_argument("--device", choices=["auto", "cpu", "cuda"])
-        benchmark.add_argument("--threads", type=int, metavar="T", help="of the CPU")
-        benchmark.add_argument("--repeat", type=_positive, default=5, metavar="R", help="rounds")
-        benchmark.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-        benchmark.add_argument("--plot", type=Path, metavar="FILE", help="draw them (PNG)")
-        if name == "propagate":
-            benchmark.add_argument("--hops", type=_positive, default=2, metavar="P")
+        benchmark.add_arguments(timed, name)
+    every = command(
+        benchmarks,
+        "all",
+        benchmark.run_all,
+        "every benchmark, into <machine>.json and a table in <machine>.md",
+        "  infgrand-dgl benchmark all --only influence propagate --style products --out results",
+        quiet,
+    )
+    benchmark.add_arguments(every, "all")
 
     command(
         commands,

@@ -44,7 +44,7 @@ def influence_histogram(scores: Tensor, path: Path) -> None:
 
 def medians(seconds: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Median seconds of each method on a log axis, with the range of the repetitions."""
-    figure, axes = _figure("Seconds (log scale)", "")
+    figure, axes = _figure("Seconds (log scale)", "", height=max(3.4, 0.25 * len(seconds)))
     names = list(seconds)[::-1]
     median = np.array([seconds[k]["median"] for k in names])
     low = median - [seconds[k]["min"] for k in names]
@@ -55,8 +55,8 @@ def medians(seconds: Mapping[str, Mapping[str, float]], path: Path) -> None:
     _save(figure, path)
 
 
-def _figure(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+def _figure(xlabel: str, ylabel: str, height: float = 3.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.5, height), layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)

@@ -1,4 +1,3 @@
-import json
 from functools import partial
 
 import pytest
@@ -7,16 +6,9 @@ import torch
 from infgrand_dgl.benchmark.harness import Contender, copy_bandwidth, measure, resident
 from infgrand_dgl.cli import main
 from infgrand_dgl.console import Reporter
+from tests.benchmark.conftest import check_rows, run
 
 CPU = torch.device("cpu")
-SMALL = ["--nodes", "400", "--features", "9", "--device", "cpu", "--repeat", "2"]
-
-
-def run(name, *arguments, tmp_path):
-    out = tmp_path / "b.json"
-    status = main(["benchmark", name, *SMALL, *arguments, "--json", str(out)])
-    assert status == 0
-    return json.loads(out.read_text())
 
 
 @pytest.mark.parametrize(
@@ -29,15 +21,10 @@ def run(name, *arguments, tmp_path):
 def test_contenders_agree(name, methods, tmp_path, capsys):
     picture = tmp_path / "b.png"
     found = run(name, "--plot", str(picture), tmp_path=tmp_path)
-    assert found["benchmark"] == name
-    assert found["size"]["nodes"] == 400 and found["size"]["features"] == 9
+    assert found["size"]["features"] == 9
     assert {row["method"] for row in found["rows"]} == methods
-    medians = [row["seconds"]["median"] for row in found["rows"]]
-    for row in found["rows"]:
-        seconds = row["seconds"]
-        assert 0 < seconds["min"] <= seconds["median"] <= seconds["max"]
-        assert row["speedup"] == pytest.approx(max(medians) / seconds["median"])
-        assert row.get("max_abs_difference", 0) < 3e-6
+    check_rows(found["rows"])
+    assert all(row.get("max_abs_difference", 0) < 3e-6 for row in found["rows"])
     assert picture.read_bytes().startswith(b"\x89PNG")
     told = capsys.readouterr().out
     assert all(method in told for method in methods) and "400" in told
@@ -67,6 +54,20 @@ def test_contenders_take_turns_and_the_unaffordable_is_skipped():
     rows = measure(three, 3, CPU, Reporter(quiet=True))
     assert calls == ["a", "b"] * 4  # once to warm up
     assert rows[2]["method"] == "c" and "needs 4294967296.0 GiB" in rows[2]["skipped"]
+
+
+def test_contenders_alike_are_compared_and_may_time_themselves():
+    columns = [{"batch": 1}, {"batch": 1}, {"batch": 2}, {"batch": 2}]
+    laps = [[1.0, 2.0, 3.0], [8.0], [5.0], []]
+    four = [
+        Contender(name, partial(laps.__getitem__, i), columns=columns[i], laps=True)
+        for i, name in enumerate("abcd")
+    ]
+    four[3].missing = "no such thing here"
+    a, b, c, d = measure(four, 1, CPU, Reporter(quiet=True))
+    assert a["seconds"] == {"median": 2, "min": 1, "max": 3}
+    assert (a["speedup"], b["speedup"], c["speedup"]) == (4, 1, 1)
+    assert d == {"method": "d", "batch": 2, "skipped": "no such thing here"}
 
 
 @pytest.mark.skipif(resident(CPU) is None, reason="reads /proc")

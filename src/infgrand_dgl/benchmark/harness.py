@@ -1,12 +1,11 @@
-"""Times contenders for one task, in turn, and reports them as a table, JSON and a picture."""
+"""Times contenders for one task, in turn, and weighs what they hold."""
 
 import gc
-import json
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,13 @@ from typing import Any
 import torch
 
 from ..console import Reporter
-from ..environment import environment
 from ..errors import InputError
-from ..figures import medians
-from ..run import writing
 
 SLOW = 10.0  # seconds; a contender that takes longer is run once
 Row = dict[str, Any]
 
 
-@dataclass
+@dataclass(eq=False)
 class Contender:
     """One way to do the task.
 
@@ -31,12 +27,19 @@ class Contender:
         run: does it and returns what `describe` wants to see.
         describe: more columns of its row, from the result and the median seconds.
         needs: bytes it is known to need; it is skipped, and says so, where they are not there.
+        missing: why it cannot run here at all, if so.
+        columns: what else tells its row from others (a batch size); speedup is over the slowest
+            with the same.
+        laps: `run` returns the seconds that count, of the parts of its call or of many calls.
     """
 
     method: str
     run: Callable[[], Any]
     describe: Callable[[Any, float], Row] = lambda result, seconds: {}
     needs: int = 0
+    missing: str = ""
+    columns: Row = field(default_factory=dict)
+    laps: bool = False
     seconds: list[float] = field(default_factory=list)
     peak: int | None = None
     result: Any = None
@@ -52,45 +55,60 @@ def measure(
         speedup over the slowest that ran, and what the contender adds; or method and skipped.
     """
     free = free_bytes(device)
-    running = [c for c in contenders if c.needs <= free]
-    with report.stage("measuring", len(running) * (repeat + 1)) as stage:
+    running = [c for c in contenders if not c.missing and c.needs <= free]
+    once: list[Contender] = []
+    with _collecting_new(), report.stage("measuring", len(running) * (repeat + 1)) as stage:
         done = 0
         for c in running:
             before = resident(device, start_peak=True)
+            gc.collect()
             seconds, c.result = timed(c.run, device)
             peak = resident(device, peak=True)
             c.peak = None if before is None or peak is None else max(0, peak - before)
             if seconds > SLOW:
-                c.seconds.append(seconds)
+                once.append(c)
+                c.seconds.extend(c.result if c.laps else [seconds])
             stage.update(done := done + 1, c.method)
         for _ in range(repeat):
             for c in running:
-                if not (c.seconds and c.seconds[0] > SLOW):
-                    c.seconds.append(timed(c.run, device)[0])
+                if c not in once:
+                    gc.collect()
+                    seconds, result = timed(c.run, device)
+                    c.seconds.extend(result if c.laps else [seconds])
                 stage.update(done := done + 1, c.method)
         stage.result = f"{repeat} rounds"
-    slowest = max(statistics.median(c.seconds) for c in running)
     rows: list[Row] = []
     for c in contenders:
+        row: Row = {"method": c.method, **c.columns}
+        rows.append(row)
         if c not in running:
             needs = f"needs {c.needs / 2**30:.1f} GiB, {free / 2**30:.1f} are free"
-            rows.append({"method": c.method, "skipped": needs})
+            row["skipped"] = c.missing or needs
             continue
         median = statistics.median(c.seconds)
-        rows.append(
-            {
-                "method": c.method,
-                "seconds": {"median": median, "min": min(c.seconds), "max": max(c.seconds)},
-                "peak_bytes": c.peak,
-                "speedup": slowest / median,
-                **c.describe(c.result, median),
-            }
-        )
+        alike = [other for other in running if other.columns == c.columns]
+        slowest = max(statistics.median(other.seconds) for other in alike)
+        row |= {
+            "seconds": {"median": median, "min": min(c.seconds), "max": max(c.seconds)},
+            "peak_bytes": c.peak,
+            "speedup": slowest / median,
+            **c.describe(c.result, median),
+        }
     return rows
 
 
-def timed(call: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+@contextmanager
+def _collecting_new() -> Iterator[None]:
+    """Garbage is collected before every call; what is there by now is not looked at again."""
     gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def timed(call: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     start = time.perf_counter()
@@ -130,64 +148,6 @@ def copy_bandwidth(device: torch.device, megabytes: int = 256) -> float:
     target = torch.empty_like(source)
     best = min(timed(lambda: target.copy_(source), device)[0] for _ in range(5))
     return 2 * source.numel() * source.element_size() / best
-
-
-def finish(
-    name: str,
-    size: Row,
-    rows: Sequence[Row],
-    report: Reporter,
-    *,
-    json_file: Path | None,
-    plot: Path | None,
-    note: str = "",
-) -> Row:
-    """Prints the table, and writes the JSON and the picture where they are asked for."""
-    machine = environment()
-    result = {"benchmark": name, "machine": machine, "size": size, "rows": list(rows)}
-    gpus = f", {machine['gpus'][0]}" if machine["gpus"] else ""
-    print(f"{machine['cpu']}, {machine['threads']} threads{gpus}, torch {machine['torch']}")
-    print(", ".join(f"{key} {value:,}" for key, value in size.items() if isinstance(value, int)))
-    ran = [row for row in rows if "skipped" not in row]
-    extra = [k for k in ran[0] if k not in ("method", "seconds", "peak_bytes", "speedup")]
-    extra = list(dict.fromkeys(k for row in ran for k in row if k in extra or k not in ran[0]))
-    header = ["method", "seconds", "min", "max", "peak MiB", "speed-up", *map(_title, extra)]
-    report.table(
-        header,
-        [
-            [
-                row["method"],
-                *(f"{row['seconds'][k]:.4g}" for k in ("median", "min", "max")),
-                "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f}",
-                f"{row['speedup']:.1f}",
-                *(_cell(row.get(k)) for k in extra),
-            ]
-            for row in ran
-        ],
-    )
-    for row in rows:
-        if "skipped" in row:
-            print(f"{row['method']}: not run, {row['skipped']}")
-    if note:
-        print(note)
-    if json_file is not None:
-        with writing(json_file, "--json") as partial:
-            partial.write_text(json.dumps(result, indent=2) + "\n")
-        print(f"wrote {json_file}")
-    if plot is not None:
-        medians({row["method"]: row["seconds"] for row in ran}, plot)
-        print(f"wrote {plot}")
-    return result
-
-
-def _title(key: str) -> str:
-    return key.replace("_", " ")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}"
 
 
 def set_threads(threads: int | None) -> None:

@@ -1,0 +1,129 @@
+"""`benchmark inference`: classes of one node, 10, 1000 and all, by the student and by teachers.
+
+The student reads stored propagated features. A teacher runs on the whole graph, whatever the
+number of nodes asked for, or on a neighbourhood of theirs that DGL samples. Random weights: time
+does not depend on them.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .._dgl import DGLGraph, dgl
+from ..config import Config
+from ..data import NodeDataset
+from ..nn.mlp import MLP
+from ..propagation import propagate_features
+from ..training.teacher import build_teacher
+from . import teachers
+from .harness import Contender, Row, timed
+
+BATCHES = (1, 10, 1000)  # and all
+FANOUT = 10  # neighbours per node and layer
+CHUNK = 1000  # nodes whose neighbourhoods are sampled at once
+ROUND = 0.1  # seconds; short calls are repeated so long in every round
+SEED = 0
+NOTE = (
+    "random weights; *_full forwards the whole graph, *_sampled 10 neighbours per layer, in "
+    "pieces of 1000 nodes; seconds per call, its nodes drawn afresh"
+)
+
+
+def size(config: Config) -> Row:
+    t = config.teacher
+    return {"layers": t.layers, "hidden": t.hidden, "sampled_neighbours_per_layer": FANOUT}
+
+
+def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> list[Contender]:
+    N, C, s, p = dataset.num_nodes, dataset.num_classes, config.student, config.propagation
+    x = dataset.dense_features().to(device)
+    inputs = propagate_features(
+        dataset.csr.to(device),
+        x,
+        hops=p.hops,
+        pooling=p.pooling,
+        self_loop_weight=p.self_loop_weight,
+    )
+    student = MLP(x.shape[1], s.hidden, C, layers=s.layers, norm=s.norm).to(device).eval()
+    methods: dict[str, Callable[[Tensor], Tensor] | None] = {
+        "student": lambda nodes: student(inputs[nodes.to(device)])
+    }
+    usable = [b for b in teachers.backends() if not teachers.missing(b, device)]
+    backend = usable[-1] if usable else ""  # native wherever there is one
+    for name in teachers.MODELS:
+        if not backend:
+            methods |= {f"{name}_full": None, f"{name}_sampled": None}
+            continue
+        chosen = teachers.configured(config, name, backend).teacher
+        model = build_teacher(chosen, x.shape[1], C).to(device).eval()
+        graph = teachers.graph(dataset, backend, device)
+        methods[f"{name}_full"] = partial(full, model, graph, x)
+        methods[f"{name}_sampled"] = partial(sampled, model, dataset.graph, x, backend)
+
+    def ran_on(laps: list[float], seconds: float) -> Row:
+        return {"backend": backend}
+
+    def nothing(laps: list[float], seconds: float) -> Row:
+        return {}
+
+    found = []
+    for batch in [b for b in BATCHES if b < N] + [N]:
+        columns = {"batch": "all" if batch == N else batch}
+        for method, call in methods.items():
+            if call is None:
+                missing = teachers.missing("dgl", device)
+                found.append(Contender(method, lambda: None, missing=missing, columns=columns))
+            else:
+                run = repeated(call, N, batch, device)
+                describe = nothing if method == "student" else ran_on
+                found.append(Contender(method, run, describe, columns=columns, laps=True))
+    return found
+
+
+def full(model: nn.Module, graph: object, x: Tensor, nodes: Tensor) -> Tensor:
+    return model(graph, x)[nodes.to(x.device)]
+
+
+def sampled(
+    model: nn.Module,
+    graph: DGLGraph,
+    x: Tensor,
+    backend: str,
+    nodes: Tensor,
+    fanout: int = FANOUT,
+) -> Tensor:
+    sampler = dgl.dataloading.NeighborSampler([fanout] * len(model.layers))  # type: ignore[arg-type]
+    parts = []
+    for seeds in nodes.split(CHUNK):
+        sources, _, blocks = sampler.sample_blocks(graph, seeds)
+        moved = [teachers.block(block, backend, x.device) for block in blocks]
+        parts.append(forward_blocks(model, moved, x[sources.to(x.device)]))
+    return torch.cat(parts)
+
+
+def forward_blocks(model: nn.Module, blocks: Sequence[object], x: Tensor) -> Tensor:
+    """A teacher in eval mode, each layer on its own block."""
+    *inner, last = model.layers  # type: ignore[misc]
+    for layer, block in zip(inner, blocks, strict=False):
+        x = layer(block, x).flatten(1).relu()  # GAT's heads side by side
+    return last(blocks[-1], x).flatten(1)
+
+
+def repeated(
+    call: Callable[[Tensor], Tensor], num_nodes: int, batch: int, device: torch.device
+) -> Callable[[], list[float]]:
+    """Seconds of each call, for as long as a round takes; every call has other nodes."""
+    rng = np.random.default_rng(SEED)
+
+    @torch.inference_mode()
+    def run() -> list[float]:
+        seconds: list[float] = []
+        while sum(seconds) < ROUND:
+            nodes = torch.from_numpy(rng.choice(num_nodes, size=batch, replace=False))
+            seconds.append(timed(partial(call, nodes), device)[0])
+        return seconds
+
+    return run

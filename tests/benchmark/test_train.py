@@ -1,0 +1,47 @@
+import torch
+
+from infgrand_dgl.benchmark import teachers, train
+from infgrand_dgl.cli import main
+from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
+
+
+def test_epochs_of_each_backend_and_a_seed(tmp_path):
+    found = run("train", *MODELS, "--set", "train.epochs=2", tmp_path=tmp_path)
+    names = [f"{m}_{b}" for m in teachers.MODELS for b in teachers.backends()]
+    assert "dgl" in teachers.backends()
+    assert [row["method"] for row in found["rows"]] == [*names, "student", "seed"]
+    assert [row["epochs"] for row in found["rows"]] == [*[1] * (len(names) + 1), 2]
+    check_rows(found["rows"], alike="epochs")
+    assert found["size"]["seed_epochs"] == 2 and found["size"]["hidden"] == 8
+
+
+def test_an_experiment_of_your_own(tiny, tmp_path):
+    out = tmp_path / "b.json"
+    inductive = ["--set", "data.setting=inductive"]
+    arguments = ["--config", str(tiny), *inductive, "--repeat", "1", "--json", str(out)]
+    assert main(["benchmark", "train", *arguments]) == 0
+    assert '"seed_epochs": 5' in out.read_text()
+
+
+def test_an_epoch_is_timed_from_end_to_end(monkeypatch):
+    clock = iter([1.0, 1.5, 2.5])
+    monkeypatch.setattr(train.time, "perf_counter", lambda: next(clock))
+
+    def three(on_epoch):
+        for epoch in (1, 2, 3):
+            on_epoch(epoch, {})
+
+    assert train.epochs(three)() == [0.5, 1.0]
+
+
+def test_dgl_without_cuda_says_so(monkeypatch):
+    monkeypatch.setattr(teachers._dgl, "has_cuda", lambda: False)
+    assert teachers.missing("dgl", torch.device("cuda")) == "this DGL has no CUDA"
+    assert not teachers.missing("native", torch.device("cuda"))
+    assert not teachers.missing("dgl", torch.device("cpu"))
+
+
+def test_sizes_and_experiment_are_told_apart(tiny, capsys):
+    assert main(["benchmark", "train", *SMALL, "--config", str(tiny)]) == 2
+    err = capsys.readouterr().err
+    assert "--nodes: not with --config" in err and err.count("\n") == 1
