@@ -45,6 +45,15 @@ def test_several_types_are_refused():
         CSRGraph.undirected(graph)
 
 
+def test_blocks_are_read_as_they_are_but_are_no_whole_graph():
+    block = dgl.to_block(dgl.graph(([5, 7, 7], [1, 1, 2])), torch.tensor([1, 2]))
+    csr = CSRGraph.from_dgl(block)
+    assert (csr.num_rows, csr.num_cols) == (2, 4)
+    assert csr.row_lengths.tolist() == [2, 1]
+    with pytest.raises(InputError, match="found a sampled block"):
+        CSRGraph.undirected(block)
+
+
 def test_transposed(device):
     csr = random_csr(30, 20, 150, device)
     assert torch.equal(dense_adjacency(csr.transposed), dense_adjacency(csr).T)

@@ -1,6 +1,7 @@
 import csv
 import json
 import time
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from infgrand_dgl import InputError, influence_scores, pipeline, propagate_featu
 from infgrand_dgl.config import load_config
 from infgrand_dgl.console import Reporter
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.distillation import Form
 from infgrand_dgl.figures import influence_histogram
 from infgrand_dgl.run import load_student
 from infgrand_dgl.training.loop import accuracy
@@ -202,7 +204,7 @@ def test_hidden_nodes_do_not_reach_training(tiny_config):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("loss", ["collapsed", "apply_edges"])
+@pytest.mark.parametrize("loss", get_args(Form))
 def test_variants_train(loss, precision, tiny_config, tmp_path):
     config = tiny_config.replace(
         "distillation", loss=loss, kl="reverse", edge_weighting="neighborhood"
@@ -224,7 +226,7 @@ def test_same_seed_same_bits(tiny_config, tmp_path):
 def test_forms_of_the_loss_train_alike(tiny_config, tmp_path):
     found = [
         train(tiny_config.replace("distillation", loss=loss), tmp_path / loss)["student"]["val"]
-        for loss in ("collapsed", "apply_edges")
+        for loss in get_args(Form)
     ]
     assert found[0]["mean"] == pytest.approx(found[1]["mean"], abs=0.02)
 
@@ -268,7 +270,7 @@ def test_no_stage_holds_all_pairs_or_all_edges_times_classes(tiny_config, tmp_pa
             )
             return out
 
-    for loss in ("collapsed", "apply_edges"):
+    for loss in get_args(Form):
         with Watch():
             train(config.replace("distillation", loss=loss), tmp_path / loss)
     assert any(shape[:1] == (E,) for shape in seen)  # the watch sees edges at all

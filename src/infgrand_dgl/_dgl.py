@@ -50,4 +50,5 @@ def seed(value: int) -> None:
 
 
 def homogeneous(graph: Any) -> bool:
-    return len(graph.ntypes) == 1 and len(graph.etypes) == 1
+    """One node type and one edge type; a block tells its sources from its targets."""
+    return len(graph.etypes) == 1 and (graph.is_block or len(graph.ntypes) == 1)

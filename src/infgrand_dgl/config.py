@@ -103,6 +103,7 @@ class TeacherConfig(Section):
     """`teacher`: a GNN on the graph."""
 
     model: Literal["gcn", "gat", "sage"] = "gcn"
+    backend: Literal["auto", "dgl", "native"] = "auto"  # of message passing; auto: native
     layers: Layers = 2
     hidden: Width = 256
     heads: Width = 4  # gat
@@ -140,7 +141,7 @@ class DistillationConfig(Section):
     gamma2: float = Field(0.2, ge=0)
     kl: Literal["forward", "reverse"] = "forward"
     edge_weighting: Literal["neighborhood", "edges"] = "edges"
-    loss: Literal["collapsed", "apply_edges"] = "collapsed"
+    loss: Literal["collapsed", "apply_edges", "edge_kl"] = "collapsed"
 
 
 class TrainConfig(Section):
@@ -155,6 +156,8 @@ class TrainConfig(Section):
     precision: Literal["float32", "bfloat16"] = (
         "float32"  # of student and plain MLP; bfloat16: autocast
     )
+    # How first layers take their input; auto: sparse below the density where that is faster.
+    inputs: Literal["auto", "dense", "sparse"] = "auto"
     mlp: bool = False  # also train the plain MLP (raw features, cross-entropy) for comparison
 
     @field_validator("seeds")

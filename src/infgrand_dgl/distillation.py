@@ -16,10 +16,12 @@ nodes, with targets that are computed once:
 
     forward:  L_d = const - Σ_i T_i·log p_i,              T_i = Σ_j a_ij q_j
     reverse:  L_d = Σ_i [ w_i p_i·log p_i - p_i·U_i ],    U_i = Σ_j a_ij log q_j,  w_i = Σ_j a_ij
+
+The constant, or w, is one column more of T, or U: all targets are one pass over the edges.
 """
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +30,10 @@ from torch.nn.functional import cross_entropy
 from ._dgl import DGLGraph, dgl
 from .errors import InputError, check_choice, check_shape
 from .graph import CSRGraph, as_csr
-from .ops import spmm
+from .ops import Direction, edge_kl, spmm
 
-Direction = Literal["forward", "reverse"]
 EdgeWeighting = Literal["neighborhood", "edges"]
-Form = Literal["collapsed", "apply_edges"]
+Form = Literal["collapsed", "apply_edges", "edge_kl"]
 
 
 class DistillationLoss(nn.Module):
@@ -47,8 +48,8 @@ class DistillationLoss(nn.Module):
         tau: the temperature, positive.
         kl: "forward" or "reverse".
         edge_weighting: "neighborhood" or "edges".
-        form: "collapsed" needs no edges after construction; "apply_edges" is the sum as written,
-            on DGL's `apply_edges`, O(E) memory per call.
+        form: "collapsed" needs no edges after construction. The others are the sum as written,
+            O(E) memory per call: "apply_edges" on DGL's `apply_edges`, "edge_kl" on our op.
 
     Call with student logits `[N, C]` (any dtype; the loss is computed in that of the teacher's
     logits, at least float32) to get a differentiable scalar.
@@ -58,12 +59,14 @@ class DistillationLoss(nn.Module):
             the influence, or a setting out of range.
     """
 
-    log_q: Tensor  # apply_edges: [N, C], with c and r [N]
-    c: Tensor
-    r: Tensor
     targets: Tensor  # collapsed: T or U, [N, C]
-    const: Tensor  # forward: []
-    weights: Tensor  # reverse: w, [N, 1]
+    const: Tensor  # collapsed, forward: []
+    weights: Tensor  # collapsed, reverse: w, [N, 1]
+    log_q: Tensor  # edge by edge: [N, C]
+    c: Tensor  # apply_edges: [N], and r
+    r: Tensor
+    a: Tensor  # edge_kl: [E]
+    graph: Any  # edge by edge: a DGLGraph for apply_edges, a CSRGraph for edge_kl
 
     def __init__(
         self,
@@ -105,26 +108,40 @@ class DistillationLoss(nn.Module):
         else:
             r = torch.full((N,), 1 / max(csr.num_edges, 1), dtype=dtype, device=device)
 
-        if form == "apply_edges":
-            if device.type != "cpu":
-                raise InputError("form: apply_edges runs on the CPU; on a GPU take collapsed")
+        if form == "collapsed":
+            self.collapse(csr, log_q, r, c)
+            return
+        self.register_buffer("log_q", log_q)
+        if form == "edge_kl":
+            self.graph = csr
+            self.register_buffer("a", r.repeat_interleave(csr.row_lengths) * c[csr.indices.long()])
+        elif device.type == "cpu":
             self.graph = csr.to_dgl()
-            self.register_buffer("log_q", log_q)
             self.register_buffer("c", c)
             self.register_buffer("r", r)
-        elif kl == "forward":
+        else:
+            raise InputError(
+                "form: apply_edges runs on the CPU; on a GPU take collapsed or edge_kl"
+            )
+
+    def collapse(self, csr: CSRGraph, log_q: Tensor, r: Tensor, c: Tensor) -> None:
+        if self.kl == "forward":
             q = log_q.exp()
             minus_entropy = (q * log_q).sum(dim=1, keepdim=True)
-            self.register_buffer("targets", spmm(csr, q, r, c))  # T
-            self.register_buffer("const", spmm(csr, minus_entropy, r, c).sum())
+            sums = spmm(csr, torch.cat([q, minus_entropy], dim=1), r, c)
+            self.register_buffer("const", sums[:, -1].sum())
         else:
-            self.register_buffer("targets", spmm(csr, log_q, r, c))  # U
-            self.register_buffer("weights", spmm(csr, torch.ones_like(c)[:, None], r, c))  # w
+            sums = spmm(csr, torch.cat([log_q, torch.ones_like(log_q[:, :1])], dim=1), r, c)
+            self.register_buffer("weights", sums[:, -1:].contiguous())
+        self.register_buffer("targets", sums[:, :-1].contiguous())
 
     def forward(self, student_logits: Tensor) -> Tensor:
-        reference = self.log_q if self.form == "apply_edges" else self.targets
+        reference = self.targets if self.form == "collapsed" else self.log_q
         check_shape("student_logits", student_logits, reference.shape)
-        log_p = (student_logits.to(reference.dtype) / self.tau).log_softmax(dim=1)
+        scaled = student_logits.to(reference.dtype) / self.tau
+        if self.form == "edge_kl":
+            return edge_kl(self.graph, scaled, self.log_q, self.a, direction=self.kl).sum()
+        log_p = scaled.log_softmax(dim=1)
         if self.form == "apply_edges":
             return self.edge_sum(log_p)
         if self.kl == "forward":

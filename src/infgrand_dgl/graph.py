@@ -48,9 +48,11 @@ class CSRGraph:
         Parallel edges are merged, self-loops added where missing.
 
         Raises:
-            InputError: the graph has several types, or an edge without its reverse.
+            InputError: a block, several types, or an edge without its reverse.
         """
         raw = cls.from_dgl(graph)
+        if graph.is_block:
+            raise InputError("graph: expected a whole graph, found a sampled block")
         A = _with_self_loops(raw._scipy())
         T = A.T.tocsr()
         if not (np.array_equal(A.indptr, T.indptr) and np.array_equal(A.indices, T.indices)):

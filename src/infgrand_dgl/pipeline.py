@@ -23,7 +23,7 @@ from .run import RunDirectory, new_run, save_array, save_weights
 from .training.evaluation import evaluate, summary
 from .training.loop import OnEpoch
 from .training.student import train_mlp, train_student
-from .training.teacher import teacher_device, teacher_logits, train_teacher
+from .training.teacher import teacher_device, teacher_inputs, teacher_logits, train_teacher
 
 Result = dict[str, Any]
 
@@ -102,7 +102,9 @@ def train(config: Config, out: Path, *, overwrite: bool, report: Reporter) -> Re
     """Runs an experiment over all its seeds into the run directory `out`; returns its metrics."""
     device = resolve_device(config.train.device)
     if config.distillation.loss == "apply_edges" and device.type != "cpu":
-        raise InputError("distillation.loss: apply_edges runs on the CPU; on a GPU take collapsed")
+        raise InputError(
+            "distillation.loss: apply_edges runs on the CPU; on a GPU take collapsed or edge_kl"
+        )
     with new_run(out, overwrite) as run:
         run.write_text("config.yaml", config.to_yaml())
         return _Training(config, run, device, report).all_seeds()
@@ -200,11 +202,11 @@ class _Training:
             save_weights(folder / "mlp.safetensors", mlp)
 
         with self.training(seed, "teacher", result, dataset) as (on_epoch, finish):
-            at = teacher_device(device)
+            at = teacher_device(config.teacher, device)
             teacher = train_teacher(config, view, at, seed, on_epoch)
             logits = teacher_logits(teacher, dataset)
-            graph, features = dataset.graph.to(at), dataset.dense_features().to(at)
-            finish(lambda: teacher(graph, features), logits)
+            whole = teacher_inputs(teacher, dataset, config.train.inputs)
+            finish(lambda: teacher(*whole), logits)
         save_weights(folder / "teacher.safetensors", teacher)
         save_array(folder / "teacher_logits.npy", logits)
 

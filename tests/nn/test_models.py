@@ -1,10 +1,19 @@
+from typing import get_args
+
 import pytest
 import torch
 
+from infgrand_dgl._dgl import dgl
 from infgrand_dgl.config import TeacherConfig
+from infgrand_dgl.graph import CSRGraph
+from infgrand_dgl.nn.gnn import Backend
 from infgrand_dgl.nn.mlp import MLP
+from infgrand_dgl.sparse import SparseMatrix
 from infgrand_dgl.training.teacher import build_teacher
 from tests.conftest import dense_adjacency, random_undirected
+
+MODELS = ["gcn", "gat", "sage"]
+BACKENDS = get_args(Backend)
 
 
 def setup(model, layers=2, **options):
@@ -13,8 +22,9 @@ def setup(model, layers=2, **options):
     return csr, build_teacher(config, 5, 3).eval(), torch.randn(30, 5)
 
 
-def test_gcn_is_its_equation():
-    csr, gcn, x = setup("gcn")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gcn_is_its_equation(backend):
+    csr, gcn, x = setup("gcn", backend=backend)
     A = dense_adjacency(csr).float()
     s = A.sum(1).rsqrt()
     A = s[:, None] * A * s
@@ -23,8 +33,9 @@ def test_gcn_is_its_equation():
     torch.testing.assert_close(gcn(csr.to_dgl(), x), A @ hidden @ two.weight + two.bias)
 
 
-def test_sage_is_its_equation():
-    csr, sage, x = setup("sage")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sage_is_its_equation(backend):
+    csr, sage, x = setup("sage", backend=backend)
     A = dense_adjacency(csr).float() + torch.eye(30)  # the node itself once more
     A = A / A.sum(1, keepdim=True)
     one, two = sage.layers
@@ -33,8 +44,9 @@ def test_sage_is_its_equation():
     torch.testing.assert_close(sage(csr.to_dgl(), x), expected)
 
 
-def test_gat_is_its_equation():
-    csr, gat, x = setup("gat")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gat_is_its_equation(backend):
+    csr, gat, x = setup("gat", backend=backend)
     A = dense_adjacency(csr).bool()
 
     def layer(conv, h, heads, width):
@@ -50,18 +62,141 @@ def test_gat_is_its_equation():
 
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
-@pytest.mark.parametrize("model", ["gcn", "gat", "sage"])
-def test_depth_and_gradients(model, layers):
-    csr, teacher, x = setup(model, layers)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_depth_and_gradients(backend, model, layers):
+    csr, teacher, x = setup(model, layers, backend=backend)
     out = teacher.train()(csr.to_dgl(), x)
     assert out.shape == (30, 3) and len(teacher.layers) == layers
     out.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in teacher.parameters())
 
 
+def both(model, in_features, *, training=False, device="cpu", **options):
+    """The same model on either backend."""
+    options = {"layers": 3, "hidden": 16, "heads": 2, "dropout": 0.0, "attention_dropout": 0.0} | (
+        options
+    )
+    found = []
+    for backend in BACKENDS:
+        config = TeacherConfig(model=model, backend=backend, **options)
+        torch.manual_seed(3)
+        found.append(build_teacher(config, in_features, 5).train(training))
+    one, other = found
+    assert (one.backend, other.backend) == ("dgl", "native")
+    state = other.state_dict()
+    assert list(state) == list(one.state_dict())
+    # Bit for bit: the same seed initialises both alike.
+    assert all(torch.equal(value, state[key]) for key, value in one.state_dict().items())
+    for p in one.parameters():
+        torch.nn.init.normal_(p, std=0.5)  # biases are born as zeros
+    other.load_state_dict(one.state_dict())
+    return one, other.to(device)
+
+
+def assert_equal(one, other, graphs, inputs):
+    """Outputs and gradients of parameters and inputs: to 1e-5 of the largest in float32, where
+    single ones cancel, and to 1e-9 in float64."""
+    for dtype, bound in ((torch.float32, 1e-5), (torch.float64, 1e-9)):
+        found = []
+        for teacher, graph, x in zip((one, other), graphs, inputs, strict=True):
+            teacher.zero_grad()
+            x = x.to(dtype=dtype) if isinstance(x, SparseMatrix) else x.to(dtype, copy=True)
+            if isinstance(x, torch.Tensor):
+                x.requires_grad_()
+            out = teacher.to(dtype)(graph, x)
+            torch.manual_seed(5)
+            (out * torch.randn(out.shape).to(out)).sum().backward()
+            slopes = {name: p.grad for name, p in teacher.named_parameters()}
+            if isinstance(x, torch.Tensor):
+                slopes["x"] = x.grad
+            found.append((out.detach(), slopes))
+        (expected, slopes), (given, others) = found
+        torch.testing.assert_close(
+            given.cpu(), expected, rtol=0, atol=bound * float(expected.abs().max())
+        )
+        largest = max(float(slope.abs().max()) for slope in slopes.values())
+        for name in others:
+            difference = (others[name].cpu() - slopes[name]).abs().max()
+            assert float(difference) <= bound * largest, name
+
+
+@pytest.mark.parametrize("in_features", [7, 40])  # aggregated before and after the product with W
+@pytest.mark.parametrize("model", MODELS)
+def test_backends_agree_on_a_full_graph(model, in_features, device):
+    csr = random_undirected(50, 120)
+    one, other = both(model, in_features, device=device)
+    x = torch.randn(50, in_features)
+    inputs = x, x.to(device)
+    assert_equal(one, other, (csr.to_dgl(), csr.to(device)), inputs)
+
+
+@pytest.mark.parametrize("in_features", [7, 40])
+@pytest.mark.parametrize("model", MODELS)
+def test_backends_agree_on_directed_graphs(model, in_features):
+    """Rows and columns of other lengths; a DGLGraph on the native backend."""
+    graph = dgl.add_self_loop(dgl.rand_graph(50, 300))
+    x = torch.randn(50, in_features)
+    one, other = both(model, in_features)
+    inputs = x, x
+    assert_equal(one, other, (graph, graph), inputs)
+
+
+@pytest.mark.parametrize("in_features", [7, 40])
+@pytest.mark.parametrize("model", MODELS)
+def test_backends_agree_on_sampled_blocks(model, in_features, device):
+    graph = random_undirected(200, 900).to_dgl()
+    sampler = dgl.dataloading.NeighborSampler([4, 3, 2])
+    sources, _, blocks = sampler.sample_blocks(graph, torch.randperm(200)[:20])
+    x = torch.randn(len(sources), in_features)
+    one, other = both(model, in_features, device=device)
+    inputs = x, x.to(device)
+    moved = [CSRGraph.from_dgl(block).to(device) for block in blocks]
+    assert_equal(one, other, (blocks, moved), inputs)
+
+
+@pytest.mark.parametrize("in_features", [7, 40])
+@pytest.mark.parametrize("model", MODELS)
+def test_sparse_inputs(model, in_features, device):
+    csr = random_undirected(50, 120)
+    x = torch.randn(50, in_features) * (torch.rand(50, in_features) < 0.1)
+    one, other = both(model, in_features, device=device)
+    inputs = x, SparseMatrix.of(x).to(device)
+    assert_equal(one, other, (csr.to_dgl(), csr.to(device)), inputs)
+
+
+def test_native_gat_drops_like_dgl(device):
+    """The same distribution, not the same draws: mean and spread over many."""
+    csr = random_undirected(20, 60)
+    one, other = both("gat", 6, training=True, device=device, layers=1, dropout=0.3,
+                      attention_dropout=0.5)  # fmt: skip
+    x = torch.randn(20, 6)
+    moments = []
+    for teacher, graph, h in ((one, csr.to_dgl(), x), (other, csr.to(device), x.to(device))):
+        draws = torch.stack([teacher(graph, h).detach().cpu() for _ in range(4000)]).double()
+        moments.append((draws.mean(0), draws.std(0)))
+    (mean, std), (mean_, std_) = moments
+    assert ((mean - mean_).abs() <= 6 * std * (2 / 4000) ** 0.5 + 1e-6).all()
+    torch.testing.assert_close(std_, std, rtol=0.15, atol=1e-3)
+
+
 def test_gat_drops_features_and_attention():
     _, gat, _ = setup("gat", layers=3, attention_dropout=0.6)
     assert {(conv.feat_drop.p, conv.attn_drop.p) for conv in gat.layers} == {(0.4, 0.6)}
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_mlp_takes_sparse_inputs(layers, device):
+    mlp = MLP(30, 9, 4, layers=layers).to(device)
+    x = (torch.randn(20, 30) * (torch.rand(20, 30) < 0.1)).to(device)
+    found = []
+    for h in (x, SparseMatrix.of(x)):
+        out = mlp(h)
+        found.append(
+            [out.detach(), *(torch.autograd.grad(out.square().sum(), list(mlp.parameters())))]
+        )
+    for dense, sparse in zip(*found, strict=True):
+        torch.testing.assert_close(sparse, dense)
 
 
 def standardized(h, dim):

@@ -20,7 +20,9 @@ def test_edge_dot_equals_reference(width, dtype, device):
 
 def test_edge_dot_of_no_edges(device):
     csr = random_csr(4, 3, 0, device)
-    assert edge_dot(csr, torch.ones(4, 2, device=device), torch.ones(3, 2, device=device)).numel() == 0
+    assert (
+        edge_dot(csr, torch.ones(4, 2, device=device), torch.ones(3, 2, device=device)).numel() == 0
+    )
 
 
 def test_edge_dot_gradient(device):

@@ -55,7 +55,9 @@ def test_gradient(dropout, device):
     assert torch.autograd.gradcheck(lambda *t: gat_aggregate(csr, *t, **options), given)
     upstream = torch.randn(7, 2, 3, dtype=torch.float64, device=device)
     ours = torch.autograd.grad(gat_aggregate(csr, *given, **options), given, upstream)
-    reference = torch.autograd.grad(gat_aggregate_reference(csr, *given, **options), given, upstream)
+    reference = torch.autograd.grad(
+        gat_aggregate_reference(csr, *given, **options), given, upstream
+    )
     for first, second in zip(ours, reference, strict=True):
         torch.testing.assert_close(first, second)
 

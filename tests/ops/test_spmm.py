@@ -106,15 +106,15 @@ def test_gradient_with_values(symmetric, device):
     """The values follow their edges into the transposed CSR, whatever the order of its rows."""
     if symmetric:
         csr = random_undirected(12, 40, device)
-        shuffled = torch.rand(csr.num_edges, device=device) + torch.repeat_interleave(csr.row_lengths)
+        shuffled = torch.rand(csr.num_edges, device=device) + torch.repeat_interleave(
+            csr.row_lengths
+        )
         csr = CSRGraph(csr.indptr, csr.indices[shuffled.argsort()], 12, symmetric=True)
     else:
         csr = random_csr(12, 12, 40, device)
     x, r, c = operands(12, 12, 5, torch.float64, device)
     v = torch.randn(csr.num_edges, device=device, dtype=torch.float64)
-    assert torch.autograd.gradcheck(
-        lambda x: spmm(csr, x, r, c, 0.7, values=v), x.requires_grad_()
-    )
+    assert torch.autograd.gradcheck(lambda x: spmm(csr, x, r, c, 0.7, values=v), x.requires_grad_())
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -1,9 +1,12 @@
+from typing import get_args
+
 import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
 from infgrand_dgl import DistillationLoss, supervised_loss
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.distillation import Form
 from infgrand_dgl.nn.mlp import MLP
 from infgrand_dgl.training import student as training
 from infgrand_dgl.training.loop import seed_everything
@@ -37,7 +40,7 @@ def distil(config, dataset, given):
 
 @pytest.mark.parametrize("edge_weighting", ["neighborhood", "edges"])
 @pytest.mark.parametrize("kl", ["forward", "reverse"])
-@pytest.mark.parametrize("loss", ["collapsed", "apply_edges"])
+@pytest.mark.parametrize("loss", get_args(Form))
 def test_objective(loss, kl, edge_weighting, tiny_config, dataset, given):
     """L = λ·L_s + (1 - λ)·L_d: the first epoch records what both losses say of the new MLP."""
     knobs = {"gamma1": 0.7, "gamma2": 1.3, "tau": 1.7, "kl": kl, "edge_weighting": edge_weighting}
@@ -59,7 +62,7 @@ def test_objective(loss, kl, edge_weighting, tiny_config, dataset, given):
     assert epochs[0]["loss"] == pytest.approx(float(total), rel=1e-4)
 
 
-@pytest.mark.parametrize("loss", ["collapsed", "apply_edges"])
+@pytest.mark.parametrize("loss", get_args(Form))
 def test_form_of_the_loss(loss, tiny_config, dataset, given, monkeypatch):
     """Equal in value, so it takes a look at which one ran."""
     forms = set()

@@ -5,16 +5,17 @@ number of nodes asked for, or on a neighbourhood of theirs that DGL samples. Ran
 does not depend on them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._dgl import DGLGraph, dgl
 from ..config import Config
 from ..data import NodeDataset
+from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..propagation import propagate_features
 from ..training.teacher import build_teacher
@@ -51,65 +52,46 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     methods: dict[str, Callable[[Tensor], Tensor] | None] = {
         "student": lambda nodes: student(inputs[nodes.to(device)])
     }
-    usable = [b for b in teachers.backends() if not teachers.missing(b, device)]
-    backend = usable[-1] if usable else ""  # native wherever there is one
+    missing = teachers.missing(config.teacher.backend, device)
+    backends: dict[str, str] = {}
     for name in teachers.MODELS:
-        if not backend:
+        if missing:
             methods |= {f"{name}_full": None, f"{name}_sampled": None}
             continue
-        chosen = teachers.configured(config, name, backend).teacher
+        chosen = teachers.configured(config, name, config.teacher.backend).teacher
         model = build_teacher(chosen, x.shape[1], C).to(device).eval()
-        graph = teachers.graph(dataset, backend, device)
+        graph = teachers.graph(dataset, model.backend, device)
         methods[f"{name}_full"] = partial(full, model, graph, x)
-        methods[f"{name}_sampled"] = partial(sampled, model, dataset.graph, x, backend)
-
-    def ran_on(laps: list[float], seconds: float) -> Row:
-        return {"backend": backend}
-
-    def nothing(laps: list[float], seconds: float) -> Row:
-        return {}
+        methods[f"{name}_sampled"] = partial(sampled, model, dataset.graph, x)
+        backends |= {f"{name}_full": model.backend, f"{name}_sampled": model.backend}
 
     found = []
     for batch in [b for b in BATCHES if b < N] + [N]:
         columns = {"batch": "all" if batch == N else batch}
         for method, call in methods.items():
             if call is None:
-                missing = teachers.missing("dgl", device)
                 found.append(Contender(method, lambda: None, missing=missing, columns=columns))
             else:
                 run = repeated(call, N, batch, device)
-                describe = nothing if method == "student" else ran_on
-                found.append(Contender(method, run, describe, columns=columns, laps=True))
+                row = {"backend": backends[method]} if method in backends else {}
+                found.append(
+                    Contender(method, run, lambda *_, row=row: row, columns=columns, laps=True)
+                )
     return found
 
 
-def full(model: nn.Module, graph: object, x: Tensor, nodes: Tensor) -> Tensor:
+def full(model: GNN, graph: object, x: Tensor, nodes: Tensor) -> Tensor:
     return model(graph, x)[nodes.to(x.device)]
 
 
-def sampled(
-    model: nn.Module,
-    graph: DGLGraph,
-    x: Tensor,
-    backend: str,
-    nodes: Tensor,
-    fanout: int = FANOUT,
-) -> Tensor:
-    sampler = dgl.dataloading.NeighborSampler([fanout] * len(model.layers))  # type: ignore[arg-type]
+def sampled(model: GNN, graph: DGLGraph, x: Tensor, nodes: Tensor, fanout: int = FANOUT) -> Tensor:
+    sampler = dgl.dataloading.NeighborSampler([fanout] * len(model.layers))
     parts = []
     for seeds in nodes.split(CHUNK):
         sources, _, blocks = sampler.sample_blocks(graph, seeds)
-        moved = [teachers.block(block, backend, x.device) for block in blocks]
-        parts.append(forward_blocks(model, moved, x[sources.to(x.device)]))
+        moved = [teachers.block(block, model.backend, x.device) for block in blocks]
+        parts.append(model(moved, x[sources.to(x.device)]))
     return torch.cat(parts)
-
-
-def forward_blocks(model: nn.Module, blocks: Sequence[object], x: Tensor) -> Tensor:
-    """A teacher in eval mode, each layer on its own block."""
-    *inner, last = model.layers  # type: ignore[misc]
-    for layer, block in zip(inner, blocks, strict=False):
-        x = layer(block, x).flatten(1).relu()  # GAT's heads side by side
-    return last(blocks[-1], x).flatten(1)
 
 
 def repeated(

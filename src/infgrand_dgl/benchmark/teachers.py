@@ -9,15 +9,10 @@ from .._dgl import DGLGraph
 from ..config import Config, TeacherConfig
 from ..data import NodeDataset
 from ..graph import CSRGraph
+from ..nn.gnn import Backend
 
 MODELS: tuple[str, ...] = get_args(TeacherConfig.model_fields["model"].annotation)
-
-
-def backends() -> list[str]:
-    """Those that `teacher.backend` allows; a teacher without the setting runs on DGL."""
-    setting = TeacherConfig.model_fields.get("backend")
-    allowed = ("dgl",) if setting is None else get_args(setting.annotation)
-    return [backend for backend in ("dgl", "native") if backend in allowed]
+BACKENDS: tuple[str, ...] = get_args(Backend)
 
 
 def missing(backend: str, device: torch.device) -> str:
@@ -27,8 +22,7 @@ def missing(backend: str, device: torch.device) -> str:
 
 
 def configured(config: Config, model: str, backend: str) -> Config:
-    chosen = {"backend": backend} if "backend" in TeacherConfig.model_fields else {}
-    return config.replace("teacher", model=model, **chosen)
+    return config.replace("teacher", model=model, backend=backend)
 
 
 def graph(dataset: NodeDataset, backend: str, device: torch.device) -> DGLGraph | CSRGraph:

@@ -40,7 +40,7 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     short = config.replace("train", epochs=EPOCHS, patience=EPOCHS)
     found = []
     for name in teachers.MODELS:
-        for backend in teachers.backends():
+        for backend in teachers.BACKENDS:
             chosen = teachers.configured(short, name, backend)
 
             def teach(on_epoch: OnEpoch, chosen: Config = chosen) -> None:

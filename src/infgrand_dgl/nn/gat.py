@@ -1,11 +1,9 @@
 r"""Graph attention network (Veličković et al., 2018)."""
 
-from torch import Tensor, nn
-
-from .._dgl import DGLGraph, dgl
+from .gnn import GNN, Backend, convolution
 
 
-class GAT(nn.Module):
+class GAT(GNN):
     r"""$h_i^{(l+1)} = \Vert_k\,\mathrm{ReLU}(\sum_{j\in N(i)} \alpha_{ij}^k W_k h_j^{(l)} + b_k)$,
     $\alpha_i^k = \mathrm{softmax}_j(\mathrm{LeakyReLU}_{0.2}(a_l\cdot W_kh_j + a_r\cdot W_kh_i))$.
 
@@ -23,17 +21,13 @@ class GAT(nn.Module):
         dropout: float,
         heads: int = 4,
         attention_dropout: float = 0.3,
+        backend: Backend = "dgl",
     ) -> None:
-        super().__init__()
         widths = [in_features, *[hidden] * (layers - 1)]
         outputs = [*[(hidden // heads, heads)] * (layers - 1), (classes, 1)]
-        self.layers = nn.ModuleList(
-            dgl.nn.GATConv(i, o, k, feat_drop=dropout, attn_drop=attention_dropout)
+        conv = convolution("GATConv", backend)
+        convs = (
+            conv(i, o, k, feat_drop=dropout, attn_drop=attention_dropout)
             for i, (o, k) in zip(widths, outputs, strict=True)
         )
-
-    def forward(self, graph: DGLGraph, x: Tensor) -> Tensor:
-        """Features `[N, D]` to logits `[N, C]`."""
-        for layer in self.layers[:-1]:
-            x = layer(graph, x).flatten(1).relu()
-        return self.layers[-1](graph, x).squeeze(1)
+        super().__init__(convs, 0.0, backend)

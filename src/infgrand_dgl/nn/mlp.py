@@ -1,7 +1,7 @@
 """The student: a multi-layer perceptron that needs neither DGL nor a graph."""
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
@@ -11,6 +11,12 @@ NORMS: dict[str, type[nn.Module]] = {
     "batch": nn.BatchNorm1d,
     "layer": nn.LayerNorm,
 }
+
+
+class Multiplied(Protocol):
+    """A matrix that is no tensor (`SparseMatrix`, of which serving knows nothing)."""
+
+    def __matmul__(self, weight: Tensor) -> Tensor: ...
 
 
 class MLP(nn.Module):
@@ -42,8 +48,12 @@ class MLP(nn.Module):
         self.norms = nn.ModuleList(NORMS[norm](width) for width in widths[1:-1])
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[n, D]` to logits `[n, C]`."""
+    def forward(self, x: Tensor | Multiplied) -> Tensor:
+        """Features `[n, D]`, dense or `SparseMatrix`, to logits `[n, C]`."""
         for layer, norm in zip(self.layers, self.norms, strict=False):
-            x = self.dropout(norm(layer(x)).relu())
-        return self.layers[-1](x)
+            x = self.dropout(norm(_linear(layer, x)).relu())
+        return _linear(self.layers[-1], x)
+
+
+def _linear(layer: nn.Module, x: Tensor | Multiplied) -> Tensor:
+    return layer(x) if isinstance(x, Tensor) else x @ layer.weight.T + layer.bias  # type: ignore[operator]

@@ -2,12 +2,10 @@ r"""GraphSAGE with the "gcn" aggregator (Hamilton, Ying and Leskovec, 2017)."""
 
 from itertools import pairwise
 
-from torch import Tensor, nn
-
-from .._dgl import DGLGraph, dgl
+from .gnn import GNN, Backend, convolution
 
 
-class SAGE(nn.Module):
+class SAGE(GNN):
     r"""$h_i^{(l+1)} = \mathrm{dropout}(\mathrm{ReLU}(W^{(l)}
     \frac{\sum_{j\in N(i)} h_j^{(l)} + h_i^{(l)}}{|N(i)| + 1} + b^{(l)}))$.
 
@@ -15,17 +13,17 @@ class SAGE(nn.Module):
     """
 
     def __init__(
-        self, in_features: int, hidden: int, classes: int, *, layers: int, dropout: float
+        self,
+        in_features: int,
+        hidden: int,
+        classes: int,
+        *,
+        layers: int,
+        dropout: float,
+        backend: Backend = "dgl",
     ) -> None:
-        super().__init__()
         widths = [in_features, *[hidden] * (layers - 1), classes]
-        self.layers = nn.ModuleList(
-            dgl.nn.SAGEConv(i, o, aggregator_type="gcn") for i, o in pairwise(widths)
+        conv = convolution("SAGEConv", backend)
+        super().__init__(
+            (conv(i, o, aggregator_type="gcn") for i, o in pairwise(widths)), dropout, backend
         )
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, graph: DGLGraph, x: Tensor) -> Tensor:
-        """Features `[N, D]` to logits `[N, C]`."""
-        for layer in self.layers[:-1]:
-            x = self.dropout(layer(graph, x).relu())
-        return self.layers[-1](graph, x)

@@ -11,6 +11,7 @@ from ..data import NodeDataset
 from ..distillation import DistillationLoss, supervised_loss
 from ..errors import InputError
 from ..nn.mlp import MLP
+from ..sparse import SparseMatrix, first_layer_input
 from .loop import OnEpoch, accuracy, fit, seed_everything
 
 
@@ -53,7 +54,7 @@ def train_student(
         total = d.lambda_ * supervised + (1 - d.lambda_) * distilled
         return {"loss": total, "supervised_loss": supervised, "distillation_loss": distilled}
 
-    everything = inputs.to(device)
+    everything = first_layer_input(inputs, device, config.train.inputs)
     return _train(config, view, everything, lambda m: losses(m(everything)), device, seed, on_epoch)
 
 
@@ -63,19 +64,20 @@ def train_mlp(
     """The plain MLP: raw features, cross-entropy on the training nodes, the student's sizes."""
     if config.student.norm == "batch" and len(view.train) < 2:
         raise InputError("train.mlp: student.norm: batch needs two training nodes, found one")
-    inputs = view.dense_features()
-    x, labels = inputs[view.train].to(device), view.labels[view.train].to(device)
+    inputs = first_layer_input(view.features, device, config.train.inputs)
+    train = view.train.to(device)
+    x, labels = inputs[train], view.labels.to(device)[train]
 
     def loss(model: MLP) -> dict[str, Tensor]:
         return {"loss": cross_entropy(model(x).float(), labels)}
 
-    return _train(config, view, inputs.to(device), loss, device, seed, on_epoch)
+    return _train(config, view, inputs, loss, device, seed, on_epoch)
 
 
 def _train(
     config: Config,
     view: NodeDataset,
-    inputs: Tensor,
+    inputs: Tensor | SparseMatrix,
     losses: Callable[[MLP], dict[str, Tensor]],
     device: torch.device,
     seed: int,
@@ -88,7 +90,7 @@ def _train(
     ).to(device)
     shown = "test" if config.data.setting == "transductive" else "test_observed"
     judged = {
-        name: (inputs[ids], view.labels[ids].to(device))
+        name: (inputs[ids.to(device)], view.labels[ids].to(device))
         for name, ids in (("val", view.val), (shown, view.test))
     }
     autocast = torch.autocast(

@@ -1,7 +1,9 @@
 """The teacher: a GNN trained with cross-entropy on the graph that training may see."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .. import _dgl
@@ -9,34 +11,50 @@ from ..config import Config, TeacherConfig
 from ..data import NodeDataset
 from ..nn.gat import GAT
 from ..nn.gcn import GCN
+from ..nn.gnn import GNN, Backend
+from ..nn.native import Graph
 from ..nn.sage import SAGE
+from ..sparse import Inputs, SparseMatrix, first_layer_input
 from .loop import OnEpoch, accuracy, fit, seed_everything
 
 
-def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> nn.Module:
-    sizes = {"layers": config.layers, "dropout": config.dropout}
+def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
+    """The model that `config` describes; backend "auto" is native, the faster one."""
+    backend: Backend = "dgl" if config.backend == "dgl" else "native"
+    options: dict[str, Any] = {"layers": config.layers, "dropout": config.dropout}
     if config.model == "gat":
-        attention = {"heads": config.heads, "attention_dropout": config.attention_dropout}
-        return GAT(in_features, config.hidden, classes, **sizes, **attention)  # type: ignore[arg-type]
-    model = {"gcn": GCN, "sage": SAGE}[config.model]
-    return model(in_features, config.hidden, classes, **sizes)  # type: ignore[arg-type]
+        options |= {"heads": config.heads, "attention_dropout": config.attention_dropout}
+    model = {"gcn": GCN, "sage": SAGE, "gat": GAT}[config.model]
+    return model(in_features, config.hidden, classes, **options, backend=backend)
 
 
-def teacher_device(device: torch.device) -> torch.device:
-    """The GPU if this DGL can put a graph there, else the CPU."""
-    return device if device.type == "cpu" or _dgl.has_cuda() else torch.device("cpu")
+def teacher_device(config: TeacherConfig, device: torch.device) -> torch.device:
+    """`device`, but the CPU for a DGL that can put no graph on the GPU."""
+    if config.backend == "dgl" and device.type == "cuda" and not _dgl.has_cuda():
+        return torch.device("cpu")
+    return device
+
+
+def teacher_inputs(
+    model: GNN, data: NodeDataset, inputs: Inputs = "dense"
+) -> tuple[Graph, Tensor | SparseMatrix]:
+    """Graph and features as the model's backend takes them, on its device."""
+    device = next(model.parameters()).device
+    if model.backend == "native":
+        return data.csr.to(device), first_layer_input(data.features, device, inputs)
+    return data.graph.to(device), data.dense_features().to(device)
 
 
 def train_teacher(
     config: Config, view: NodeDataset, device: torch.device, seed: int, on_epoch: OnEpoch
-) -> nn.Module:
+) -> GNN:
     """Trains `config.teacher` on what training may see (`NodeDataset.observed_view`)."""
     seed_everything(seed)
-    graph, labels = view.graph.to(device), view.labels.to(device)
-    features = view.dense_features().to(device)
+    labels = view.labels.to(device)
     train, val, test = (ids.to(device) for ids in (view.train, view.val, view.test))
     shown = "test" if config.data.setting == "transductive" else "test_observed"
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(device)
+    graph, features = teacher_inputs(model, view, config.train.inputs)
 
     def step() -> dict[str, Tensor]:
         return {"loss": cross_entropy(model(graph, features)[train], labels[train])}
@@ -62,15 +80,14 @@ def train_teacher(
 
 
 @torch.no_grad()
-def teacher_logits(model: nn.Module, dataset: NodeDataset) -> Tensor:
+def teacher_logits(model: GNN, dataset: NodeDataset) -> Tensor:
     """Logits of all nodes, `[N, C]` on the CPU.
 
     Inductive: observed nodes see the observed graph alone, the others the whole graph.
     """
-    device = next(model.parameters()).device
 
     def logits(data: NodeDataset) -> Tensor:
-        return model(data.graph.to(device), data.dense_features().to(device)).cpu()
+        return model(*teacher_inputs(model, data)).cpu()
 
     out = logits(dataset)
     if dataset.parts.observed is not None:
