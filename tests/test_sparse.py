@@ -39,7 +39,7 @@ def test_dropout():
     dropped = sparse.dropout(0.4, True)
     kept = dropped.values != 0
     assert 0.55 < float(kept.double().mean()) < 0.65
-    torch.testing.assert_close(dropped.values[kept], sparse.values[kept] / 0.6)
+    torch.testing.assert_close(dropped.values[kept], sparse.values[kept] / 0.6, rtol=1e-4, atol=0)
     # The gradient sees the same mask.
     W = torch.zeros(300, 2, requires_grad=True)
     (slope,) = torch.autograd.grad((dropped @ W).sum(), W)

@@ -6,6 +6,7 @@ import torch
 from infgrand_dgl._dgl import dgl
 from infgrand_dgl.config import TeacherConfig
 from infgrand_dgl.graph import CSRGraph
+from infgrand_dgl.nn.dropout import dropout
 from infgrand_dgl.nn.gnn import Backend
 from infgrand_dgl.nn.mlp import MLP
 from infgrand_dgl.sparse import SparseMatrix
@@ -223,6 +224,25 @@ def test_mlp_is_its_equation(layers, norm, normalized, device):
         h = normalized(linear(h)).relu()
     torch.testing.assert_close(mlp(x), last(h))
     assert len(mlp.layers) == layers
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 0.999999])
+def test_dropout(p, device):
+    x = torch.ones(300, 1001, device=device, requires_grad=True)
+    y = dropout(x, p, True)
+    kept = y != 0
+    n, share = x.numel(), float(kept.double().mean())
+    assert abs(share - (1 - p)) <= 6 * (p * (1 - p) / n) ** 0.5 + 2**-16
+    assert float(y.detach().double().mean()) == pytest.approx(
+        1, abs=6 * (p / (1 - p) / n) ** 0.5 if p < 0.9 else 1
+    )
+    assert torch.equal(torch.autograd.grad(y.sum(), x)[0], y)
+    # No entry says anything of its neighbours, the four of a draw among them.
+    flat = kept.flatten().double()
+    for lag in (1, 2, 3, 4, 1001):
+        together = float((flat[lag:] * flat[:-lag]).mean())
+        assert abs(together - share**2) <= 12 / n**0.5
+    assert dropout(x, p, False) is x
 
 
 def test_mlp_drops_in_training_alone():

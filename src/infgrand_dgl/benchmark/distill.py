@@ -17,6 +17,7 @@ from ..distillation import DistillationLoss, Form, supervised_loss
 from ..errors import InputError
 from ..graph import CSRGraph
 from ..nn.mlp import MLP
+from ..training.loop import adam
 from .harness import Contender, Row
 
 Loss = Callable[[Tensor], Tensor]
@@ -109,7 +110,7 @@ def step(
     student = MLP(
         x.shape[1], s.hidden, data.num_classes, layers=s.layers, dropout=s.dropout, norm=s.norm
     ).to(device)
-    optimizer = torch.optim.Adam(student.parameters(), lr=s.lr, weight_decay=s.weight_decay)
+    optimizer = adam(student, s)
 
     def run() -> Tensor:
         out = student(x)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .._dgl import dgl
 from . import native
+from .dropout import Dropout
 from .native import Graph, Input
 
 Backend = Literal["dgl", "native"]
@@ -21,7 +22,7 @@ class GNN(nn.Module):
     def __init__(self, layers: Iterable[nn.Module], dropout: float, backend: Backend) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.backend = backend
 
     def forward(self, graph: Graph | Sequence[Graph], x: Input) -> Tensor:

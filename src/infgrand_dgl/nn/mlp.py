@@ -5,6 +5,8 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from .dropout import Dropout
+
 Norm = Literal["none", "batch", "layer"]
 NORMS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,  # it takes and ignores a width
@@ -46,7 +48,7 @@ class MLP(nn.Module):
         widths = [in_features, *[hidden] * (layers - 1), classes]
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(widths))
         self.norms = nn.ModuleList(NORMS[norm](width) for width in widths[1:-1])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor | Multiplied) -> Tensor:
         """Features `[n, D]`, dense or `SparseMatrix`, to logits `[n, C]`."""

@@ -15,6 +15,7 @@ from .._dgl import DGLGraph, dgl
 from ..graph import CSRGraph
 from ..ops import gat_aggregate, spmm
 from ..sparse import SparseMatrix
+from .dropout import dropout
 
 Graph: TypeAlias = DGLGraph | CSRGraph
 Input: TypeAlias = Tensor | SparseMatrix
@@ -54,12 +55,12 @@ class GATConv(dgl.nn.GATConv):
         if isinstance(x, SparseMatrix):
             h = x.dropout(self.feat_drop.p, self.training) @ self.fc.weight.T
         else:
-            h = self.fc(self.feat_drop(x))
+            h = self.fc(dropout(x, self.feat_drop.p, self.training))
         h = h.unflatten(1, self.attn_l.shape[1:])
         source, target = (h * self.attn_l).sum(2), (h[: graph.num_rows] * self.attn_r).sum(2)
-        dropout = self.attn_drop.p if self.training else 0.0
-        seed = int(torch.randint(1 << 62, ())) if dropout else 0
-        y = gat_aggregate(graph, h, source, target, dropout=dropout, seed=seed)
+        p = self.attn_drop.p if self.training else 0.0
+        seed = int(torch.randint(1 << 62, ())) if p else 0
+        y = gat_aggregate(graph, h, source, target, dropout=p, seed=seed)
         return y + self.bias.view(self.attn_l.shape[1:])
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _dgl
+from ..config import StudentConfig, TeacherConfig
 from ..errors import InputError
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,13 @@ def fit(
     log.info("best epoch %d of %d: validation accuracy %.4f", best_epoch, epoch, best_val)
     model.load_state_dict(best_state)
     model.eval()
+
+
+def adam(model: nn.Module, settings: TeacherConfig | StudentConfig) -> torch.optim.Adam:
+    """The optimizer of teacher and student; L2 penalty, not decoupled, as the authors have it."""
+    return torch.optim.Adam(
+        model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+    )
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

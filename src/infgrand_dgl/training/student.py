@@ -12,7 +12,7 @@ from ..distillation import DistillationLoss, supervised_loss
 from ..errors import InputError
 from ..nn.mlp import MLP
 from ..sparse import SparseMatrix, first_layer_input
-from .loop import OnEpoch, accuracy, fit, seed_everything
+from .loop import OnEpoch, accuracy, adam, fit, seed_everything
 
 
 def train_student(
@@ -109,7 +109,7 @@ def _train(
         model,
         step=step,
         evaluate=evaluate,
-        optimizer=torch.optim.Adam(model.parameters(), lr=s.lr, weight_decay=s.weight_decay),
+        optimizer=adam(model, s),
         epochs=config.train.epochs,
         patience=config.train.patience,
         on_epoch=on_epoch,

@@ -15,7 +15,7 @@ from ..nn.gnn import GNN, Backend
 from ..nn.native import Graph
 from ..nn.sage import SAGE
 from ..sparse import Inputs, SparseMatrix, first_layer_input
-from .loop import OnEpoch, accuracy, fit, seed_everything
+from .loop import OnEpoch, accuracy, adam, fit, seed_everything
 
 
 def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
@@ -69,9 +69,7 @@ def train_teacher(
         model,
         step=step,
         evaluate=evaluate,
-        optimizer=torch.optim.Adam(
-            model.parameters(), lr=config.teacher.lr, weight_decay=config.teacher.weight_decay
-        ),
+        optimizer=adam(model, config.teacher),
         epochs=config.train.epochs,
         patience=config.train.patience,
         on_epoch=on_epoch,
