@@ -9,14 +9,12 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/util/Exception.h>
 #include <torch/headeronly/util/shim_utils.h>
-#include <ucontext.h>
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <exception>
 #include <functional>
-#include <map>
 #include <memory>
 #include <vector>
 
@@ -58,6 +56,30 @@ inline __nv_bfloat16 __float2bfloat16_rn(float v) {
 
 namespace infgrand::emulation {
 
+#ifndef __x86_64__
+#error "the emulation switches between stacks in x86-64 assembly"
+#endif
+// Leaves the stack in use, whose pointer goes to *from, for another: the registers that a call
+// preserves, and no system call (swapcontext makes one for the signal mask, tenfold slower).
+[[gnu::naked, gnu::noinline]] inline void switch_stacks(void**, void*) {
+  asm(R"(
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret)");
+}
+
 class Block {
  public:
   static constexpr size_t kStack = 256 << 10;
@@ -68,71 +90,62 @@ class Block {
     while (fibers_.size() < static_cast<size_t>(threads))
       fibers_.push_back(std::make_unique<Fiber>());
     live_ = threads;
-    barriers_.clear();
-    for (int t = 0; t < threads; ++t) start(*fibers_[t]);
+    for (Barrier& barrier : barriers_) barrier = {};
+    for (int t = 0; t < threads; ++t) fibers_[t]->done = false;
     while (live_ > 0) {
       progress_ = false;
       for (int t = 0; t < threads; ++t)
         if (!fibers_[t]->done) resume(t);
-      STD_TORCH_CHECK(progress_, "emulation: a barrier that not every thread of its group reaches");
+      if (progress_) continue;
+      fibers_.clear();  // they would go on from where they are
+      STD_TORCH_CHECK(false, "emulation: a barrier that not every thread of its group reaches");
     }
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
-  // Returns when `members` threads have come to the barrier `name`, or fewer if some have ended.
-  void wait(int name, int members) {
-    Barrier& barrier = barriers_[name];
-    const int64_t generation = barrier.generation;
-    if (++barrier.arrived == members) {
-      barrier = {0, generation + 1};
-      progress_ = true;
-    }
-    while (barrier.generation == generation) yield();
+  // Returns when all live threads have come, or fewer if some have ended.
+  void wait_for_all() { wait(barriers_[kWarps], live_); }
+
+  // What thread `from` of this warp shows; all 32 lanes take part.
+  uint64_t exchange(uint64_t mine, int from) {
+    Barrier& warp = barriers_[current_ / 32];
+    // No lane comes to the exchange after the next before all have read what this one shows.
+    uint64_t* const shown = shown_[warp.generation % 2];
+    shown[current_] = mine;
+    wait(warp, 32);
+    return shown[from];
   }
 
   int thread() const { return current_; }
-  int live() const { return live_; }
-
-  // What the threads of a warp show each other.
-  uint64_t shown[1024];
 
  private:
   struct Fiber {
-    ucontext_t context;
     std::vector<char> stack = std::vector<char>(kStack);
+    void* pointer;
     bool done = true;
     void* fake_stack = nullptr;
+
+    Fiber() {  // switching to it for the first time enters `forever`
+      auto* top = reinterpret_cast<uintptr_t*>(
+          reinterpret_cast<uintptr_t>(stack.data() + kStack) / 16 * 16);
+      top[-2] = reinterpret_cast<uintptr_t>(&forever);
+      pointer = top - 2 - 6;  // below it the six registers
+    }
   };
   struct Barrier {
     int arrived = 0;
     int64_t generation = 0;
   };
 
-  static void enter(unsigned low, unsigned high) {
-    auto* block = reinterpret_cast<Block*>(uint64_t{low} | uint64_t{high} << 32);
-    block->landed();
-    try {
-      (*block->body_)();
-    } catch (...) {
-      block->error_ = std::current_exception();
-    }
-    Fiber& self = *block->fibers_[block->current_];
-    self.done = true;
-    --block->live_;
-    block->progress_ = true;
-    block->leave(nullptr);
-    swapcontext(&self.context, &block->scheduler_);
-  }
+  static void forever();
 
-  void start(Fiber& fiber) {
-    fiber.done = false;
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.data();
-    fiber.context.uc_stack.ss_size = kStack;
-    fiber.context.uc_link = nullptr;
-    const auto self = reinterpret_cast<uint64_t>(this);
-    makecontext(&fiber.context, reinterpret_cast<void (*)()>(&enter), 2,
-                static_cast<unsigned>(self), static_cast<unsigned>(self >> 32));
+  void wait(Barrier& barrier, int members) {
+    const int64_t generation = barrier.generation;
+    if (++barrier.arrived == members) {
+      barrier = {0, generation + 1};
+      progress_ = true;
+    }
+    while (barrier.generation == generation) yield();
   }
 
   void resume(int t) {
@@ -143,7 +156,7 @@ class Block {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&mine, fiber.stack.data(), kStack);
 #endif
-    swapcontext(&scheduler_, &fiber.context);
+    switch_stacks(&scheduler_, fiber.pointer);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(mine, nullptr, nullptr);
 #endif
@@ -152,29 +165,26 @@ class Block {
 
   void yield() {
     Fiber& self = *fibers_[current_];
-    leave(&self.fake_stack);
-    swapcontext(&self.context, &scheduler_);
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(&self.fake_stack, scheduler_stack_, scheduler_stack_size_);
+#endif
+    switch_stacks(&self.pointer, scheduler_);
     landed();
   }
 
-  // A fiber hands over to the scheduler; without a place to save it, its own stack is given up.
-  void leave([[maybe_unused]] void** save) {
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(save, scheduler_stack_, scheduler_stack_size_);
-#endif
-  }
   void landed() {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(fibers_[current_]->fake_stack, &scheduler_stack_,
                                     &scheduler_stack_size_);
-    fibers_[current_]->fake_stack = nullptr;
 #endif
   }
 
+  static constexpr int kWarps = 32;
   const std::function<void()>* body_ = nullptr;
   std::vector<std::unique_ptr<Fiber>> fibers_;
-  std::map<int, Barrier> barriers_;
-  ucontext_t scheduler_;
+  Barrier barriers_[kWarps + 1];  // of the warps, and of all
+  uint64_t shown_[2][kWarps * 32];
+  void* scheduler_ = nullptr;
   const void* scheduler_stack_ = nullptr;
   size_t scheduler_stack_size_ = 0;
   int current_ = 0, live_ = 0;
@@ -184,30 +194,36 @@ class Block {
 
 inline Block block;
 
-}  // namespace infgrand::emulation
-
-inline void __syncthreads() {
-  auto& block = infgrand::emulation::block;
-  block.wait(-1, block.live());
+// What a fiber does: the body of its thread, block after block.
+inline void Block::forever() {
+  block.landed();
+  for (;;) {
+    try {
+      (*block.body_)();
+    } catch (...) {
+      block.error_ = std::current_exception();
+    }
+    block.fibers_[block.current_]->done = true;
+    --block.live_;
+    block.progress_ = true;
+    block.yield();
+  }
 }
 
-namespace infgrand::emulation {
-
-// What thread `from` shows; all 32 lanes of the warp take part.
 template <typename T>
 T exchange(unsigned members, T value, int from) {
   static_assert(sizeof(T) <= 8);
   STD_TORCH_CHECK(members == 0xffffffff, "emulation: shuffles are emulated for whole warps");
-  const int warp = block.thread() / 32;
-  std::memcpy(&block.shown[block.thread()], &value, sizeof value);
-  block.wait(warp, 32);
-  T other;
-  std::memcpy(&other, &block.shown[from], sizeof other);
-  block.wait(warp, 32);
-  return other;
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof value);
+  bits = block.exchange(bits, from);
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
 }
 
 }  // namespace infgrand::emulation
+
+inline void __syncthreads() { infgrand::emulation::block.wait_for_all(); }
 
 template <typename T>
 T __shfl_xor_sync(unsigned members, T value, int mask) {

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..allocator import keep_freed_memory, return_freed_memory
 from ..console import Reporter
 from ..errors import InputError
 
@@ -54,14 +55,16 @@ def measure(
         A row each: method, seconds {median, min, max}, peak_bytes above what was there before,
         speedup over the slowest that ran, and what the contender adds; or method and skipped.
     """
+    keep_freed_memory()  # as `train` does
     free = free_bytes(device)
     running = [c for c in contenders if not c.missing and c.needs <= free]
     once: list[Contender] = []
     with _collecting_new(), report.stage("measuring", len(running) * (repeat + 1)) as stage:
         done = 0
         for c in running:
-            before = resident(device, start_peak=True)
             gc.collect()
+            return_freed_memory()
+            before = resident(device, start_peak=True)
             seconds, c.result = timed(c.run, device)
             peak = resident(device, peak=True)
             c.peak = None if before is None or peak is None else max(0, peak - before)
