@@ -13,6 +13,9 @@ from infgrand_dgl.graph import CSRGraph
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 
+# Whose kernels run on the CPU: ops/test_sanitized.py runs the CUDA ones there.
+KERNELS = os.environ.get("INFGRAND_TEST_KERNELS", "cpu")
+
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> str:

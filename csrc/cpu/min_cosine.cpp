@@ -1,5 +1,6 @@
 // The two passes over all rows that the minimum cosine needs (ops/min_cosine.py says why), as
 // products of small tiles in registers whose results are used at once.
+#include "../min_cosine.h"
 #include "csr.h"
 #include "vectors.h"
 
@@ -14,6 +15,15 @@ namespace {
 
 constexpr int kLanes = 16;       // rows of y, or axes, in a panel
 constexpr int kRows = 6;         // rows of x that meet a panel at once: 12 accumulators of 32 bytes
+
+// kLanes numbers as vectors that one register holds: compilers keep wider ones in memory.
+template <typename T>
+struct Panel {
+  static constexpr int kWide = 32 / sizeof(T), kParts = kLanes / kWide;
+  Vec<T, kWide> part[kParts];
+
+  T operator[](int lane) const { return part[lane / kWide][lane % kWide]; }
+};
 constexpr int64_t kBlock = 1024;  // rows of x that a thread takes: they stay in its cache
 
 // kLanes rows side by side: element d of row l at [d * kLanes + l].
@@ -28,16 +38,24 @@ INFGRAND_INLINE void pack(const Row& row, int64_t features, T* panel) {
 // Inner products of kRows rows with a panel, accumulated in A.
 template <typename A, typename T>
 INFGRAND_INLINE void products(const T* const (&x)[kRows], const T* panel, int64_t features,
-                              Vec<A, kLanes> (&dots)[kRows]) {
-  for (auto& sum : dots) sum = Vec<A, kLanes>{};
-#pragma GCC unroll 2
+                              Panel<A> (&dots)[kRows]) {
+  constexpr int kWide = Panel<A>::kWide, kParts = Panel<A>::kParts;
+  Vec<A, kWide> sum[kRows][kParts] = {};
   for (int64_t d = 0; d < features; ++d) {
-    Vec<T, kLanes> lanes;
-    std::memcpy(&lanes, panel + d * kLanes, sizeof lanes);
-    const auto wide = __builtin_convertvector(lanes, Vec<A, kLanes>);
+    Vec<A, kWide> lanes[kParts];
+#pragma GCC unroll 4
+    for (int p = 0; p < kParts; ++p) {
+      Vec<T, kWide> stored;
+      std::memcpy(&stored, panel + d * kLanes + p * kWide, sizeof stored);
+      lanes[p] = __builtin_convertvector(stored, Vec<A, kWide>);
+    }
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) dots[r] += static_cast<A>(x[r][d]) * wide;
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int p = 0; p < kParts; ++p) sum[r][p] += static_cast<A>(x[r][d]) * lanes[p];
   }
+  for (int r = 0; r < kRows; ++r)
+    for (int p = 0; p < kParts; ++p) dots[r].part[p] = sum[r][p];
 }
 
 template <typename T, int lanes>
@@ -50,6 +68,19 @@ INFGRAND_INLINE T smallest(const Vec<T, lanes>& all) {
     std::memcpy(&b, reinterpret_cast<const char*>(&all) + sizeof a, sizeof b);
     return smallest<T, lanes / 2>(a < b ? a : b);
   }
+}
+template <typename T>
+INFGRAND_INLINE Panel<T> smaller(const Panel<T>& a, const Panel<T>& b) {
+  Panel<T> least;
+  for (int p = 0; p < Panel<T>::kParts; ++p)
+    least.part[p] = a.part[p] < b.part[p] ? a.part[p] : b.part[p];
+  return least;
+}
+template <typename T>
+INFGRAND_INLINE T smallest(const Panel<T>& all) {
+  auto least = all.part[0];
+  for (int p = 1; p < Panel<T>::kParts; ++p) least = all.part[p] < least ? all.part[p] : least;
+  return smallest<T, Panel<T>::kWide>(least);
 }
 
 // Rows of a matrix in panels; the last panel of a group repeats the group's last row.
@@ -82,26 +113,25 @@ struct Nearest {
     for (int64_t row = begin; row < end; row += kRows) {
       const T* rows[kRows];
       for (int r = 0; r < kRows; ++r) rows[r] = x + std::min(row + r, end - 1) * D;
-      Vec<T, kLanes> best[kRows], dots[kRows];
-      Vec<Index, kLanes> at[kRows];
-      for (int64_t p = 0; p < axes.panels(); ++p) {
+      Panel<T> best[kRows], dots[kRows];
+      Panel<Index> at[kRows] = {};  // the panel, lane by lane
+      products<T>(rows, axes.panel(0), D, best);
+      for (int64_t p = 1; p < axes.panels(); ++p) {
         products<T>(rows, axes.panel(p), D, dots);
-        for (int r = 0; r < kRows; ++r) {
-          if (p == 0) {
-            best[r] = dots[r];
-            at[r] = Vec<Index, kLanes>{};
-          } else {
-            const auto higher = dots[r] > best[r];
-            best[r] = higher ? dots[r] : best[r];
-            at[r] = higher ? static_cast<Index>(p) - Vec<Index, kLanes>{} : at[r];
+        for (int r = 0; r < kRows; ++r)
+          for (int k = 0; k < Panel<T>::kParts; ++k) {
+            auto& highest = best[r].part[k];
+            auto& found = at[r].part[k];
+            const auto higher = dots[r].part[k] > highest;
+            highest = higher ? dots[r].part[k] : highest;
+            found = higher ? static_cast<Index>(p) - Vec<Index, Panel<T>::kWide>{} : found;
           }
-        }
       }
       for (int r = 0; r < kRows && row + r < end; ++r) {
-        int64_t chosen = at[r][0] * kLanes;
+        int64_t chosen = int64_t{at[r][0]} * kLanes;
         T highest = best[r][0];
         for (int l = 1; l < kLanes; ++l) {
-          const int64_t k = std::min(at[r][l] * kLanes + int64_t{l}, axes.count - 1);
+          const int64_t k = std::min(int64_t{at[r][l]} * kLanes + l, axes.count - 1);
           if (best[r][l] > highest || (best[r][l] == highest && k < chosen))
             highest = best[r][l], chosen = k;
         }
@@ -112,16 +142,16 @@ struct Nearest {
   }
 
   INFGRAND_INLINE static T chord(const T* a, const T* b, int64_t features) {
-    Vec<T, kLanes> sum{};
+    constexpr int kWide = Panel<T>::kWide;
+    Vec<T, kWide> sum{}, u, v;
     int64_t d = 0;
-    for (; d + kLanes <= features; d += kLanes) {
-      Vec<T, kLanes> u, v;
+    for (; d + kWide <= features; d += kWide) {
       std::memcpy(&u, a + d, sizeof u);
       std::memcpy(&v, b + d, sizeof v);
       sum += (u - v) * (u - v);
     }
     T total = 0;
-    for (int l = 0; l < kLanes; ++l) total += sum[l];
+    for (int l = 0; l < kWide; ++l) total += sum[l];
     for (; d < features; ++d) total += (a[d] - b[d]) * (a[d] - b[d]);
     return std::sqrt(total);
   }
@@ -138,7 +168,9 @@ struct Best {
   }
 };
 
-// A row along kLanes - 1 orthonormal directions, and the length of the rest: x.y is at least the
+static_assert(kDirections + 1 == kLanes);
+
+// A row along kDirections orthonormal directions, and the length of the rest: x.y is at least the
 // product along the directions less that of the lengths.
 template <typename T>
 struct Sketch {
@@ -269,7 +301,7 @@ struct Scan {
       const T* source[kRows];
       for (int r = 0; r < kRows; ++r)
         source[r] = x + (begin + std::min(row + r, count - 1)) * axes.features;
-      Vec<T, kLanes> dots[kRows];
+      Panel<T> dots[kRows];
       products<T>(source, panel, axes.features, dots);
       for (int r = 0; r < kRows && row + r < count; ++r)
         std::memcpy(out + (row + r) * kLanes, &dots[r], sizeof dots[r]);
@@ -288,11 +320,11 @@ struct Scan {
         const T* source[kRows];
         for (int r = 0; r < kRows; ++r)
           source[r] = sketches + rows[std::min(n + r, left - 1)] * kLanes;
-        Vec<T, kLanes> bound[kRows];
+        Panel<T> bound[kRows];
         products<T>(source, panel + D * kLanes, kLanes, bound);
         for (int r = 0; r < kRows && n + r < left; ++r) {
           close[kept] = rows[n + r];
-          kept += smallest<T, kLanes>(bound[r]) <= members.sketch.limit;
+          kept += smallest(bound[r]) <= members.sketch.limit;
         }
       }
       rows = close;
@@ -301,13 +333,13 @@ struct Scan {
     for (int64_t n = 0; n < left; n += kRows) {
       const T* source[kRows];
       for (int r = 0; r < kRows; ++r) source[r] = x + (begin + rows[std::min(n + r, left - 1)]) * D;
-      Vec<T, kLanes> dots[kRows];
+      Panel<T> dots[kRows];
       products<T>(source, panel, D, dots);
-      Vec<T, kLanes> least = dots[0];
-      for (int r = 1; r < kRows; ++r) least = dots[r] < least ? dots[r] : least;
+      Panel<T> least = dots[0];
+      for (int r = 1; r < kRows; ++r) least = smaller(least, dots[r]);
       // Whatever rounding may hide below the best value is looked at again in float64.
-      if (smallest<T, kLanes>(least) > known.load(std::memory_order_relaxed) + eps) continue;
-      Vec<double, kLanes> exact[kRows];
+      if (smallest(least) > known.load(std::memory_order_relaxed) + eps) continue;
+      Panel<double> exact[kRows];
       products<double>(source, panel, D, exact);
       for (int r = 0; r < kRows && n + r < left; ++r)
         for (int l = 0; l < kLanes; ++l)
@@ -342,31 +374,11 @@ void for_blocks(int64_t rows, const F& f) {
   });
 }
 
-template <typename F>
-void for_float(const Tensor& x, const F& f) {
-  x.scalar_type() == ScalarType::Double ? f(double{}) : f(float{});
-}
-
-void check_rows(const char* op, const char* name, const Tensor& rows, const Tensor& x) {
-  STD_TORCH_CHECK(rows.dim() == 2 && rows.size(0) > 0 && rows.size(1) == x.size(1), op, ": ", name,
-                  " must have shape [at least 1, ", x.size(1), "]");
-  STD_TORCH_CHECK(rows.scalar_type() == x.scalar_type(), op, ": ", name,
-                  " must have the dtype of x");
-  check_place(op, name, rows, x);
-}
-
-void check_x(const char* op, const Tensor& x) {
-  check_matrix(op, x);
-  STD_TORCH_CHECK(x.scalar_type() == accumulate_type(x), op, ": x must be float32 or float64");
-}
-
 std::tuple<Tensor, Tensor> nearest_axis(const Tensor& x, const Tensor& axes) {
-  const char* op = "infgrand::nearest_axis";
-  check_x(op, x);
-  check_rows(op, "axes", axes, x);
+  check_nearest_axis("infgrand::nearest_axis", x, axes);
   const Tensor owner = torch::stable::new_empty(x, {x.size(0)}, ScalarType::Long);
   const Tensor distance = torch::stable::new_empty(x, {x.size(0)});
-  for_float(x, [&](auto type) {
+  for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
     const Axes<T> packed(axes);
     const Nearest<T> work{static_cast<const T*>(x.const_data_ptr()),
@@ -382,19 +394,10 @@ Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor&
                       const Tensor& axes, const Tensor& limits, const Tensor& directions,
                       double value, double eps) {
   const char* op = "infgrand::min_over_cones";
-  check_x(op, x);
-  check_rows(op, "y", y, x);
-  check_rows(op, "axes", axes, x);
-  check_rows(op, "directions", directions, x);
-  STD_TORCH_CHECK(directions.size(0) == kLanes - 1, op, ": directions must have ", kLanes - 1,
-                  " rows");
-  check_csr(op, indptr, indices, x);
-  STD_TORCH_CHECK(indptr.size(0) == axes.size(0) + 1, op, ": indptr must have shape [",
-                  axes.size(0) + 1, "]");
+  check_min_over_cones(op, indptr, indices, x, y, axes, limits, directions);
   check_structure(op, indptr, indices, y.size(0));
-  check_scale(op, "limits", limits, indices.size(0), x);
   const Tensor found = torch::stable::new_empty(x, {3}, ScalarType::Long);
-  for_float(x, [&](auto type) {
+  for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
     const Axes<T> packed(axes);
     const Sketch<T> sketch{Axes<T>(directions), static_cast<T>(eps),

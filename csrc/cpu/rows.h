@@ -82,10 +82,10 @@ INFGRAND_INLINE void tile(const Rows<T>& p, int64_t row, int64_t d, int64_t widt
   use(sum, offset);
 }
 
-// Features are cut into tiles of equal width, at most 8 vectors of 64 bytes; all rows pass by for
+// Features are cut into tiles of equal width, at most 8 vectors of 32 bytes; all rows pass by for
 // one tile before the next, so that a pass's share of x stays in the cache.
 template <typename T>
-constexpr int kVectorLanes = 64 / sizeof(Acc<T>);
+constexpr int kVectorLanes = 32 / sizeof(Acc<T>);
 template <typename T>
 int64_t num_tiles(int64_t features) {
   return (features + 8 * kVectorLanes<T> - 1) / (8 * kVectorLanes<T>);

@@ -1,25 +1,36 @@
-"""glibc's malloc for training on the CPU: memory that is freed is kept for the next tensor.
+"""glibc's malloc while a model trains on the CPU: freed memory is kept for the next tensor.
 
 By default a large tensor is mapped when made and unmapped when freed, so that every training step
 meets fresh pages, each of which the kernel clears: half of the time of a step on a large graph.
-Kept memory comes in pieces that do not fit every tensor, so that the peak is up to twice as high.
+Kept memory comes in pieces that do not fit every tensor: the peak is up to twice as high.
 """
 
 import ctypes
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of mallopt (malloc.h)
+DEFAULTS = {TRIM_THRESHOLD: 128 << 10, MMAP_MAX: 1 << 16}
 
 
-def keep_freed_memory() -> None:
-    """From now on, for the whole process; another C library is left as it is."""
-    with suppress(AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(MMAP_MAX, 0)
-        libc.mallopt(TRIM_THRESHOLD, -1)
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """In the block, for the whole process; a C library other than glibc is left as it is."""
+    _set({TRIM_THRESHOLD: -1, MMAP_MAX: 0})
+    try:
+        yield
+    finally:
+        _set(DEFAULTS)
+        return_freed_memory()
 
 
 def return_freed_memory() -> None:
     """What is free now goes back to the system."""
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _set(options: dict[int, int]) -> None:
+    with suppress(AttributeError):
+        for option, value in options.items():
+            ctypes.CDLL(None).mallopt(option, value)

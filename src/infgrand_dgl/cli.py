@@ -54,12 +54,9 @@ def _train(args: argparse.Namespace) -> None:
         overrides.append(f"train.device={args.device}")
     config = load_config(args.config, overrides)
 
-    from .allocator import keep_freed_memory
     from .console import Reporter
-    from .pipeline import resolve_device, train
+    from .pipeline import train
 
-    if resolve_device(config.train.device).type == "cpu":
-        keep_freed_memory()
     stem = find_config(args.config).stem
     out = args.out or Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
     report = Reporter(args.quiet)

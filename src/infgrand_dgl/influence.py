@@ -36,6 +36,8 @@ Algorithm = Literal["closed_form", "blocked"]
 # Below this coefficient of variation the weights are as good as constant.
 FLAT = 0.05
 
+PAIRS_AT_ONCE = 1 << 26  # of the blocked algorithm
+
 # An inner product of unit rows in float32 says nothing below this.
 ROUNDING = 1e-6
 
@@ -125,8 +127,9 @@ def minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
     return Influence(_over_largest(sums - least, rounding).float(), minimum)
 
 
-def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor, rows: int = 2048) -> Influence:
+def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
     """The authors' algorithm over the same operands: two passes over all pairs, in blocks."""
+    rows = max(1, PAIRS_AT_ONCE // len(y))
     extremes = [torch.aminmax(block @ y.T) for block in x.split(rows)]
     low = torch.stack([e.min for e in extremes]).min().double()
     span = torch.stack([e.max for e in extremes]).max().double() - low

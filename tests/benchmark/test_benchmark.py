@@ -15,6 +15,7 @@ CPU = torch.device("cpu")
     ("name", "methods"),
     [
         ("influence", {"infgrand", "blocked", "dense", "two_hop_product"}),
+        ("spmm", {"infgrand", "torch_csr", "dgl", "scipy"}),
         ("propagate", {"infgrand", "torch_csr", "dgl", "scipy"}),
     ],
 )

@@ -1,4 +1,3 @@
-import os
 from contextlib import nullcontext
 
 import pytest
@@ -6,10 +5,8 @@ import torch
 
 from infgrand_dgl.graph import CSRGraph
 from infgrand_dgl.ops import spmm, spmm_reference
-from tests.conftest import DEVICES, dense_adjacency, random_csr, random_undirected
+from tests.conftest import DEVICES, KERNELS, dense_adjacency, random_csr, random_undirected
 
-# Whose kernels run on the CPU: test_sanitized.py runs the CUDA ones there.
-KERNELS = os.environ.get("INFGRAND_TEST_KERNELS", "cpu")
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..allocator import keep_freed_memory, return_freed_memory
+from ..allocator import return_freed_memory
 from ..console import Reporter
 from ..errors import InputError
 
@@ -55,7 +55,6 @@ def measure(
         A row each: method, seconds {median, min, max}, peak_bytes above what was there before,
         speedup over the slowest that ran, and what the contender adds; or method and skipped.
     """
-    keep_freed_memory()  # as `train` does
     free = free_bytes(device)
     running = [c for c in contenders if not c.missing and c.needs <= free]
     once: list[Contender] = []

@@ -1,4 +1,7 @@
-"""`benchmark propagate`: X^(0) to X^(P) under mean pooling, ours against sparse libraries."""
+"""`benchmark propagate` and `benchmark spmm`: ours against sparse libraries.
+
+X^(0) to X^(P) under mean pooling, and one product with the normalised adjacency alone.
+"""
 
 import importlib.util
 import warnings
@@ -11,17 +14,24 @@ from torch import Tensor
 from .._dgl import dgl
 from ..data import NodeDataset
 from ..graph import CSRGraph
-from ..ops import propagate
+from ..ops import propagate, spmm
 from ..ops.propagate import inverse_sqrt_degree
 from .harness import Contender, Row
 
 Hop = Callable[[Any], Any]
 
 
-def contenders(dataset: NodeDataset, hops: int, device: torch.device) -> list[Contender]:
+def contenders(dataset: NodeDataset, hops: int | None, device: torch.device) -> list[Contender]:
+    """Of so many hops and pooling, or of one product where `hops` is None."""
     csr, x = dataset.csr.to(device), dataset.dense_features().to(device)
-    reference = propagate(csr, x, hops=hops, pooling="mean", self_loop_weight=1.0)
-    moved = hops * edge_bytes(csr, x.shape[1])
+    moved, product = (hops or 1) * edge_bytes(csr, x.shape[1]), infgrand_hop(csr)
+
+    def ours() -> Tensor:
+        if hops is None:
+            return product(x)
+        return propagate(csr, x, hops=hops, pooling="mean", self_loop_weight=1.0)
+
+    reference = ours()
 
     def describe(found: Any, seconds: float) -> Row:
         found = found if isinstance(found, Tensor) else torch.as_tensor(found, device=device)
@@ -30,7 +40,10 @@ def contenders(dataset: NodeDataset, hops: int, device: torch.device) -> list[Co
             "max_abs_difference": float((found - reference).abs().max()),
         }
 
-    def by_hops(hop: Hop, start: Any = x) -> Callable[[], Any]:
+    def with_hop(hop: Hop, start: Any = x) -> Callable[[], Any]:
+        if hops is None:
+            return lambda: hop(start)
+
         def run() -> Any:
             pooled = xk = start
             for _ in range(hops):
@@ -41,23 +54,19 @@ def contenders(dataset: NodeDataset, hops: int, device: torch.device) -> list[Co
         return run
 
     found = [
-        Contender(
-            "infgrand",
-            lambda: propagate(csr, x, hops=hops, pooling="mean", self_loop_weight=1.0),
-            describe,
-        ),
-        Contender("torch_csr", by_hops(torch_hop(csr, x.dtype)), describe),
+        Contender("infgrand", ours, describe),
+        Contender("torch_csr", with_hop(torch_hop(csr, x.dtype)), describe),
     ]
     if device.type == "cpu":
-        found.append(Contender("dgl", by_hops(dgl_hop(csr)), describe))
-        found.append(Contender("scipy", by_hops(scipy_hop(csr), x.numpy()), describe))
+        found.append(Contender("dgl", with_hop(dgl_hop(csr)), describe))
+        found.append(Contender("scipy", with_hop(scipy_hop(csr), x.numpy()), describe))
     elif importlib.util.find_spec("cupy"):
         import cupy
 
         start = cupy.from_dlpack(x)
-        found.append(Contender("cupy", by_hops(cupy_hop(csr), start), describe))
+        found.append(Contender("cupy", with_hop(cupy_hop(csr), start), describe))
     if device.type == "cuda" and importlib.util.find_spec("torch_geometric"):
-        found.append(Contender("pyg", by_hops(pyg_hop(csr)), describe))
+        found.append(Contender("pyg", with_hop(pyg_hop(csr)), describe))
     return found
 
 
@@ -79,6 +88,11 @@ def edge_bytes(csr: CSRGraph, width: int) -> int:
 
 
 # One hop of each library, on the normalised adjacency as it likes to have it.
+
+
+def infgrand_hop(csr: CSRGraph) -> Hop:
+    scale = inverse_sqrt_degree(csr, 1.0, torch.float32)
+    return lambda x: spmm(csr, x, scale, scale)
 
 
 def edge_values(csr: CSRGraph, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -10,8 +10,8 @@ Sorted by angle, the pairs that pass are a staircase in one corner of each cone'
 evaluated, the others are certified. More and narrower cones leave fewer pairs and cost more
 inner products; a sample decides. Where nothing prunes, all pairs are visited in blocks.
 
-The compiled scan looks at a second bound first: with $P$ the projection on a few directions,
-$x_i\cdot y_j \ge Px_i\cdot Py_j - |x_i-Px_i|\,|y_j-Py_j|$.
+The compiled scan of the CPU looks at a second bound first: with $P$ the projection on a few
+directions, $x_i\cdot y_j \ge Px_i\cdot Py_j - |x_i-Px_i|\,|y_j-Py_j|$.
 
 Every bound carries a margin for its rounding, and the winner is decided in float64.
 """
@@ -33,7 +33,8 @@ SAMPLE = 1024  # rows of x and of y on which a number of cones is judged
 STARTS = 8  # columns from which the upper bound descends
 ROUNDS = 16  # of the descent, at most
 # What a pair costs, in inner products with an axis: where cones leave it, where nothing prunes.
-COMPILED, PLAIN = (0.4, 0.4), (4.0, 1.0)
+# (On a GPU an estimate: the price changes the work, never the result.)
+COMPILED, PLAIN = {"cpu": (0.4, 0.4), "cuda": (1.5, 0.5)}, (4.0, 1.0)
 DIRECTIONS = 15  # of the second bound; with the length of the rest a row of 16 in the kernel
 BLOCK = 1 << 24  # entries of the largest temporary, beside O(N) ones
 CONES = (1, 16, 32, 64, 128, 256, 512, 1024)
@@ -108,7 +109,7 @@ class _Search:
         self.x, self.y, self.generator = x.contiguous(), y.contiguous(), generator
         # Bounds the rounding of an inner product and of a norm of D terms.
         self.eps = (x.shape[1] + 8) * torch.finfo(x.dtype).eps
-        self.compiled = x.device.type == "cpu" and "cpu" in _library.loaded()
+        self.compiled = x.device.type in _library.loaded()
         self.value = value
         self.pair = (0, 0)
         self.evaluated = 0
@@ -183,7 +184,7 @@ class _Search:
         of each of the N·M pairs that a sample says will be left.
         """
         N, M = len(self.x), len(self.y)
-        in_cone, in_all = COMPILED if self.compiled else PLAIN
+        in_cone, in_all = COMPILED[self.x.device.type] if self.compiled else PLAIN
         xs, ys = self.x[self.pick(self.x, SAMPLE)], self.y[self.pick(self.y, SAMPLE)]
         best, best_cost = self.x.new_empty(0, self.x.shape[1]), in_all * N * M
         for K in CONES:
@@ -220,10 +221,11 @@ class _Search:
         self.scan(axes, owner.bincount(minlength=len(axes)), members, limits.to(axes.dtype))
 
     def scan_all(self) -> None:
-        """One cone that excludes nothing."""
+        """One cone that excludes nothing; on a GPU the library's product is the faster one."""
         M = self.y.new_tensor([len(self.y)], dtype=torch.long)
         members = torch.arange(len(self.y), device=self.y.device)
-        self.scan(torch.zeros_like(self.y[:1]), M, members, torch.full_like(self.y[:, 0], 2))
+        scan = self.scan_reference if self.x.is_cuda else self.scan
+        scan(torch.zeros_like(self.y[:1]), M, members, torch.full_like(self.y[:, 0], 2))
 
     def nearest(self, rows: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest axis of every row, and the angle to it."""

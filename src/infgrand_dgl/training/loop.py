@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _dgl
+from ..allocator import freed_memory_kept
 from ..config import StudentConfig, TeacherConfig
 from ..errors import InputError
 
@@ -19,6 +20,7 @@ Accuracies = Mapping[str, float]  # "val" decides
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
+@freed_memory_kept()
 def fit(
     model: nn.Module,
     *,
