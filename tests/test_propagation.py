@@ -61,7 +61,7 @@ def test_sparse_features():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("pooling", ["mean", "max", "min"])
-def test_at_most_three_buffers_whatever_the_hops(pooling):
+def test_little_more_than_the_result_is_held_whatever_the_hops(pooling):
     nodes, width = 100_000, 128
     csr, x = random_undirected(nodes, nodes), torch.randn(nodes, width)
 
@@ -75,7 +75,7 @@ def test_at_most_three_buffers_whatever_the_hops(pooling):
     before = resident("VmRSS")
     propagate_features(csr, x, hops=7, pooling=pooling)
     grown = (resident("VmHWM") - before) / (4 * nodes * width)
-    assert 2 < grown < 3.3
+    assert 0.9 < grown < 1.6
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../checks.h"
-#include "rows.h"
+#include "vectors.h"
 
 #include <torch/csrc/stable/ops.h>
 
@@ -48,29 +48,40 @@ inline void check_structure(const char* op, const Tensor& indptr, const Tensor& 
   STD_TORCH_CHECK(inside, op, ": indices must lie in [0, ", num_cols, ")");
 }
 
-// Calls run(first_row, last_row, pass) for all rows of each pass in turn, cut by rows plus edges
-// and handed out as threads come for them: rows of a power-law graph differ a thousandfold in
-// length. Each row of a pass is one thread's, so no result depends on the number of threads.
-template <typename Run>
-void for_rows(const int64_t* indptr, int64_t num_rows, int64_t passes, const Run& run) {
-  const int64_t threads = torch::stable::get_num_threads();
-  const int64_t work = indptr[num_rows] + num_rows;
-  const int64_t chunks = std::max<int64_t>(1, std::min(work / 2048, threads * 64));
-  std::vector<int64_t> first(chunks + 1, num_rows);
-  for (int64_t c = 0, row = 0; c < chunks; ++c) {
-    const int64_t target = work / chunks * c;
-    const int64_t* at =
-        std::partition_point(indptr + row, indptr + num_rows, [&](const int64_t& pointer) {
-          return pointer + (&pointer - indptr) < target;
-        });
-    row = first[c] = at - indptr;
+// Rows in chunks of about equal rows plus edges, which threads take as they come for them: rows of a
+// power-law graph differ a thousandfold in length. Each row is one thread's, so no result depends on
+// the number of threads.
+class Chunks {
+ public:
+  Chunks(const int64_t* indptr, int64_t num_rows) : threads_(torch::stable::get_num_threads()) {
+    const int64_t work = indptr[num_rows] + num_rows;
+    const int64_t chunks = std::max<int64_t>(1, std::min(work / 2048, threads_ * 64));
+    first_.assign(chunks + 1, num_rows);
+    for (int64_t c = 0, row = 0; c < chunks; ++c) {
+      const int64_t target = work / chunks * c;
+      const int64_t* at =
+          std::partition_point(indptr + row, indptr + num_rows, [&](const int64_t& pointer) {
+            return pointer + (&pointer - indptr) < target;
+          });
+      row = first_[c] = at - indptr;
+    }
   }
-  std::atomic<int64_t> next{0};
-  torch::stable::parallel_for(0, std::min(threads, chunks), 1, [&](int64_t, int64_t) {
-    for (int64_t k; (k = next.fetch_add(1)) < chunks * passes;)
-      run(first[k % chunks], first[k % chunks + 1], k / chunks);
-  });
-}
+
+  // Calls run(first_row, last_row, pass) for all chunks of each pass in turn.
+  template <typename Run>
+  void operator()(int64_t passes, const Run& run) const {
+    const int64_t chunks = static_cast<int64_t>(first_.size()) - 1;
+    std::atomic<int64_t> next{0};
+    torch::stable::parallel_for(0, std::min(threads_, chunks), 1, [&](int64_t, int64_t) {
+      for (int64_t k; (k = next.fetch_add(1)) < chunks * passes;)
+        run(first_[k % chunks], first_[k % chunks + 1], k / chunks);
+    });
+  }
+
+ private:
+  int64_t threads_;
+  std::vector<int64_t> first_;
+};
 
 // Asks for huge pages under a fresh large tensor: filling it then costs a few page faults, and
 // gathering from it few misses of the address translation.
@@ -82,22 +93,6 @@ inline void prefer_huge_pages(const Tensor& tensor) {
   const size_t end = (begin + tensor.numel() * tensor.element_size()) / kPage * kPage;
   if (end > first) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
 #endif
-}
-
-template <typename T>
-Rows<T> rows_of(const Tensor& indptr, const Tensor& indices, const Tensor& x,
-                const std::optional<Tensor>& row_scale, const std::optional<Tensor>& col_scale,
-                const std::optional<Tensor>& values, double self_weight) {
-  return {data<int64_t>(indptr),
-          data<int32_t>(indices),
-          indices.size(0),
-          data<T>(x),
-          x.size(1),
-          data<Acc<T>>(row_scale),
-          data<Acc<T>>(col_scale),
-          data<Acc<T>>(values),
-          static_cast<Acc<T>>(self_weight),
-          x.size(0)};
 }
 
 // Calls f with a value of the storage type of x.

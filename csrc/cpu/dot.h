@@ -1,7 +1,7 @@
 // What kernels that meet whole rows of neighbours share.
 #pragma once
 
-#include "rows.h"
+#include "vectors.h"
 
 namespace infgrand {
 
@@ -14,16 +14,15 @@ INFGRAND_INLINE void prefetch_row(const T* row, int64_t features) {
 
 template <typename T>
 INFGRAND_INLINE T dot(const T* a, const T* b, int64_t n) {
-  constexpr int kLanes = kVectorLanes<T>;
-  Lanes<T, kLanes> sum = {}, u, v;
+  Vec<T> sum = {}, u, v;
   int64_t k = 0;
-  for (; k + kLanes <= n; k += kLanes) {
-    load_lanes<kLanes>(a + k, u);
-    load_lanes<kLanes>(b + k, v);
+  for (; k + kLanes<T> <= n; k += kLanes<T>) {
+    load_lanes(a + k, u);
+    load_lanes(b + k, v);
     sum += u * v;
   }
   T total = 0;
-  for (int lane = 0; lane < kLanes; ++lane) total += sum[lane];
+  for (int lane = 0; lane < kLanes<T>; ++lane) total += sum[lane];
   for (; k < n; ++k) total += a[k] * b[k];
   return total;
 }

@@ -6,18 +6,22 @@
 namespace infgrand {
 namespace {
 
+constexpr int64_t kAhead = 32;  // edges, at which a neighbour's row is asked for
+
 template <typename T>
 struct Work {
-  Rows<T> rows;  // y in the place of x
-  const T* x;
+  const int64_t* indptr;
+  const int32_t* indices;
+  int64_t num_edges, features;
+  const T *x, *y;
   T* dots;
 
   INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t) const {
-    const int64_t D = rows.features;
+    const int64_t D = features;
     for (int64_t i = begin; i < end; ++i)
-      for (int64_t e = rows.indptr[i]; e < rows.indptr[i + 1]; ++e) {
-        prefetch_row(rows.x + D * rows.indices[std::min(e + kAhead, rows.num_edges - 1)], D);
-        dots[e] = dot(x + i * D, rows.x + rows.indices[e] * D, D);
+      for (int64_t e = indptr[i]; e < indptr[i + 1]; ++e) {
+        prefetch_row(y + D * indices[std::min(e + kAhead, num_edges - 1)], D);
+        dots[e] = dot(x + i * D, y + indices[e] * D, D);
       }
   }
 };
@@ -33,10 +37,10 @@ Tensor edge_dot(const Tensor& indptr, const Tensor& indices, const Tensor& x, co
   prefer_huge_pages(dots);
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
-    const Work<T> work{rows_of<T>(indptr, indices, y, {}, {}, {}, 0), data<T>(x),
-                       static_cast<T*>(dots.mutable_data_ptr())};
-    for_rows(work.rows.indptr, x.size(0), 1,
-             [&](int64_t begin, int64_t end, int64_t pass) { run(work, begin, end, pass); });
+    const Work<T> work{data<int64_t>(indptr), data<int32_t>(indices), indices.size(0), x.size(1),
+                       data<T>(x), data<T>(y), static_cast<T*>(dots.mutable_data_ptr())};
+    const Chunks chunks(work.indptr, x.size(0));
+    chunks(1, [&](int64_t begin, int64_t end, int64_t pass) { run(work, begin, end, pass); });
   });
   return dots;
 }

@@ -135,8 +135,8 @@ std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& ind
                           data<T>(target), static_cast<T>(slope), {dropout, seed},
                           static_cast<T*>(y.mutable_data_ptr()),
                           static_cast<T*>(normalizer.mutable_data_ptr())};
-    for_rows(work.graph.indptr, rows, 1,
-             [&](int64_t begin, int64_t end, int64_t pass) { run(work, begin, end, pass); });
+    const Chunks chunks(work.graph.indptr, rows);
+    chunks(1, [&](int64_t begin, int64_t end, int64_t pass) { run(work, begin, end, pass); });
   });
   return {y, normalizer};
 }
@@ -160,8 +160,8 @@ std::tuple<Tensor, Tensor> gat_aggregate_backward(
                            static_cast<T>(slope), {dropout, seed}, transposed,
                            static_cast<T*>(sums.mutable_data_ptr()),
                            static_cast<T*>(out.mutable_data_ptr())};
-    for_rows(work.graph.indptr, rows, 1,
-             [&](int64_t begin, int64_t end, int64_t pass) { run(work, begin, end, pass); });
+    const Chunks chunks(work.graph.indptr, rows);
+    chunks(1, [&](int64_t begin, int64_t end, int64_t pass) { run(work, begin, end, pass); });
   });
   return {sums, out};
 }

@@ -13,25 +13,25 @@
 namespace infgrand {
 namespace {
 
-constexpr int kLanes = 16;       // rows of y, or axes, in a panel
+constexpr int kPanel = 16;       // rows of y, or axes, in a panel
 constexpr int kRows = 6;         // rows of x that meet a panel at once: 12 accumulators of 32 bytes
 
-// kLanes numbers as vectors that one register holds: compilers keep wider ones in memory.
+// A number for each row of a panel.
 template <typename T>
 struct Panel {
-  static constexpr int kWide = 32 / sizeof(T), kParts = kLanes / kWide;
-  Vec<T, kWide> part[kParts];
+  static constexpr int kParts = kPanel / kLanes<T>;
+  Vec<T> part[kParts];
 
-  T operator[](int lane) const { return part[lane / kWide][lane % kWide]; }
+  T operator[](int lane) const { return part[lane / kLanes<T>][lane % kLanes<T>]; }
 };
 constexpr int64_t kBlock = 1024;  // rows of x that a thread takes: they stay in its cache
 
-// kLanes rows side by side: element d of row l at [d * kLanes + l].
+// kPanel rows side by side: element d of row l at [d * kPanel + l].
 template <typename T, typename Row>
 INFGRAND_INLINE void pack(const Row& row, int64_t features, T* panel) {
-  for (int l = 0; l < kLanes; ++l) {
+  for (int l = 0; l < kPanel; ++l) {
     const T* const source = row(l);
-    for (int64_t d = 0; d < features; ++d) panel[d * kLanes + l] = source[d];
+    for (int64_t d = 0; d < features; ++d) panel[d * kPanel + l] = source[d];
   }
 }
 
@@ -39,15 +39,15 @@ INFGRAND_INLINE void pack(const Row& row, int64_t features, T* panel) {
 template <typename A, typename T>
 INFGRAND_INLINE void products(const T* const (&x)[kRows], const T* panel, int64_t features,
                               Panel<A> (&dots)[kRows]) {
-  constexpr int kWide = Panel<A>::kWide, kParts = Panel<A>::kParts;
-  Vec<A, kWide> sum[kRows][kParts] = {};
+  constexpr int kParts = Panel<A>::kParts, kWide = kLanes<A>;
+  Vec<A> sum[kRows][kParts] = {};
   for (int64_t d = 0; d < features; ++d) {
-    Vec<A, kWide> lanes[kParts];
+    Vec<A> lanes[kParts];
 #pragma GCC unroll 4
     for (int p = 0; p < kParts; ++p) {
       Vec<T, kWide> stored;
-      std::memcpy(&stored, panel + d * kLanes + p * kWide, sizeof stored);
-      lanes[p] = __builtin_convertvector(stored, Vec<A, kWide>);
+      std::memcpy(&stored, panel + d * kPanel + p * kWide, sizeof stored);
+      lanes[p] = __builtin_convertvector(stored, Vec<A>);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
@@ -80,7 +80,7 @@ template <typename T>
 INFGRAND_INLINE T smallest(const Panel<T>& all) {
   auto least = all.part[0];
   for (int p = 1; p < Panel<T>::kParts; ++p) least = all.part[p] < least ? all.part[p] : least;
-  return smallest<T, Panel<T>::kWide>(least);
+  return smallest<T, kLanes<T>>(least);
 }
 
 // Rows of a matrix in panels; the last panel of a group repeats the group's last row.
@@ -90,14 +90,14 @@ struct Axes {
   std::vector<T> packed;
 
   Axes(const Tensor& axes)
-      : count(axes.size(0)), features(axes.size(1)), packed(panels() * kLanes * features) {
+      : count(axes.size(0)), features(axes.size(1)), packed(panels() * kPanel * features) {
     const auto* data = static_cast<const T*>(axes.const_data_ptr());
     for (int64_t p = 0; p < panels(); ++p)
-      pack([&](int l) { return data + std::min(p * kLanes + l, count - 1) * features; },
-           features, packed.data() + p * kLanes * features);
+      pack([&](int l) { return data + std::min(p * kPanel + l, count - 1) * features; },
+           features, packed.data() + p * kPanel * features);
   }
-  int64_t panels() const { return (count + kLanes - 1) / kLanes; }
-  const T* panel(int64_t p) const { return packed.data() + p * kLanes * features; }
+  int64_t panels() const { return (count + kPanel - 1) / kPanel; }
+  const T* panel(int64_t p) const { return packed.data() + p * kPanel * features; }
 };
 
 template <typename T>
@@ -124,14 +124,14 @@ struct Nearest {
             auto& found = at[r].part[k];
             const auto higher = dots[r].part[k] > highest;
             highest = higher ? dots[r].part[k] : highest;
-            found = higher ? static_cast<Index>(p) - Vec<Index, Panel<T>::kWide>{} : found;
+            found = higher ? static_cast<Index>(p) - Vec<Index>{} : found;
           }
       }
       for (int r = 0; r < kRows && row + r < end; ++r) {
-        int64_t chosen = int64_t{at[r][0]} * kLanes;
+        int64_t chosen = int64_t{at[r][0]} * kPanel;
         T highest = best[r][0];
-        for (int l = 1; l < kLanes; ++l) {
-          const int64_t k = std::min(int64_t{at[r][l]} * kLanes + l, axes.count - 1);
+        for (int l = 1; l < kPanel; ++l) {
+          const int64_t k = std::min(int64_t{at[r][l]} * kPanel + l, axes.count - 1);
           if (best[r][l] > highest || (best[r][l] == highest && k < chosen))
             highest = best[r][l], chosen = k;
         }
@@ -142,16 +142,15 @@ struct Nearest {
   }
 
   INFGRAND_INLINE static T chord(const T* a, const T* b, int64_t features) {
-    constexpr int kWide = Panel<T>::kWide;
-    Vec<T, kWide> sum{}, u, v;
+    Vec<T> sum{}, u, v;
     int64_t d = 0;
-    for (; d + kWide <= features; d += kWide) {
-      std::memcpy(&u, a + d, sizeof u);
-      std::memcpy(&v, b + d, sizeof v);
+    for (; d + kLanes<T> <= features; d += kLanes<T>) {
+      load_lanes(a + d, u);
+      load_lanes(b + d, v);
       sum += (u - v) * (u - v);
     }
     T total = 0;
-    for (int l = 0; l < kWide; ++l) total += sum[l];
+    for (int l = 0; l < kLanes<T>; ++l) total += sum[l];
     for (; d < features; ++d) total += (a[d] - b[d]) * (a[d] - b[d]);
     return std::sqrt(total);
   }
@@ -168,7 +167,7 @@ struct Best {
   }
 };
 
-static_assert(kDirections + 1 == kLanes);
+static_assert(kDirections + 1 == kPanel);
 
 // A row along kDirections orthonormal directions, and the length of the rest: x.y is at least the
 // product along the directions less that of the lengths.
@@ -177,10 +176,10 @@ struct Sketch {
   Axes<T> axes;  // one panel; the last axis is not used
   T eps, limit;  // no inner product whose bound is above the limit is needed
 
-  bool pays() const { return axes.features > 2 * kLanes; }
+  bool pays() const { return axes.features > 2 * kPanel; }
   T rest(const T* along) const {
     T square = 1 + 8 * eps;
-    for (int f = 0; f + 1 < kLanes; ++f) square -= along[f] * along[f];
+    for (int f = 0; f + 1 < kPanel; ++f) square -= along[f] * along[f];
     return std::sqrt(std::max(square, T(0)));
   }
 };
@@ -206,21 +205,21 @@ struct Members {
         limits(static_cast<const T*>(limit.const_data_ptr())),
         sketch(sketch),
         features(y_rows.size(1)),
-        size((features + kLanes) * kLanes),
+        size((features + kPanel) * kPanel),
         first(cones.size(0)) {
     for (int64_t k = 0; k + 1 < cones.size(0); ++k) first[k + 1] = first[k] + panels(k);
     packed.reset(new T[first.back() * size]);  // untouched memory costs nothing
     done.reset(new std::once_flag[first.back()]);
   }
-  int64_t panels(int64_t k) const { return (indptr[k + 1] - indptr[k] + kLanes - 1) / kLanes; }
+  int64_t panels(int64_t k) const { return (indptr[k + 1] - indptr[k] + kPanel - 1) / kPanel; }
   int64_t member(int64_t k, int64_t p, int l) const {
-    return indices[std::min(indptr[k] + p * kLanes + l, indptr[k + 1] - 1)];
+    return indices[std::min(indptr[k] + p * kPanel + l, indptr[k + 1] - 1)];
   }
   int64_t count(int64_t k, int64_t p) const {
-    return std::min<int64_t>(kLanes, indptr[k + 1] - indptr[k] - p * kLanes);
+    return std::min<int64_t>(kPanel, indptr[k + 1] - indptr[k] - p * kPanel);
   }
   // No inner product with the axis above this needs panel p of cone k.
-  T limit(int64_t k, int64_t p) const { return limits[indptr[k] + p * kLanes]; }
+  T limit(int64_t k, int64_t p) const { return limits[indptr[k] + p * kPanel]; }
 
   // The rows, and then their sketches.
   const T* panel(int64_t k, int64_t p) {
@@ -228,16 +227,16 @@ struct Members {
     std::call_once(done[first[k] + p], [&] {
       pack([&](int l) { return y + member(k, p, l) * features; }, features, place);
       if (!sketch.pays()) return;
-      T* const sketches = place + features * kLanes;
-      for (int l = 0; l < kLanes; ++l) {
-        T u[kLanes];
-        for (int f = 0; f + 1 < kLanes; ++f) {
+      T* const sketches = place + features * kPanel;
+      for (int l = 0; l < kPanel; ++l) {
+        T u[kPanel];
+        for (int f = 0; f + 1 < kPanel; ++f) {
           u[f] = 0;
           for (int64_t d = 0; d < features; ++d)
-            u[f] += sketch.axes.packed[d * kLanes + f] * place[d * kLanes + l];
+            u[f] += sketch.axes.packed[d * kPanel + f] * place[d * kPanel + l];
         }
-        u[kLanes - 1] = sketch.rest(u);
-        for (int f = 0; f < kLanes; ++f) sketches[f * kLanes + l] = u[f];
+        u[kPanel - 1] = sketch.rest(u);
+        for (int f = 0; f < kPanel; ++f) sketches[f * kPanel + l] = u[f];
       }
     });
     return place;
@@ -254,25 +253,25 @@ struct Scan {
 
   INFGRAND_INLINE void run(int64_t begin, int64_t end, Best& best, int64_t& evaluated) const {
     const int64_t count = end - begin;
-    T dots[kBlock * kLanes], sketches[kBlock * kLanes];
+    T dots[kBlock * kPanel], sketches[kBlock * kPanel];
     int32_t rows[kBlock];
     T value[kBlock];
     if (members.sketch.pays()) {
       block_products(begin, count, members.sketch.axes.panel(0), sketches);
       for (int64_t row = 0; row < count; ++row) {
-        T* const u = sketches + row * kLanes;
-        u[kLanes - 1] = -members.sketch.rest(u);
+        T* const u = sketches + row * kPanel;
+        u[kPanel - 1] = -members.sketch.rest(u);
       }
     }
     for (int64_t a = 0; a < axes.panels(); ++a) {
       block_products(begin, count, axes.panel(a), dots);
-      for (int64_t k = a * kLanes; k < std::min((a + 1) * kLanes, axes.count); ++k) {
+      for (int64_t k = a * kPanel; k < std::min((a + 1) * kPanel, axes.count); ++k) {
         const int64_t panels = members.panels(k);
         if (panels == 0) continue;
         int64_t left = 0;
         const T widest = members.limit(k, 0);
         for (int64_t row = 0; row < count; ++row) {
-          const T dot = dots[row * kLanes + k % kLanes];
+          const T dot = dots[row * kPanel + k % kPanel];
           rows[left] = static_cast<int32_t>(row);
           value[left] = dot;
           left += dot <= widest;
@@ -304,7 +303,7 @@ struct Scan {
       Panel<T> dots[kRows];
       products<T>(source, panel, axes.features, dots);
       for (int r = 0; r < kRows && row + r < count; ++r)
-        std::memcpy(out + (row + r) * kLanes, &dots[r], sizeof dots[r]);
+        std::memcpy(out + (row + r) * kPanel, &dots[r], sizeof dots[r]);
     }
   }
 
@@ -319,9 +318,9 @@ struct Scan {
       for (int64_t n = 0; n < left; n += kRows) {
         const T* source[kRows];
         for (int r = 0; r < kRows; ++r)
-          source[r] = sketches + rows[std::min(n + r, left - 1)] * kLanes;
+          source[r] = sketches + rows[std::min(n + r, left - 1)] * kPanel;
         Panel<T> bound[kRows];
-        products<T>(source, panel + D * kLanes, kLanes, bound);
+        products<T>(source, panel + D * kPanel, kPanel, bound);
         for (int r = 0; r < kRows && n + r < left; ++r) {
           close[kept] = rows[n + r];
           kept += smallest(bound[r]) <= members.sketch.limit;
@@ -342,7 +341,7 @@ struct Scan {
       Panel<double> exact[kRows];
       products<double>(source, panel, D, exact);
       for (int r = 0; r < kRows && n + r < left; ++r)
-        for (int l = 0; l < kLanes; ++l)
+        for (int l = 0; l < kPanel; ++l)
           best.offer(exact[r][l], begin + rows[n + r], members.member(k, p, l));
       double other = known.load(std::memory_order_relaxed);
       while (best.value < other && !known.compare_exchange_weak(other, best.value)) {}

@@ -1,56 +1,217 @@
 #include "product.h"
 
-#include "csr.h"
-
 namespace infgrand {
 namespace {
 
-template <typename T, int kLanes, int kVectors>
-INFGRAND_INLINE void finish(const Product<T>& p, int64_t row, Lanes<T, kLanes> (&sum)[kVectors],
-                            const int64_t (&offset)[kVectors]) {
-  using Vector = Lanes<T, kLanes>;
-  const int64_t at = row * p.rows.features;
-  if (p.y)
-    for (int v = 0; v < kVectors; ++v) store_lanes<kLanes>(p.y + at + offset[v], sum[v]);
-  if (!p.pooled) return;
-  Vector other[kVectors];  // all are read before any is written: the last two may overlap
-  for (int v = 0; v < kVectors; ++v) load_lanes<kLanes>(p.pool_with + at + offset[v], other[v]);
-  for (int v = 0; v < kVectors; ++v) {
-    Vector& a = sum[v];
-    const Vector& b = other[v];
-    if (p.pooling == Pooling::kMean) a = p.factor * (a + b);
-    else if (p.pooling == Pooling::kMax) a = a > b ? a : b;
-    else a = a < b ? a : b;
-    store_lanes<kLanes>(p.pooled + at + offset[v], a);
-  }
+constexpr int64_t kLine = 64;  // bytes
+
+// A neighbour's line is asked for so many edges ahead of its use, a row of x or y so many rows.
+constexpr int64_t kAhead = 64;
+constexpr int64_t kRowsAhead = 16;
+
+// Neighbours are summed by so many, and then the sums: the rounding of a row of a million
+// neighbours is that of a thousand.
+constexpr int64_t kPiece = 1024;
+
+// Small graphs take several tiles at once, up to so many bytes: threads meet less often.
+constexpr int64_t kTogether = 1 << 20;
+
+// Features dealt out to tiles, a line of accumulators each (half a line where that holds them all).
+template <typename T>
+struct Tiles {
+  int64_t features, lanes, count;
+
+  explicit Tiles(int64_t features)
+      : features(features),
+        lanes(features <= kLanes<Acc<T>> ? kLanes<Acc<T>> : 2 * kLanes<Acc<T>>),
+        count((features + lanes - 1) / lanes) {}
+  int64_t first(int64_t tile) const { return lanes * tile; }
+  int64_t width(int64_t tile) const { return std::min(lanes, features - first(tile)); }
+};
+
+// f(k) for k in [0, width), unrolled where it is a whole tile.
+template <int64_t kWidth, typename F>
+INFGRAND_INLINE void for_width(int64_t width, const F& f) {
+  if (width == kWidth)
+    for (int64_t k = 0; k < kWidth; ++k) f(k);
+  else
+    for (int64_t k = 0; k < width; ++k) f(k);
 }
 
+// Tiles [tile, tile + passes) of x into `lines`, scaled by c, and as they are into `pooled`.
 template <typename T>
-struct Work {
-  const Product<T>& product;
+struct Pack {
+  Tiles<T> tiles;
+  int64_t tile, rows;
+  const T* x;
+  const Acc<T>* scale;  // may be null: 1
+  Acc<T>*lines, *pooled;  // pooled may be null
 
-  INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t t) const {
-    for (int64_t row = begin; row < end; ++row)
-      row_tile(product.rows, row, t, [&](auto& sum, auto& offset) __attribute__((always_inline)) {
-        constexpr int kLanes = sizeof(sum[0]) / sizeof(Acc<T>);
-        finish<T, kLanes>(product, row, sum, offset);
-      });
+  INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t pass) const {
+    if (tiles.lanes == kLanes<Acc<T>>) copy<kLanes<Acc<T>>>(begin, end, pass);
+    else copy<2 * kLanes<Acc<T>>>(begin, end, pass);
+  }
+
+  template <int64_t kWidth>
+  INFGRAND_INLINE void copy(int64_t begin, int64_t end, int64_t pass) const {
+    const int64_t first = tiles.first(tile + pass), width = tiles.width(tile + pass);
+    for (int64_t i = begin; i < end; ++i) {
+      const T* const source = x + i * tiles.features + first;
+      const T* const ahead = source + std::min(kRowsAhead, end - 1 - i) * tiles.features;
+      __builtin_prefetch(ahead);
+      __builtin_prefetch(ahead + width - 1);
+      const int64_t at = (pass * rows + i) * kWidth;
+      const Acc<T> c = scale ? scale[i] : Acc<T>(1);
+      Acc<T> line[kWidth] = {};
+      for_width<kWidth>(width, [&](int64_t k) { line[k] = load(source + k); });
+      if (pooled) std::memcpy(pooled + at, line, sizeof line);
+      for (int64_t k = 0; k < kWidth; ++k) lines[at + k] = c * line[k];
+    }
   }
 };
 
-INFGRAND_FOR_TYPES(Work)
+// One hop of those tiles.
+template <typename T>
+struct Hop {
+  using A = Acc<T>;
+  Tiles<T> tiles;
+  int64_t tile, rows, cols, num_edges;
+  const int64_t* indptr;
+  const int32_t* indices;
+  const A *row_scale, *col_scale, *values;  // may be null: 1
+  A self_weight;
+  const A* lines;  // c_j x_j
+  A* next;         // c_i s_i, if another hop follows
+  A* pooled;       // may be null
+  Pooling pooling;
+  A factor;
+  T* y;  // in the last hop
+
+  INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t pass) const {
+    if (tiles.lanes == kLanes<A>) values ? sum<1, true>(begin, end, pass) : sum<1, false>(begin, end, pass);
+    else values ? sum<2, true>(begin, end, pass) : sum<2, false>(begin, end, pass);
+  }
+
+  template <int kVectors, bool kValues>
+  INFGRAND_INLINE void sum(int64_t begin, int64_t end, int64_t pass) const {
+    constexpr int64_t kWidth = kVectors * kLanes<A>;
+    const A* const x = lines + pass * cols * kWidth;
+    const int64_t last_edge = num_edges - 1;
+    for (int64_t i = begin; i < end; ++i) {
+      Vec<A> sum[kVectors] = {}, total[kVectors] = {}, line;
+      const int64_t stop = indptr[i + 1];
+      for (int64_t e = indptr[i]; e < stop;) {
+        for (const int64_t piece = std::min(stop, e + kPiece); e < piece; ++e) {
+          __builtin_prefetch(x + indices[std::min(e + kAhead, last_edge)] * kWidth);
+#pragma GCC unroll 2
+          for (int v = 0; v < kVectors; ++v) {
+            load_lanes(x + indices[e] * kWidth + v * kLanes<A>, line);
+            sum[v] += kValues ? values[e] * line : line;
+          }
+        }
+        if (e == stop) break;
+        for (int v = 0; v < kVectors; ++v) {
+          total[v] += sum[v];
+          sum[v] = Vec<A>{};
+        }
+      }
+      const A scale = row_scale ? row_scale[i] : A(1);
+      for (int v = 0; v < kVectors; ++v) {
+        sum[v] += total[v];
+        if (self_weight != 0 && i < cols) {
+          load_lanes(x + i * kWidth + v * kLanes<A>, line);
+          sum[v] += self_weight * line;
+        }
+        sum[v] *= scale;
+      }
+      finish(i, pass, sum);
+    }
+  }
+
+  template <int kVectors>
+  INFGRAND_INLINE void finish(int64_t i, int64_t pass, Vec<A> (&s)[kVectors]) const {
+    const int64_t at = (pass * rows + i) * kVectors * kLanes<A>;
+    if (next) {
+      const A c = col_scale ? col_scale[i] : A(1);
+      for (int v = 0; v < kVectors; ++v) store_lanes(next + at + v * kLanes<A>, Vec<A>(c * s[v]));
+    }
+    if (pooled) {
+      for (int v = 0; v < kVectors; ++v) {
+        Vec<A> before;
+        load_lanes(pooled + at + v * kLanes<A>, before);
+        if (pooling == Pooling::kMean) s[v] += before;
+        else if (pooling == Pooling::kMax) s[v] = s[v] > before ? s[v] : before;
+        else s[v] = s[v] < before ? s[v] : before;
+        if (!y) store_lanes(pooled + at + v * kLanes<A>, s[v]);
+      }
+    }
+    if (!y) return;
+    A line[kVectors * kLanes<A>];
+    for (int v = 0; v < kVectors; ++v) store_lanes(line + v * kLanes<A>, Vec<A>(factor * s[v]));
+    T* const target = y + i * tiles.features + tiles.first(tile + pass);
+    const int64_t width = tiles.width(tile + pass);
+    T* const ahead = target + std::min(kRowsAhead, rows - 1 - i) * tiles.features;
+    __builtin_prefetch(ahead, 1);
+    __builtin_prefetch(ahead + width - 1, 1);
+    for_width<kVectors * kLanes<A>>(width, [&](int64_t k) { store(target + k, line[k]); });
+  }
+};
+
+INFGRAND_FOR_TYPES(Pack)
+INFGRAND_FOR_TYPES(Hop)
 
 template <typename T>
-void all_rows(const Product<T>& product) {
-  for_rows(product.rows.indptr, product.num_rows, num_tiles<T>(product.rows.features),
-           [&](int64_t begin, int64_t end, int64_t t) { run(Work<T>{product}, begin, end, t); });
+void all_tiles(const Product& p, const Tensor& y) {
+  using A = Acc<T>;
+  const Tiles<T> tiles(p.x.size(1));
+  if (tiles.count == 0) return;
+  const int64_t rows = y.size(0), cols = p.x.size(0), largest = std::max(rows, cols);
+  const int64_t together = std::clamp<int64_t>(kTogether / (kLine * std::max<int64_t>(largest, 1)),
+                                               1, tiles.count);
+  const auto lines = [&] {
+    const Tensor tensor = torch::stable::new_empty(
+        p.x, {together * largest * tiles.lanes + kLine}, accumulate_type(p.x));
+    prefer_huge_pages(tensor);
+    return tensor;
+  };
+  const auto aligned = [](const Tensor& tensor) {
+    const auto begin = reinterpret_cast<uintptr_t>(tensor.mutable_data_ptr());
+    return reinterpret_cast<A*>((begin + kLine - 1) / kLine * kLine);
+  };
+  std::vector<Tensor> held{lines()};
+  if (p.hops > 1) held.push_back(lines());
+  if (p.pooling) held.push_back(lines());
+  A* const buffers[] = {aligned(held[0]), p.hops > 1 ? aligned(held[1]) : nullptr};
+  A* const pooled = p.pooling ? aligned(held.back()) : nullptr;
+  const Chunks chunks(data<int64_t>(p.indptr), rows);
+  for (int64_t tile = 0; tile < tiles.count; tile += together) {
+    const int64_t passes = std::min(together, tiles.count - tile);
+    const Pack<T> pack{tiles, tile, cols, data<T>(p.x), data<A>(p.col_scale),
+                       buffers[0], pooled};
+    torch::stable::parallel_for(0, cols, 1 << 12, [&](int64_t begin, int64_t end) {
+      for (int64_t pass = 0; pass < passes; ++pass) run(pack, begin, end, pass);
+    });
+    for (int64_t hop = 0; hop < p.hops; ++hop) {
+      const bool last = hop + 1 == p.hops;
+      const Hop<T> work{tiles, tile, rows, cols, p.indices.size(0), data<int64_t>(p.indptr),
+                        data<int32_t>(p.indices), data<A>(p.row_scale), data<A>(p.col_scale),
+                        data<A>(p.values), static_cast<A>(p.self_weight), buffers[hop % 2],
+                        last ? nullptr : buffers[(hop + 1) % 2], pooled,
+                        p.pooling.value_or(Pooling::kMean), static_cast<A>(p.factor),
+                        last ? static_cast<T*>(y.mutable_data_ptr()) : nullptr};
+      chunks(passes,
+             [&](int64_t begin, int64_t end, int64_t pass) { run(work, begin, end, pass); });
+    }
+  }
 }
 
 }  // namespace
 
-void multiply(const Product<float>& product) { all_rows(product); }
-void multiply(const Product<double>& product) { all_rows(product); }
-void multiply(const Product<BFloat16>& product) { all_rows(product); }
-void multiply(const Product<Half>& product) { all_rows(product); }
+Tensor multiply(const Product& p) {
+  const Tensor y = torch::stable::new_empty(p.x, {p.indptr.size(0) - 1, p.x.size(1)});
+  prefer_huge_pages(y);
+  for_type(p.x, [&](auto type) { all_tiles<decltype(type)>(p, y); });
+  return y;
+}
 
 }  // namespace infgrand

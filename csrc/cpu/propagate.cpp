@@ -1,5 +1,3 @@
-#include "../propagate.h"
-#include "csr.h"
 #include "product.h"
 
 #include <torch/csrc/stable/library.h>
@@ -13,24 +11,9 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
   const char* op = "infgrand::propagate";
   check_propagate(op, indptr, indices, x, scale, hops);
   check_structure(op, indptr, indices, x.size(0));
-  const auto fresh = [&] {
-    const Tensor tensor = torch::stable::new_empty(x, {x.size(0), x.size(1)});
-    prefer_huge_pages(tensor);
-    return tensor;
-  };
-  const auto hop = [&](const Tensor& source, const Tensor* target, const Tensor& pooled,
-                       const Tensor& pool_with, Pooling pool, double factor) {
-    for_type(x, [&](auto type) {
-      using T = decltype(type);
-      multiply(Product<T>{rows_of<T>(indptr, indices, source, scale, scale, {}, self_weight),
-                          x.size(0),
-                          target ? static_cast<T*>(target->mutable_data_ptr()) : nullptr,
-                          static_cast<T*>(pooled.mutable_data_ptr()),
-                          static_cast<const T*>(pool_with.const_data_ptr()), pool,
-                          static_cast<Acc<T>>(factor)});
-    });
-  };
-  return propagate_hops(op, x, hops, pooling, fresh, hop);
+  const Pooling pool = parse_pooling(op, pooling);
+  const double factor = pool == Pooling::kMean ? 1.0 / static_cast<double>(hops + 1) : 1.0;
+  return multiply({indptr, indices, x, scale, scale, {}, self_weight, hops, pool, factor});
 }
 
 }  // namespace

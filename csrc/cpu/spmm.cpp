@@ -1,4 +1,3 @@
-#include "csr.h"
 #include "product.h"
 
 #include <torch/csrc/stable/library.h>
@@ -14,14 +13,7 @@ Tensor spmm(const Tensor& indptr, const Tensor& indices, const Tensor& x,
   const char* op = "infgrand::spmm";
   check_product(op, indptr, indices, x, row_scale, col_scale, values);
   check_structure(op, indptr, indices, x.size(0));
-  Tensor y = torch::stable::new_empty(x, {indptr.size(0) - 1, x.size(1)});
-  prefer_huge_pages(y);
-  for_type(x, [&](auto type) {
-    using T = decltype(type);
-    multiply(Product<T>{rows_of<T>(indptr, indices, x, row_scale, col_scale, values, self_weight),
-                        y.size(0), static_cast<T*>(y.mutable_data_ptr())});
-  });
-  return y;
+  return multiply({indptr, indices, x, row_scale, col_scale, values, self_weight});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Rows of numbers in registers: storage types, their accumulators, loads and stores of lanes.
+// Storage types, what they are accumulated in, and vectors of the latter.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,16 @@ using Half = _Float16;
 template <typename T>
 using Acc = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
+INFGRAND_INLINE float load(const float* p) { return *p; }
+INFGRAND_INLINE double load(const double* p) { return *p; }
+INFGRAND_INLINE float load(const Half* p) { return static_cast<float>(*p); }
+INFGRAND_INLINE float load(const BFloat16* p) {
+  const uint32_t bits = static_cast<uint32_t>(p->bits) << 16;
+  float v;
+  std::memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
 INFGRAND_INLINE void store(float* p, float v) { *p = v; }
 INFGRAND_INLINE void store(double* p, double v) { *p = v; }
 INFGRAND_INLINE void store(Half* p, float v) { *p = static_cast<Half>(v); }
@@ -44,46 +54,19 @@ INFGRAND_INLINE void store(BFloat16* p, float v) {  // to nearest, ties to even
   p->bits = v != v ? 0x7fc0 : static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-// kLanes numbers; the compiler splits them where registers are narrower.
-template <typename T, int kLanes>
-using Vec [[gnu::vector_size(kLanes * sizeof(T))]] = T;
+// Vectors of 32 bytes: compilers keep wider ones in memory where registers are no wider.
+template <typename T>
+constexpr int kLanes = 32 / sizeof(T);
+template <typename T, int lanes = kLanes<T>>
+using Vec [[gnu::vector_size(lanes * sizeof(T))]] = T;
 
-// Accumulators of kLanes elements.
-template <typename T, int kLanes>
-using Lanes = Vec<Acc<T>, kLanes>;
-
-template <int kLanes, typename T>
-INFGRAND_INLINE void load_lanes(const T* p, Lanes<T, kLanes>& lanes) {
-  if constexpr (std::is_same_v<T, Acc<T>>) {
-    std::memcpy(&lanes, p, sizeof lanes);
-  } else {  // in integers: compilers vectorise this, and not the conversion of _Float16
-    using Bits = Vec<uint32_t, kLanes>;
-    Vec<uint16_t, kLanes> stored;
-    std::memcpy(&stored, p, sizeof stored);
-    const Bits half = __builtin_convertvector(stored, Bits);
-    if constexpr (std::is_same_v<T, BFloat16>) {
-      const Bits bits = half << 16;
-      std::memcpy(&lanes, &bits, sizeof lanes);
-    } else {
-      const Bits magnitude = (half & 0x7fff) << 13;
-      std::memcpy(&lanes, &magnitude, sizeof lanes);
-      lanes *= 0x1p112f;  // moves the exponent, subnormal numbers included
-      Bits bits;
-      std::memcpy(&bits, &lanes, sizeof bits);
-      bits |= (Bits)(magnitude >= 0x0f800000) & 0x7f800000;  // infinity and NaN
-      bits |= (half & 0x8000) << 16;
-      std::memcpy(&lanes, &bits, sizeof lanes);
-    }
-  }
+template <typename T, typename V>
+INFGRAND_INLINE void load_lanes(const T* p, V& v) {
+  std::memcpy(&v, p, sizeof v);
 }
-
-template <int kLanes, typename T>
-INFGRAND_INLINE void store_lanes(T* p, const Lanes<T, kLanes>& lanes) {
-  if constexpr (std::is_same_v<T, Acc<T>>) {
-    std::memcpy(p, &lanes, sizeof lanes);
-  } else {
-    for (int i = 0; i < kLanes; ++i) store(p + i, lanes[i]);
-  }
+template <typename T, typename V>
+INFGRAND_INLINE void store_lanes(T* p, const V& v) {
+  std::memcpy(p, &v, sizeof v);
 }
 
 }  // namespace infgrand

@@ -1,4 +1,4 @@
-"""glibc's malloc while a model trains on the CPU: freed memory is kept for the next tensor.
+"""glibc's malloc while a model trains or is timed on the CPU: freed memory is kept for later.
 
 By default a large tensor is mapped when made and unmapped when freed, so that every training step
 meets fresh pages, each of which the kernel clears: half of the time of a step on a large graph.
@@ -11,17 +11,22 @@ from contextlib import contextmanager, suppress
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of mallopt (malloc.h)
 DEFAULTS = {TRIM_THRESHOLD: 128 << 10, MMAP_MAX: 1 << 16}
+_blocks = 0  # that are open
 
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
     """In the block, for the whole process; a C library other than glibc is left as it is."""
+    global _blocks
+    _blocks += 1
     _set({TRIM_THRESHOLD: -1, MMAP_MAX: 0})
     try:
         yield
     finally:
-        _set(DEFAULTS)
-        return_freed_memory()
+        _blocks -= 1
+        if not _blocks:
+            _set(DEFAULTS)
+            return_freed_memory()
 
 
 def return_freed_memory() -> None:

@@ -29,7 +29,8 @@ def propagate_features(
 ) -> Tensor:
     r"""The student's input $\tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$.
 
-    Holds at most three `[N, D]` buffers beside `features`, whatever the number of hops.
+    Holds beside `features`, whatever the number of hops, at most three `[N, D]` buffers on CUDA,
+    and little more than the result on the CPU.
 
     Args:
         graph: an undirected graph; parallel edges are merged, and the self-loops it may have give

@@ -6,7 +6,6 @@ The command line imports this to parse; everything heavy waits until something i
 from __future__ import annotations
 
 import argparse
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,7 +185,6 @@ def measure(
     report: Reporter,
 ) -> tuple[Result, str]:
     """A benchmark's result, and what its reader should know beside the figures."""
-    from ..allocator import freed_memory_kept
     from . import distill, harness, inference, influence, propagate, train
     from .report import as_result
 
@@ -214,10 +212,7 @@ def measure(
         size |= {"classes": dataset.num_classes, **module.size(config)}
         note = module.NOTE
         contenders = module.contenders(config, dataset, device)
-    # As in the training loop, which the steps stand for.
-    with freed_memory_kept() if name == "distill" else nullcontext():
-        rows = harness.measure(contenders, args.repeat, device, report)
-    return as_result(name, size, rows), note
+    return as_result(name, size, harness.measure(contenders, args.repeat, device, report)), note
 
 
 def _positive(text: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..allocator import return_freed_memory
+from ..allocator import freed_memory_kept, return_freed_memory
 from ..console import Reporter
 from ..errors import InputError
 
@@ -46,10 +46,14 @@ class Contender:
     result: Any = None
 
 
+@freed_memory_kept()
 def measure(
     contenders: Sequence[Contender], repeat: int, device: torch.device, report: Reporter
 ) -> list[Row]:
     """Warms every contender up, then lets them take turns `repeat` times.
+
+    As in the training loop, what one call frees the next may use: no contender is charged for
+    fresh pages.
 
     Returns:
         A row each: method, seconds {median, min, max}, peak_bytes above what was there before,

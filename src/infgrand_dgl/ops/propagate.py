@@ -25,7 +25,8 @@ def propagate(
 ) -> Tensor:
     r"""$\tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$.
 
-    Beside `x` and the result it holds at most two buffers of their size, whatever P.
+    Beside `x` and the result it holds, whatever P, at most two buffers of their size on CUDA and
+    three of 64 bytes a row on the CPU, where all hops are done for 16 float32 features at a time.
 
     Args:
         graph: square, one self-loop per node, on the device of `x`.
