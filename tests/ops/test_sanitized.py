@@ -26,7 +26,8 @@ COMPILER = os.environ.get("CXX", "g++")
 def build(sources: list[Path], flags: list[str], out: Path) -> Path:
     torch_root = Path(torch.__file__).parent
     command = [
-        *[COMPILER, "-std=c++17", "-O1", "-g", "-fPIC", "-shared", "-Wall", "-Werror", *SANITIZERS],
+        *[COMPILER, "-std=c++17", "-O1", "-g", "-fPIC", "-fvisibility=hidden", "-shared"],
+        *["-Wall", "-Werror", *SANITIZERS],
         *[*flags, "-DTORCH_TARGET_VERSION=0x020a000000000000", "-Wl,--no-as-needed"],
         *["-isystem", torch_root / "include", f"-L{torch_root / 'lib'}"],
         *["-x", "c++", *sources, "-x", "none", "-ltorch", "-ltorch_cpu", "-o", out],
