@@ -67,8 +67,8 @@ benchmark() { # benchmark NAME SECONDS ARGUMENTS...
     step "$1" "$2" "$PYTHON" -m infgrand_dgl benchmark "${@:3}" --device "$DEVICE"
 }
 
-shape() { # shape NAME SECONDS NODES ARGUMENTS...: one graph, influence and propagation
-    benchmark "$1" "$2" all --only influence propagate --out "$REPORT/$1" \
+shape() { # shape NAME SECONDS NODES ARGUMENTS...: one graph, influence and products
+    benchmark "$1" "$2" all --only influence spmm propagate --out "$REPORT/$1" \
         --nodes $(($3 / SHRINK)) "${@:4}"
 }
 

@@ -16,14 +16,22 @@ constexpr int64_t kPiece = 1024;
 // Small graphs take several tiles at once, up to so many bytes: threads meet less often.
 constexpr int64_t kTogether = 1 << 20;
 
-// Features dealt out to tiles, a line of accumulators each (half a line where that holds them all).
+// Two lines of so many bytes of rows lie in a core's own cache: walked once for both, and not
+// asked for ahead.
+constexpr int64_t kNear = 1 << 19;
+
+// Features dealt out to tiles, a line of accumulators each: half a line where that holds them all,
+// two where all rows are near.
 template <typename T>
 struct Tiles {
-  int64_t features, lanes, count;
+  int64_t features, vectors, lanes, count;
 
-  explicit Tiles(int64_t features)
+  Tiles(int64_t features, int64_t rows)
       : features(features),
-        lanes(features <= kLanes<Acc<T>> ? kLanes<Acc<T>> : 2 * kLanes<Acc<T>>),
+        vectors(features <= kLanes<Acc<T>>                                             ? 1
+                : features <= 2 * kLanes<Acc<T>> || 2 * kLine * rows > kNear ? 2
+                                                                                       : 4),
+        lanes(vectors * kLanes<Acc<T>>),
         count((features + lanes - 1) / lanes) {}
   int64_t first(int64_t tile) const { return lanes * tile; }
   int64_t width(int64_t tile) const { return std::min(lanes, features - first(tile)); }
@@ -48,8 +56,9 @@ struct Pack {
   Acc<T>*lines, *pooled;  // pooled may be null
 
   INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t pass) const {
-    if (tiles.lanes == kLanes<Acc<T>>) copy<kLanes<Acc<T>>>(begin, end, pass);
-    else copy<2 * kLanes<Acc<T>>>(begin, end, pass);
+    if (tiles.vectors == 1) copy<kLanes<Acc<T>>>(begin, end, pass);
+    else if (tiles.vectors == 2) copy<2 * kLanes<Acc<T>>>(begin, end, pass);
+    else copy<4 * kLanes<Acc<T>>>(begin, end, pass);
   }
 
   template <int64_t kWidth>
@@ -88,8 +97,9 @@ struct Hop {
   T* y;  // in the last hop
 
   INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t pass) const {
-    if (tiles.lanes == kLanes<A>) values ? sum<1, true>(begin, end, pass) : sum<1, false>(begin, end, pass);
-    else values ? sum<2, true>(begin, end, pass) : sum<2, false>(begin, end, pass);
+    if (tiles.vectors == 1) values ? sum<1, true>(begin, end, pass) : sum<1, false>(begin, end, pass);
+    else if (tiles.vectors == 2) values ? sum<2, true>(begin, end, pass) : sum<2, false>(begin, end, pass);
+    else values ? sum<4, true>(begin, end, pass) : sum<4, false>(begin, end, pass);
   }
 
   template <int kVectors, bool kValues>
@@ -102,8 +112,8 @@ struct Hop {
       const int64_t stop = indptr[i + 1];
       for (int64_t e = indptr[i]; e < stop;) {
         for (const int64_t piece = std::min(stop, e + kPiece); e < piece; ++e) {
-          __builtin_prefetch(x + indices[std::min(e + kAhead, last_edge)] * kWidth);
-#pragma GCC unroll 2
+          if (kVectors < 4) __builtin_prefetch(x + indices[std::min(e + kAhead, last_edge)] * kWidth);
+#pragma GCC unroll 4
           for (int v = 0; v < kVectors; ++v) {
             load_lanes(x + indices[e] * kWidth + v * kLanes<A>, line);
             sum[v] += kValues ? values[e] * line : line;
@@ -163,11 +173,11 @@ INFGRAND_FOR_TYPES(Hop)
 template <typename T>
 void all_tiles(const Product& p, const Tensor& y) {
   using A = Acc<T>;
-  const Tiles<T> tiles(p.x.size(1));
-  if (tiles.count == 0) return;
   const int64_t rows = y.size(0), cols = p.x.size(0), largest = std::max(rows, cols);
-  const int64_t together = std::clamp<int64_t>(kTogether / (kLine * std::max<int64_t>(largest, 1)),
-                                               1, tiles.count);
+  const Tiles<T> tiles(p.x.size(1), cols);
+  if (tiles.count == 0) return;
+  const int64_t bytes = tiles.lanes * sizeof(A) * std::max<int64_t>(largest, 1);
+  const int64_t together = std::clamp<int64_t>(kTogether / bytes, 1, tiles.count);
   const auto lines = [&] {
     const Tensor tensor = torch::stable::new_empty(
         p.x, {together * largest * tiles.lanes + kLine}, accumulate_type(p.x));

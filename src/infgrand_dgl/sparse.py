@@ -15,7 +15,7 @@ from .ops import spmm
 Inputs = Literal["auto", "dense", "sparse"]
 
 # The density below which a product and its gradient are faster than dense ones, by type of device
-# (0.26 to 0.29 on one thread and two; on a GPU not measured, so dense unless asked for).
+# (0.22 to 0.34 on one thread and two; on a GPU not measured, so dense unless asked for).
 SPARSE_BELOW = {"cpu": 0.25, "cuda": 0.0}
 
 
