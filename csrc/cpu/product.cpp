@@ -16,23 +16,23 @@ constexpr int64_t kPiece = 1024;
 // Small graphs take several tiles at once, up to so many bytes: threads meet less often.
 constexpr int64_t kTogether = 1 << 20;
 
-// Two lines of so many bytes of rows lie in a core's own cache: walked once for both, and not
-// asked for ahead.
+// Where two lines of all rows are so few bytes, a core's own cache holds them: the edges are walked
+// once for both, and nothing is asked for ahead.
 constexpr int64_t kNear = 1 << 19;
 
-// Features dealt out to tiles, a line of accumulators each: half a line where that holds them all,
-// two where all rows are near.
+// Features dealt out to tiles: a line of accumulators each, two where rows are near, or half a line
+// where that holds all features.
 template <typename T>
 struct Tiles {
+  static constexpr int64_t kHalf = kLanes<Acc<T>>;
   int64_t features, vectors, lanes, count;
 
-  Tiles(int64_t features, int64_t rows)
-      : features(features),
-        vectors(features <= kLanes<Acc<T>>                                             ? 1
-                : features <= 2 * kLanes<Acc<T>> || 2 * kLine * rows > kNear ? 2
-                                                                                       : 4),
-        lanes(vectors * kLanes<Acc<T>>),
-        count((features + lanes - 1) / lanes) {}
+  Tiles(int64_t features, int64_t rows) : features(features) {
+    const bool near = 2 * kLine * rows <= kNear;
+    vectors = features <= kHalf ? 1 : features > 2 * kHalf && near ? 4 : 2;
+    lanes = vectors * kHalf;
+    count = (features + lanes - 1) / lanes;
+  }
   int64_t first(int64_t tile) const { return lanes * tile; }
   int64_t width(int64_t tile) const { return std::min(lanes, features - first(tile)); }
 };
@@ -56,9 +56,9 @@ struct Pack {
   Acc<T>*lines, *pooled;  // pooled may be null
 
   INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t pass) const {
-    if (tiles.vectors == 1) copy<kLanes<Acc<T>>>(begin, end, pass);
-    else if (tiles.vectors == 2) copy<2 * kLanes<Acc<T>>>(begin, end, pass);
-    else copy<4 * kLanes<Acc<T>>>(begin, end, pass);
+    if (tiles.vectors == 1) copy<Tiles<T>::kHalf>(begin, end, pass);
+    else if (tiles.vectors == 2) copy<2 * Tiles<T>::kHalf>(begin, end, pass);
+    else copy<4 * Tiles<T>::kHalf>(begin, end, pass);
   }
 
   template <int64_t kWidth>
@@ -97,9 +97,15 @@ struct Hop {
   T* y;  // in the last hop
 
   INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t pass) const {
-    if (tiles.vectors == 1) values ? sum<1, true>(begin, end, pass) : sum<1, false>(begin, end, pass);
-    else if (tiles.vectors == 2) values ? sum<2, true>(begin, end, pass) : sum<2, false>(begin, end, pass);
-    else values ? sum<4, true>(begin, end, pass) : sum<4, false>(begin, end, pass);
+    if (tiles.vectors == 1) sum<1>(begin, end, pass);
+    else if (tiles.vectors == 2) sum<2>(begin, end, pass);
+    else sum<4>(begin, end, pass);
+  }
+
+  template <int kVectors>
+  INFGRAND_INLINE void sum(int64_t begin, int64_t end, int64_t pass) const {
+    if (values) sum<kVectors, true>(begin, end, pass);
+    else sum<kVectors, false>(begin, end, pass);
   }
 
   template <int kVectors, bool kValues>
@@ -112,7 +118,8 @@ struct Hop {
       const int64_t stop = indptr[i + 1];
       for (int64_t e = indptr[i]; e < stop;) {
         for (const int64_t piece = std::min(stop, e + kPiece); e < piece; ++e) {
-          if (kVectors < 4) __builtin_prefetch(x + indices[std::min(e + kAhead, last_edge)] * kWidth);
+          if (kVectors < 4)
+            __builtin_prefetch(x + indices[std::min(e + kAhead, last_edge)] * kWidth);
 #pragma GCC unroll 4
           for (int v = 0; v < kVectors; ++v) {
             load_lanes(x + indices[e] * kWidth + v * kLanes<A>, line);

@@ -25,6 +25,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 
 from ._dgl import DGLGraph, dgl
@@ -141,13 +142,12 @@ class DistillationLoss(nn.Module):
         scaled = student_logits.to(reference.dtype) / self.tau
         if self.form == "edge_kl":
             return edge_kl(self.graph, scaled, self.log_q, self.a, direction=self.kl).sum()
+        if self.form == "collapsed" and self.kl == "reverse":
+            return _CollapsedReverse.apply(scaled, self.weights, self.targets)
         log_p = scaled.log_softmax(dim=1)
         if self.form == "apply_edges":
             return self.edge_sum(log_p)
-        if self.kl == "forward":
-            return self.const - (self.targets * log_p).sum()
-        p = log_p.exp()
-        return (p * (self.weights * log_p - self.targets)).sum()
+        return self.const - (self.targets * log_p).sum()
 
     def edge_sum(self, log_p: Tensor) -> Tensor:
         """The definition, edge by edge: sources are neighbours j, destinations students i."""
@@ -166,6 +166,25 @@ class DistillationLoss(nn.Module):
                 g.apply_edges(fn.v_sub_e("own", "cross", "kl"))
             g.apply_edges(fn.u_mul_v("c", "r", "a"))
             return (g.edata["a"] * g.edata["kl"]).sum()
+
+
+class _CollapsedReverse(torch.autograd.Function):
+    r"""$\sum_i p_i\cdot g_i$, $g_i = w_i \log p_i - U_i$, with the gradient
+    $p_i\circ(g_i - p_i\cdot g_i)$ in the logits: half of the passes that autograd takes."""
+
+    @staticmethod
+    def forward(ctx: Any, scaled: Tensor, w: Tensor, U: Tensor) -> Tensor:
+        log_p = scaled.log_softmax(dim=1)
+        p = log_p.exp()
+        per_class = log_p.mul_(w).sub_(U).mul_(p)
+        per_node = per_class.sum(dim=1, keepdim=True)
+        ctx.save_for_backward(per_class.addcmul_(p, per_node, value=-1))
+        return per_node.sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad * ctx.saved_tensors[0], None, None
 
 
 def supervised_loss(
