@@ -21,6 +21,8 @@ def grown_by_a_freed_tensor():
 
 found = [grown_by_a_freed_tensor()]
 with freed_memory_kept():
+    with freed_memory_kept():
+        pass  # a block within: the outer one goes on
     found.append(grown_by_a_freed_tensor())
 found += [resident() - before, grown_by_a_freed_tensor()]
 print(*found)

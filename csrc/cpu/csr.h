@@ -48,9 +48,9 @@ inline void check_structure(const char* op, const Tensor& indptr, const Tensor& 
   STD_TORCH_CHECK(inside, op, ": indices must lie in [0, ", num_cols, ")");
 }
 
-// Rows in chunks of about equal rows plus edges, which threads take as they come for them: rows of a
-// power-law graph differ a thousandfold in length. Each row is one thread's, so no result depends on
-// the number of threads.
+// Rows in chunks of about equal rows plus edges, which threads take as they come for them: rows of
+// a power-law graph differ a thousandfold in length. Each row is one thread's, so no result depends
+// on the number of threads.
 class Chunks {
  public:
   Chunks(const int64_t* indptr, int64_t num_rows) : threads_(torch::stable::get_num_threads()) {

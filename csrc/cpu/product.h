@@ -1,10 +1,10 @@
 // The product over a CSR, and hops of it, a tile of features at a time.
 //
-// A tile is one cache line (in small graphs two) of every row of x: 64 bytes of its features, scaled
-// and widened, copied to where the rows' lines lie side by side. A graph of 169 k nodes gathers its
-// neighbours from 11 MB, which a processor's last cache holds, where whole rows of 128 features are
-// 87 MB; and all hops are done for one tile before the next, so that what lies between them never
-// leaves it.
+// A tile is one cache line (in small graphs two) of every row of x: 64 bytes of its features,
+// scaled and widened, copied to where the rows' lines lie side by side. A graph of 169 k nodes
+// gathers its neighbours from 11 MB, which a processor's last cache holds, where whole rows of 128
+// features are 87 MB; and all hops are done for one tile before the next, so that what lies between
+// them never leaves it.
 #pragma once
 
 #include "../pooling.h"
