@@ -68,3 +68,11 @@ def test_to_keeps_what_is_there_already(device):
     assert csr.to("cpu") is csr
     moved = csr.to(device)
     assert moved.symmetric and moved.indices.device.type == device
+
+
+def test_subgraph():
+    csr = random_undirected(30, 60)
+    nodes = torch.randperm(30)[:17]
+    found = csr.subgraph(nodes)
+    assert found.symmetric and found.num_cols == 17
+    assert torch.equal(dense_adjacency(found), dense_adjacency(csr)[nodes][:, nodes])

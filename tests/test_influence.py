@@ -7,7 +7,7 @@ from infgrand_dgl import InputError, influence_scores
 from infgrand_dgl.config import load_config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.influence import cosine_influence, spread
-from infgrand_dgl.pipeline import influence
+from infgrand_dgl.precompute import influence
 from tests.conftest import random_undirected
 from tests.test_propagation import stages
 

@@ -9,12 +9,14 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from infgrand_dgl import InputError, influence_scores, pipeline, propagate_features
+from infgrand_dgl import InputError, influence_scores, pipeline, precompute, propagate_features
 from infgrand_dgl.config import load_config
 from infgrand_dgl.console import Reporter
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.distillation import Form
 from infgrand_dgl.figures import influence_histogram
+from infgrand_dgl.graph import CSRGraph
+from infgrand_dgl.influence import spread
 from infgrand_dgl.run import load_student
 from infgrand_dgl.training.loop import accuracy
 
@@ -115,7 +117,7 @@ def test_propagation_is_as_configured(hops, w, pooling, tiny_config):
     ).replace("influence", hops=2)
     data = load_dataset(config)
     torch.testing.assert_close(
-        pipeline.student_inputs(config, data, torch.device("cpu")),
+        precompute.student_inputs(config, data, torch.device("cpu")),
         propagate_features(
             data.graph, data.features, hops=hops, pooling=pooling, self_loop_weight=w
         ),
@@ -130,7 +132,7 @@ def test_influence_is_as_configured(hops, w, normalization, algorithm, tiny_conf
         "influence", hops=hops, normalization=normalization, algorithm=algorithm
     ).replace("propagation", hops=2, self_loop_weight=w)
     data = load_dataset(config)
-    found = pipeline.influence(config, data, torch.device("cpu"))
+    found = precompute.influence(config, data, torch.device("cpu"))
     expected = influence_scores(
         data.graph, data.features, hops=hops, normalization=normalization, self_loop_weight=w
     )
@@ -153,10 +155,10 @@ def test_inductive_run(model, tiny_config, tmp_path):
         assert np.isnan(scores[hidden]).all() and np.isfinite(scores[observed]).all()
         inputs = torch.from_numpy(np.load(folder / "propagated.npy"))
         view = dataset.observed_view()
-        alone = pipeline.student_inputs(config, view, torch.device("cpu"))
+        alone = precompute.student_inputs(config, view, torch.device("cpu"))
         torch.testing.assert_close(inputs[observed], alone)
         whole = load_dataset(config.replace("data", setting="transductive"))
-        everything = pipeline.student_inputs(config, whole, torch.device("cpu"))
+        everything = precompute.student_inputs(config, whole, torch.device("cpu"))
         torch.testing.assert_close(inputs[hidden], everything[hidden])
     for name in ("teacher", "student"):
         assert set(metrics[name]) >= {"val", "test", "test_observed"}
@@ -182,7 +184,7 @@ def test_hidden_nodes_do_not_reach_training(tiny_config):
         ).unique()
     )
     graph.add_edges(hidden, hidden)
-    changed = replace(dataset, features=features, labels=labels, graph=graph)
+    changed = replace(dataset, features=features, labels=labels, csr=CSRGraph.undirected(graph))
 
     found = []
     for data in (dataset, changed):
@@ -192,8 +194,8 @@ def test_hidden_nodes_do_not_reach_training(tiny_config):
         student = train_student(
             config,
             view,
-            pipeline.student_inputs(config, data, at)[seen],
-            pipeline.influence(config, data, at).scores[seen],
+            precompute.student_inputs(config, data, at)[seen],
+            precompute.influence(config, data, at).scores[seen],
             teacher_logits(teacher, data)[seen],
             at,
             1,
@@ -280,9 +282,9 @@ def test_no_stage_holds_all_pairs_or_all_edges_times_classes(tiny_config, tmp_pa
 
 def test_device_without_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pipeline.resolve_device("auto").type == "cpu"
+    assert precompute.resolve_device("auto").type == "cpu"
     with pytest.raises(InputError, match="train.device: cuda is not available"):
-        pipeline.resolve_device("cuda")
+        precompute.resolve_device("cuda")
 
 
 def test_a_failure_leaves_nothing(tiny_config, tmp_path, monkeypatch):
@@ -322,8 +324,8 @@ def test_warns_where_influence_says_nothing(tiny_config, tmp_path, capsys):
     for normalization, expected in (("minmax", True), ("none", False)):
         changed = config.replace("influence", normalization=normalization)
         dataset = load_dataset(changed)
-        scores = pipeline.influence(changed, dataset, torch.device("cpu")).scores
-        assert pipeline.spread(scores).flat == expected
+        scores = precompute.influence(changed, dataset, torch.device("cpu")).scores
+        assert spread(scores).flat == expected
     pipeline.train(config, tmp_path / "run", overwrite=False, report=Reporter())
     told = capsys.readouterr().err
     assert "almost constant" in told and "influence.normalization: max" in told

@@ -95,7 +95,7 @@ def _influence(args: argparse.Namespace) -> None:
     from .console import Reporter
     from .data import load_dataset
     from .influence import spread
-    from .pipeline import describe, flat_warning, influence, resolve_device
+    from .precompute import describe, flat_warning, influence, resolve_device
     from .run import check_writable, save_array
 
     device = resolve_device(args.device or config.train.device)
@@ -175,7 +175,7 @@ def _data_describe(args: argparse.Namespace) -> None:
 
     from .config import load_config
     from .data import load_dataset
-    from .pipeline import describe
+    from .precompute import describe
 
     dataset = load_dataset(load_config(args.config, args.set), args.seed)
     print(describe(dataset))
@@ -190,7 +190,8 @@ def _data_describe(args: argparse.Namespace) -> None:
     nonzero = values.values().count_nonzero() if values.is_sparse_csr else values.count_nonzero()
     kind = "sparse" if values.is_sparse_csr else "dense"
     print(f"features: {kind}, {float(nonzero) / values.numel():.2%} non-zero")
-    source, target = dataset.graph.edges()
+    csr = dataset.csr
+    source, target = csr.indices.long(), torch.repeat_interleave(csr.row_lengths)
     labelled = (dataset.labels[source] >= 0) & (dataset.labels[target] >= 0) & (source != target)
     same = dataset.labels[source[labelled]] == dataset.labels[target[labelled]]
     print(f"edge homophily: {same.double().mean():.4f}")

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .errors import InputError
 
@@ -36,6 +44,22 @@ Width = Annotated[int, Field(ge=1, le=1 << 20)]
 Layers = Annotated[int, Field(ge=1, le=1000)]
 Hops = Annotated[int, Field(ge=0, le=10_000)]
 
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+
+
+def _bytes(value: Any) -> Any:
+    """12GB, 1.5 GiB or a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([A-Za-z]*)\s*", value)
+    if match is None or match[2].upper() not in UNITS:
+        raise ValueError(f"expected bytes, such as 12GB, 512MiB or 4000000000; found {value!r}")
+    return round(float(match[1]) * UNITS[match[2].upper()])
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -51,6 +75,7 @@ class DataConfig(Section):
     split_rate: float = Field(0.2, gt=0, lt=1)  # share of the test nodes hidden when inductive
     label_rate: float | None = Field(None, gt=0, le=1)  # share of the training labels kept
     row_normalize: bool | None = None  # rows of X sum to 1; null: as the dataset is published
+    prepared: str | None = None  # the folder that `data prepare` made of this section
     # directory
     edges: Literal["undirected", "directed"] = "undirected"
     # synthetic; null: the style's own
@@ -62,7 +87,7 @@ class DataConfig(Section):
     homophily: float | None = Field(None, ge=0, le=1)
     seed: Seed = 0
 
-    @field_validator("root")
+    @field_validator("root", "prepared")
     @classmethod
     def _absolute(cls, root: str | None) -> str | None:
         try:
@@ -111,11 +136,27 @@ class TeacherConfig(Section):
     attention_dropout: float = Field(0.3, ge=0, lt=1)  # gat
     lr: float = Field(0.01, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
+    # Training nodes per step on sampled neighbourhoods; null: the full graph where it fits.
+    batch_size: int | None = Field(None, ge=1)
+    fanouts: list[Annotated[int, Field(ge=1)]] | None = None  # neighbours sampled by layer, of 10
+    logits: str | None = None  # instead of a teacher: its saved logits, .npy [N, C]
+    logits_dtype: Literal["float32", "float16"] = "float32"
+
+    @field_validator("logits")
+    @classmethod
+    def _absolute(cls, logits: str | None) -> str | None:
+        return None if logits is None else str(Path(logits).expanduser().absolute())
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> TeacherConfig:
+    def _fits(self) -> TeacherConfig:
         if self.model == "gat" and self.hidden % self.heads:
             raise ValueError(f"hidden: {self.hidden} is not divisible by heads: {self.heads}")
+        if self.fanouts is not None and len(self.fanouts) != self.layers:
+            raise ValueError(
+                f"fanouts: expected one for each of {self.layers} layers, found {self.fanouts}"
+            )
+        if self.batch_size is not None and self.backend == "dgl":
+            raise ValueError("batch_size: sampled training needs backend: native (or auto)")
         return self
 
 
@@ -128,6 +169,7 @@ class StudentConfig(Section):
     norm: Literal["none", "batch", "layer"] = "none"
     lr: float = Field(0.01, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
+    batch_size: int | None = Field(None, ge=2)  # nodes per step; null: all where they fit
 
 
 class DistillationConfig(Section):
@@ -159,6 +201,9 @@ class TrainConfig(Section):
     # How first layers take their input; auto: sparse below the density where that is faster.
     inputs: Literal["auto", "dense", "sparse"] = "auto"
     mlp: bool = False  # also train the plain MLP (raw features, cross-entropy) for comparison
+    compile: bool = False  # torch.compile of student and plain MLP
+    checkpoint_every: int = Field(20, ge=0)  # epochs; 0: only when interrupted
+    tensorboard: bool = False  # scalars into <run>/tensorboard
 
     @field_validator("seeds")
     @classmethod
@@ -166,6 +211,13 @@ class TrainConfig(Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"expected distinct seeds, found {seeds}")
         return seeds
+
+
+class ResourcesConfig(Section):
+    """`resources`: bytes that a process may take; null: a share of what is free."""
+
+    memory: Bytes | None = None
+    gpu_memory: Bytes | None = None
 
 
 class Config(Section):
@@ -178,6 +230,7 @@ class Config(Section):
     student: StudentConfig = StudentConfig()
     distillation: DistillationConfig = DistillationConfig()
     train: TrainConfig = TrainConfig()
+    resources: ResourcesConfig = ResourcesConfig()
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(by_alias=True), sort_keys=False)

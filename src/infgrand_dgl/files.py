@@ -1,12 +1,20 @@
-"""Reading files that somebody else may have written."""
+"""Reading files that somebody else may have written, and arrays that stay in their files."""
 
+import mmap
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .errors import InputError
+
+# The mappings behind tensors of `map_array` and `new_array`, by address.
+_mappings: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
 
 
 @contextmanager
@@ -35,3 +43,47 @@ def load_array(path: Path, mmap: bool = False) -> np.ndarray:
             return np.lib.format.open_memmap(path, mode="r")
         with path.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def map_array(path: Path, write: bool = False) -> Tensor:
+    """A .npy file as a tensor whose memory is the file: nothing is read before it is used.
+
+    Args:
+        write: what is written to the tensor goes to the file; otherwise it stays private.
+    """
+    with reading(path, "a readable .npy file"):
+        return _mapped(np.lib.format.open_memmap(path, mode="r+" if write else "c"))
+
+
+def new_array(path: Path, shape: tuple[int, ...], dtype: str) -> Tensor:
+    """A new .npy file, mapped for writing. Its room on the disk is taken now.
+
+    Args:
+        dtype: NumPy's name.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    with path.open("r+b") as file:  # else a full disk would kill the process at some later write
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    return _mapped(array)
+
+
+def _mapped(array: np.memmap) -> Tensor:
+    tensor = torch.from_numpy(array)
+    mapping = getattr(array, "_mmap", None)
+    if mapping is not None:
+        _mappings[tensor.untyped_storage().data_ptr()] = mapping
+    return tensor
+
+
+def release(tensor: Tensor) -> None:
+    """Pages of a mapped tensor leave the memory of the process; the next use reads them again.
+
+    What was written to a `new_array` is kept. Any other tensor is left alone.
+    """
+    if tensor.layout == torch.strided:
+        mapping = _mappings.get(tensor.untyped_storage().data_ptr())
+        if mapping is not None:
+            mapping.madvise(mmap.MADV_DONTNEED)

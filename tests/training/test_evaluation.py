@@ -17,7 +17,7 @@ def dataset():
     """Two classes; nodes 0-3 validate, 4-7 are hidden test nodes, 8-11 observed ones."""
     return NodeDataset(
         name="by hand",
-        graph=random_undirected(12, 20).to_dgl(),
+        csr=random_undirected(12, 20),
         features=torch.zeros(12, 1),
         labels=torch.tensor([0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1]),
         num_classes=2,

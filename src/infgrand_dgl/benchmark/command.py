@@ -164,7 +164,7 @@ def _prepare(
 ) -> tuple[torch.device, Reporter]:
     """What can be wrong is found before anything is measured."""
     from ..console import Reporter
-    from ..pipeline import resolve_device
+    from ..precompute import resolve_device
     from ..run import check_writable
     from .harness import set_threads
 

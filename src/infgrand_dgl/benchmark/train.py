@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .. import pipeline
+from .. import pipeline, precompute
 from ..config import Config
 from ..console import Reporter
 from ..data import NodeDataset, with_split
@@ -54,7 +54,7 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
 
     # What it learns from does not matter to the time.
     rng = torch.Generator().manual_seed(seed)
-    inputs = pipeline.student_inputs(config, view, device)
+    inputs = precompute.student_inputs(config, view, device)
     influence = torch.rand(view.num_nodes, generator=rng).to(device)
     logits = torch.randn(view.num_nodes, view.num_classes, generator=rng)
 

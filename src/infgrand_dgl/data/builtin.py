@@ -48,7 +48,7 @@ def _planetoid(config: DataConfig, root: Path) -> NodeDataset:
     masks = (g.ndata[f"{part}_mask"] for part in ("train", "val", "test"))
     return NodeDataset(
         name=config.name,
-        graph=graph.to_dgl(),
+        csr=graph,
         features=from_scipy(sp.csr_matrix(g.ndata["feat"].numpy())),
         labels=g.ndata["label"],
         num_classes=raw.num_classes,
@@ -80,7 +80,7 @@ def _gnn_benchmark(config: DataConfig, root: Path) -> NodeDataset:
         graph = CSRGraph.from_edges(edges.row, edges.col, adj.shape[0])
     return NodeDataset(
         name=config.name,
-        graph=graph.to_dgl(),
+        csr=graph,
         features=from_scipy(row_normalized(attr) if config.row_normalize else attr),
         labels=labels,
         num_classes=num_classes,

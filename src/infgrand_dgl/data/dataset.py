@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._dgl import DGLGraph, dgl
+from .._dgl import DGLGraph
 from ..errors import InputError
 from ..graph import CSRGraph
 from ..propagation import check_features
@@ -38,8 +38,9 @@ class NodeDataset:
 
     Args:
         name: as in `data.name`.
-        graph: undirected and simple, one self-loop per node.
-        features: float32 `[N, D]`, dense, or sparse CSR where few are non-zero.
+        csr: undirected and simple, one self-loop per node.
+        features: `[N, D]`, float32, or a 16-bit type in a prepared dataset; dense (memory-mapped
+            in a prepared one), or sparse CSR where few are non-zero.
         labels: int64 `[N]`, in `[0, num_classes)`; -1 marks a node without one.
         num_classes: C.
         split: which nodes train, validate and test; None until it is drawn for a seed.
@@ -47,7 +48,7 @@ class NodeDataset:
     """
 
     name: str
-    graph: DGLGraph
+    csr: CSRGraph
     features: Tensor
     labels: Tensor
     num_classes: int
@@ -74,24 +75,26 @@ class NodeDataset:
 
     @property
     def num_nodes(self) -> int:
-        return self.graph.num_nodes()
+        return self.csr.num_rows
 
     @property
     def num_edges(self) -> int:
         """E: stored entries, both directions and self-loops."""
-        return self.graph.num_edges()
+        return self.csr.num_edges
 
     @cached_property
-    def csr(self) -> CSRGraph:
-        """The graph for the ops."""
-        return CSRGraph.from_dgl(self.graph, symmetric=True)
+    def graph(self) -> DGLGraph:
+        """The graph for DGL."""
+        return self.csr.to_dgl()
 
     @property
     def num_features(self) -> int:
         return self.features.shape[1]
 
     def dense_features(self) -> Tensor:
-        return self.features if self.features.layout == torch.strided else self.features.to_dense()
+        """float32 `[N, D]`; the features themselves where they are that already."""
+        dense = self.features if self.features.layout == torch.strided else self.features.to_dense()
+        return dense.float()
 
     def observed_view(self) -> NodeDataset:
         """The dataset that training may see, with its own node ids; itself when transductive."""
@@ -107,7 +110,7 @@ class NodeDataset:
         local[nodes] = torch.arange(len(nodes))
         return replace(
             self,
-            graph=dgl.node_subgraph(self.graph, nodes, store_ids=False),
+            csr=self.csr.subgraph(nodes),
             features=self.dense_features()[nodes],
             labels=self.labels[nodes],
             split=Split(local[split.train], local[split.val], local[split.test_observed]),

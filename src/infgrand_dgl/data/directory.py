@@ -65,7 +65,7 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         csr = CSRGraph.from_edges(source, target, N)
     return NodeDataset(
         name=root.name,
-        graph=csr.to_dgl(),
+        csr=csr,
         features=_row_normalized(features) if config.row_normalize else features,
         labels=labels,
         num_classes=num_classes,

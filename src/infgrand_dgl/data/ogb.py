@@ -44,7 +44,7 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     labels = labels.flatten()
     return NodeDataset(
         name=config.name,
-        graph=CSRGraph.from_edges(source, target, g.num_nodes()).to_dgl(),
+        csr=CSRGraph.from_edges(source, target, g.num_nodes()),
         features=g.ndata["feat"].float().contiguous(),
         labels=torch.where(labels.isnan(), UNLABELLED, labels).long(),
         num_classes=raw.num_classes,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..config import DataConfig, Style
 from ..errors import InputError
-from ..graph import CSRGraph
+from ..graph import CSRGraph, distinct
 from .dataset import NodeDataset, Split
 from .features import from_scipy, row_normalized
 
@@ -69,7 +69,7 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         )
     return NodeDataset(
         name="synthetic",
-        graph=CSRGraph.from_edges(source, target, r.nodes).to_dgl(),
+        csr=CSRGraph.from_edges(source, target, r.nodes),
         features=features,
         labels=torch.from_numpy(labels),
         num_classes=r.classes,
@@ -121,22 +121,22 @@ def edges(rng: np.random.Generator, r: Recipe, labels: np.ndarray) -> tuple[np.n
         low, high = np.minimum(source, target), np.maximum(source, target)
         return (low * r.nodes + high)[low < high]
 
-    def distinct(count: int, inside: bool) -> np.ndarray:
+    def draw_distinct(count: int, inside: bool) -> np.ndarray:
         """Crowded classes repeat edges: what is missing is drawn again, at the last yield."""
         keys, share = np.empty(0, dtype=np.int64), 1.0
         while (missing := count - len(keys)) > count / 1000 and share > 1e-3:
             more = draw(int(missing / share) + 16, inside)
             before = len(keys)
-            keys = np.concatenate([keys, more])
-            keys.sort()  # np.unique hashes, tenfold slower
-            keys = keys[np.append(True, keys[1:] > keys[:-1])[: len(keys)]]
+            keys = distinct(np.concatenate([keys, more]))
             share = (len(keys) - before) / max(len(more), 1)
         if len(keys) > count:
             keys = keys[np.sort(rng.permutation(len(keys))[:count])]
         return keys
 
     within = round(wanted * r.homophily)
-    keys = np.concatenate([distinct(within, True), distinct(round(wanted) - within, False)])
+    keys = np.concatenate(
+        [draw_distinct(within, True), draw_distinct(round(wanted) - within, False)]
+    )
     if len(keys) < 0.95 * wanted:
         reached = 2 * len(keys) / r.nodes
         log.warning("data.degree: %.4g asked for, %.4g reached", r.degree, reached)

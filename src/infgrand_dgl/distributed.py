@@ -1,0 +1,74 @@
+"""The processes of one run (torchrun): who is who, and what they tell each other."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+# One process may train a teacher while the others wait.
+PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process, `rank`, among `size`. Alone, every method returns its argument."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
+
+    def share(self, count: int) -> range:
+        """The part of `range(count)` that is this process's: contiguous, of even size."""
+        begin, end = (count * r // self.size for r in (self.rank, self.rank + 1))
+        return range(begin, end)
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over the processes, everywhere; may work in place."""
+        return self._reduced(tensor, dist.ReduceOp.SUM)
+
+    def min(self, tensor: Tensor) -> Tensor:
+        return self._reduced(tensor, dist.ReduceOp.MIN)
+
+    def max(self, tensor: Tensor) -> Tensor:
+        return self._reduced(tensor, dist.ReduceOp.MAX)
+
+    def tell(self, value: T) -> T:
+        """The first process's value, everywhere."""
+        told: list[Any] = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(told)
+        return told[0]
+
+    def wait(self) -> None:
+        """Returns when every process has come here."""
+        if self.size > 1:
+            dist.barrier()
+
+    def _reduced(self, tensor: Tensor, op: Any) -> Tensor:
+        if self.size > 1:
+            dist.all_reduce(tensor, op)
+        return tensor
+
+
+def join(device: torch.device) -> Ranks:
+    """The processes that torchrun started, joined (nccl on GPUs, gloo elsewhere); or this alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1 or "RANK" not in os.environ:
+        return Ranks()
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    return Ranks(dist.get_rank(), dist.get_world_size())

@@ -1,0 +1,66 @@
+"""How much memory a run may take (`resources`), and how much of that is left."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .config import ResourcesConfig
+
+# What is left of free memory to others, unless a number was given.
+SHARE_OF_FREE = 0.85
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes that the process may hold, memory-mapped pages included.
+
+    Args:
+        memory: of the host.
+        gpu_memory: of the current GPU, by torch's own allocations.
+    """
+
+    memory: int
+    gpu_memory: int = 0
+
+    @classmethod
+    def of(cls, config: ResourcesConfig) -> "Budget":
+        """As configured; by default a share of what is free now, and what is held already."""
+        memory = config.memory or resident() + int(SHARE_OF_FREE * free_memory())
+        gpu = 0
+        if torch.cuda.is_available():
+            free = SHARE_OF_FREE * torch.cuda.mem_get_info()[0]
+            gpu = config.gpu_memory or torch.cuda.memory_reserved() + int(free)
+        return cls(memory, gpu)
+
+    def left(self, device: torch.device | str = "cpu") -> int:
+        """Bytes that may still be taken on a device, 0 or more."""
+        if torch.device(device).type == "cuda":
+            return max(0, self.gpu_memory - torch.cuda.memory_allocated())
+        return max(0, self.memory - resident())
+
+
+def resident() -> int:
+    """Bytes of memory that the process holds now (0 where the system does not say)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def free_memory() -> int:
+    """Bytes that the system, or the control group of the process, can still give."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    free = int(re.search(r"MemAvailable:\s+(\d+) kB", text)[1]) << 10  # type: ignore[index]
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
+        return min(free, max(0, int(limit) - int(used)))
+    except (OSError, ValueError):  # no such group, or no limit
+        return free
