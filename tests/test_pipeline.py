@@ -38,6 +38,7 @@ def test_run_directory(tiny_config, tmp_path):
         "config.yaml",
         "metrics.json",
         "history.csv",
+        "stages.json",
         "influence.npy",
         "propagated.npy",
         "figures/training_curves.png",
@@ -168,6 +169,7 @@ def test_hidden_nodes_do_not_reach_training(tiny_config):
     """Other features, labels and edges of hidden nodes leave every trained weight as it was."""
     from dataclasses import replace
 
+    from infgrand_dgl.training.loop import Surroundings
     from infgrand_dgl.training.student import train_student
     from infgrand_dgl.training.teacher import teacher_logits, train_teacher
 
@@ -190,14 +192,15 @@ def test_hidden_nodes_do_not_reach_training(tiny_config):
     for data in (dataset, changed):
         at, view = torch.device("cpu"), data.observed_view()
         seen = data.parts.observed
-        teacher = train_teacher(config, view, at, 1, lambda epoch, values: None)
+        here = Surroundings(at)
+        teacher = train_teacher(config, view, here, 1, lambda epoch, values: None)
         student = train_student(
             config,
             view,
             precompute.student_inputs(config, data, at)[seen],
             precompute.influence(config, data, at).scores[seen],
             teacher_logits(teacher, data)[seen],
-            at,
+            here,
             1,
             lambda epoch, values: None,
         )
@@ -287,19 +290,20 @@ def test_device_without_a_gpu(monkeypatch):
         precompute.resolve_device("cuda")
 
 
-def test_a_failure_leaves_nothing(tiny_config, tmp_path, monkeypatch):
-    def broken(*args, **kwargs):
-        raise RuntimeError("half-way")
-
-    monkeypatch.setattr(pipeline, "train_student", broken)
+def test_a_failure_before_any_stage_leaves_nothing(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "influence", broken)
     with pytest.raises(RuntimeError, match="half-way"):
         train(tiny_config, tmp_path / "run")
     assert list(tmp_path.iterdir()) == [tmp_path / "tiny.yaml"]
 
 
+def broken(*args, **kwargs):
+    raise RuntimeError("half-way")
+
+
 def test_overwrite_replaces_only_a_run_and_only_when_done(tiny_config, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    first = train(tiny_config, out)
+    first, other = train(tiny_config, out), tiny_config.replace("student", lr=0.02)
     with pytest.raises(InputError, match="exists and is not empty; --overwrite replaces it"):
         train(tiny_config, out)
     with monkeypatch.context() as patched:
@@ -307,16 +311,19 @@ def test_overwrite_replaces_only_a_run_and_only_when_done(tiny_config, tmp_path,
             pipeline, "train_student", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
-            pipeline.train(tiny_config, out, overwrite=True, report=QUIET)
+            pipeline.train(other, out, overwrite=True, report=QUIET)
+    with pytest.raises(InputError, match="an unfinished run is in run.partial; --resume goes on"):
+        pipeline.train(tiny_config, out, overwrite=True, report=QUIET)
     assert json.loads((out / "metrics.json").read_text()) == first
-    pipeline.train(tiny_config.replace("train", seeds=[9]), out, overwrite=True, report=QUIET)
+    changed = tiny_config.replace("train", seeds=[9])
+    pipeline.train(changed, out, overwrite=True, fresh=True, report=QUIET)
     assert json.loads((out / "metrics.json").read_text())["seeds"] == [9]
-    other = tmp_path / "mine"
-    other.mkdir()
-    (other / "thesis.tex").write_text("years of work")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="--overwrite replaces a run, and this is none"):
-        pipeline.train(tiny_config, other, overwrite=True, report=QUIET)
-    assert (other / "thesis.tex").exists()
+        pipeline.train(tiny_config, mine, overwrite=True, report=QUIET)
+    assert (mine / "thesis.tex").exists()
 
 
 def test_warns_where_influence_says_nothing(tiny_config, tmp_path, capsys):

@@ -8,16 +8,8 @@ import torch
 
 from infgrand_dgl import InputError
 from infgrand_dgl.nn.mlp import MLP
-from infgrand_dgl.run import (
-    RunDirectory,
-    check_writable,
-    load_student,
-    new_run,
-    predict,
-    save_array,
-    save_weights,
-    writing,
-)
+from infgrand_dgl.run import RunDirectory, load_student, new_run, predict, save_weights
+from infgrand_dgl.writing import check_writable, save_array, writing
 
 
 def test_student_file_is_complete(tmp_path):
@@ -132,12 +124,26 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path):
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_of_two_runs_under_one_name_both_stay(tmp_path):
+def test_of_two_runs_under_one_name_the_second_is_refused(tmp_path):
+    out = tmp_path / "run"
+    with new_run(out) as run:
+        run.write_text("metrics.json", "slow")
+        for flags in ({}, {"resume": True}, {"fresh": True}):
+            with (
+                pytest.raises(InputError, match="another process is writing it"),
+                new_run(out, **flags),
+            ):
+                pass
+    assert (out / "metrics.json").read_text() == "slow"
+
+
+def test_what_came_in_the_meantime_stays(tmp_path):
     out = tmp_path / "run"
     told = pytest.raises(InputError, match="the run is whole, and stays in ")
-    with told as error, new_run(out, False) as run:
+    with told as error, new_run(out) as run:
         run.write_text("metrics.json", "slow")
-        write_run(out, "quick")
+        out.mkdir()
+        (out / "metrics.json").write_text("quick")
     assert (out / "metrics.json").read_text() == "quick"
     kept = Path(str(error.value).rsplit(" ", 1)[1])
     assert (kept / "metrics.json").read_text() == "slow"

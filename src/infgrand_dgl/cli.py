@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 from . import __version__
 from .benchmark import command as benchmark
@@ -30,15 +31,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         if args.verbose:
             logging.getLogger(__name__).info("where it came from", exc_info=True)
-        print(f"infgrand-dgl: error: {error}", file=sys.stderr)
+        _complain(f"error: {error}", error)
         return 2
-    except KeyboardInterrupt:
-        print("infgrand-dgl: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        _complain("interrupted", error)
         return 130
+    except SystemExit as error:  # by SIGTERM
+        _complain("terminated", error)
+        raise
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+def _complain(what: str, error: BaseException) -> None:
+    """On stderr, in one line: what happened, and how to go on where a note on the error says so."""
+    print("; ".join([f"infgrand-dgl: {what}", *getattr(error, "__notes__", ())]), file=sys.stderr)
 
 
 # Commands
@@ -46,6 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace) -> None:
     from .config import find_config, load_config
+    from .run import partial_of
+
+    if args.resume and args.out is None:
+        raise InputError("--resume: name the run with --out")
+    if args.config is None:
+        if not args.resume:
+            raise InputError("--config: an experiment is needed (with --resume it may be left out)")
+        homes = [partial_of(args.out), args.out]
+        found = [home / "config.yaml" for home in homes if (home / "config.yaml").is_file()]
+        if not found:
+            raise InputError(f"--resume: no run in {' or '.join(map(str, homes))}")
+        args.config = str(found[0])
 
     overrides = list(args.set)
     if args.seeds is not None:
@@ -59,8 +80,18 @@ def _train(args: argparse.Namespace) -> None:
 
     stem = find_config(args.config).stem
     out = args.out or Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    report = Reporter(args.quiet)
-    metrics = train(config, out, overwrite=args.overwrite, report=report)
+    first = int(os.environ.get("RANK", "0")) == 0  # of the processes that torchrun started
+    report = Reporter(args.quiet or not first)
+    metrics = train(
+        config,
+        out,
+        overwrite=args.overwrite,
+        resume=args.resume,
+        fresh=args.fresh,
+        report=report,
+    )
+    if not first:
+        return
 
     names = {
         "mlp": "plain MLP",
@@ -78,13 +109,19 @@ def _train(args: argparse.Namespace) -> None:
                     f"{100 * metrics[k][p]['mean']:.1f} ± {100 * metrics[k][p]['std']:.1f}"
                     for p in shown
                 ),
-                f"{metrics[k]['milliseconds_per_1000_nodes']['mean']:.2f}",
+                _pace(metrics[k]),
             ]
             for k, name in names.items()
             if k in metrics
         ],
     )
     print(f"run directory: {out}")
+
+
+def _pace(model: Mapping[str, Any]) -> str:
+    """A model whose pass over the nodes was not timed has none."""
+    found = model.get("milliseconds_per_1000_nodes")
+    return f"{found['mean']:.2f}" if found else "-"
 
 
 def _influence(args: argparse.Namespace) -> None:
@@ -96,7 +133,7 @@ def _influence(args: argparse.Namespace) -> None:
     from .data import load_dataset
     from .influence import spread
     from .precompute import describe, flat_warning, influence, resolve_device
-    from .run import check_writable, save_array
+    from .writing import check_writable, save_array
 
     device = resolve_device(args.device or config.train.device)
     check_writable(args.out)
@@ -127,7 +164,8 @@ def _predict(args: argparse.Namespace) -> None:
     import numpy as np
 
     from .files import load_array
-    from .run import RunDirectory, check_writable, predict, save_array
+    from .run import RunDirectory, predict
+    from .writing import check_writable, save_array
 
     run = RunDirectory.open(args.run)
     seed = run.best_seed() if args.seed is None else args.seed
@@ -231,21 +269,22 @@ def _seed(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-v", "--verbose", action="store_true", help="say more about what happens")
-    experiment = argparse.ArgumentParser(add_help=False)
-    experiment.add_argument(
-        "--config",
-        required=True,
-        metavar="FILE",
-        help="experiment in YAML, or the name of a shipped one (demo)",
-    )
-    experiment.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, e.g. teacher.lr=0.005",
-    )
+    experiment, resumable = (argparse.ArgumentParser(add_help=False) for _ in range(2))
+    for each in (experiment, resumable):
+        each.add_argument(
+            "--config",
+            required=each is experiment,
+            metavar="FILE",
+            help="experiment in YAML, or the name of a shipped one (demo)",
+        )
+        each.add_argument(
+            "--set",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="KEY=VALUE",
+            help="override a setting, e.g. teacher.lr=0.005",
+        )
     quiet = argparse.ArgumentParser(add_help=False)
     quiet.add_argument("-q", "--quiet", action="store_true", help="print the results alone")
 
@@ -283,14 +322,24 @@ def _parser() -> argparse.ArgumentParser:
         "influence, propagation, teacher, distilled student; writes a run directory",
         "  infgrand-dgl train --config experiments/cora_gcn_transductive.yaml \\\n"
         "      --set data.root=data --seeds 2022,2023 --out runs/cora",
-        experiment,
+        resumable,
         quiet,
     )
     train.add_argument("--seeds", metavar="S,S", help="instead of train.seeds, e.g. 2022,2023")
     train.add_argument(
         "--out", type=Path, metavar="DIR", help="run directory (default: runs/<config>-<time>)"
     )
-    train.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    train.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the run in --out; of its stages those whose inputs are unchanged are reused",
+    )
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the unfinished run of --out (--config may then be left out)",
+    )
+    train.add_argument("--fresh", action="store_true", help="reuse nothing of an earlier run")
 
     scores = command(
         commands,

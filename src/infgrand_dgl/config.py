@@ -95,6 +95,10 @@ class DataConfig(Section):
         except RuntimeError as error:  # ~somebody who is not here
             raise ValueError(f"expected a folder, found {root!r} ({error})") from None
 
+    def of_splits(self) -> dict[str, Any]:
+        """The settings that say what of the data a run may see."""
+        return self.model_dump(include={"setting", "split_rate", "label_rate"})
+
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:
         synthetic = {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}

@@ -1,12 +1,24 @@
 """What a person sees: progress on a terminal, plain lines elsewhere."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
+
+from .resources import resident
 
 
 class Reporter:
@@ -35,12 +47,18 @@ class Reporter:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
+                _Rate(),
                 TimeRemainingColumn(),
+                _Memory(),
                 TextColumn("{task.fields[note]}"),
             )
             with Progress(*columns, console=self.console, transient=True) as progress:
                 task = progress.add_task(name, total=total, note="")
-                stage.show = lambda done, note: progress.update(task, completed=done, note=note)
+
+                def show(done: int, total: int | None, note: str) -> None:
+                    progress.update(task, completed=done, total=total, note=note)
+
+                stage.show = show
                 yield stage
         self.line(f"{name:<28} {stage.result}")
 
@@ -68,7 +86,25 @@ class Stage:
     def __init__(self, name: str) -> None:
         self.name = name
         self.result = ""
-        self.show = lambda done, note: None
+        self.show: Callable[[int, int | None, str], None] = lambda done, total, note: None
 
-    def update(self, done: int, note: str = "") -> None:
-        self.show(done, note)
+    def update(self, done: int, total: int | None = None, note: str = "") -> None:
+        """`done` of `total` steps; None: as many as were known before."""
+        self.show(done, total, note)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.speed or 0.0
+        told = f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each" if speed else ""
+        return Text(told)
+
+
+class _Memory(ProgressColumn):
+    """What the process holds on the host, and on the GPU where torch does."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        held = [resident(), torch.cuda.memory_allocated() if torch.cuda.is_available() else 0]
+        return Text(" + ".join(f"{bytes_ / 1e9:.1f} GB" for bytes_ in held if bytes_))

@@ -17,10 +17,12 @@ nodes, with targets that are computed once:
     forward:  L_d = const - Σ_i T_i·log p_i,              T_i = Σ_j a_ij q_j
     reverse:  L_d = Σ_i [ w_i p_i·log p_i - p_i·U_i ],    U_i = Σ_j a_ij log q_j,  w_i = Σ_j a_ij
 
-The constant, or w, is one column more of T, or U: all targets are one pass over the edges.
+The constant of node i, $\sum_j a_{ij}\,q_j\cdot\log q_j$, or $w_i$, is its `own` term: the loss of
+a batch of nodes is made of their rows alone, and needs no graph.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import torch
@@ -30,6 +32,7 @@ from torch.nn.functional import cross_entropy
 
 from ._dgl import DGLGraph, dgl
 from .errors import InputError, check_choice, check_shape
+from .files import release
 from .graph import CSRGraph, as_csr
 from .ops import Direction, edge_kl, spmm
 
@@ -51,9 +54,12 @@ class DistillationLoss(nn.Module):
         edge_weighting: "neighborhood" or "edges".
         form: "collapsed" needs no edges after construction. The others are the sum as written,
             O(E) memory per call: "apply_edges" on DGL's `apply_edges`, "edge_kl" on our op.
+        columns: collapsed: how many classes are aggregated at a time; all by default.
+        out: collapsed: where the targets go, `[N, C]` (a memory-mapped tensor, say).
 
     Call with student logits `[N, C]` (any dtype; the loss is computed in that of the teacher's
-    logits, at least float32) to get a differentiable scalar.
+    logits, at least float32) to get a differentiable scalar. The collapsed form also takes logits
+    of some nodes, `[n, C]`, with their rows of `per_node()`: the part of the sum that is theirs.
 
     Raises:
         InputError: shapes that do not fit the graph, NaN or infinity in the teacher's logits or
@@ -61,8 +67,7 @@ class DistillationLoss(nn.Module):
     """
 
     targets: Tensor  # collapsed: T or U, [N, C]
-    const: Tensor  # collapsed, forward: []
-    weights: Tensor  # collapsed, reverse: w, [N, 1]
+    own: Tensor  # collapsed: const_i or w_i, [N, 1]
     log_q: Tensor  # edge by edge: [N, C]
     c: Tensor  # apply_edges: [N], and r
     r: Tensor
@@ -81,6 +86,8 @@ class DistillationLoss(nn.Module):
         kl: Direction = "forward",
         edge_weighting: EdgeWeighting = "edges",
         form: Form = "collapsed",
+        columns: int | None = None,
+        out: Tensor | None = None,
     ) -> None:
         super().__init__()
         device = teacher_logits.device
@@ -97,12 +104,11 @@ class DistillationLoss(nn.Module):
             if not 0 <= gamma < math.inf:
                 raise InputError(f"{name}: expected 0 or more, found {gamma}")
         for name, given in (("teacher_logits", teacher_logits), ("influence", influence)):
-            if not given.isfinite().all():
+            if not _finite(given):
                 raise InputError(f"{name}: expected finite numbers, found NaN or infinity")
         dtype = torch.promote_types(teacher_logits.dtype, torch.float32)
         self.tau, self.kl, self.form = tau, kl, form
 
-        log_q = (teacher_logits.detach().to(dtype) / tau).log_softmax(dim=1)
         c = gamma1 + gamma2 * influence.detach().to(device, dtype)
         if edge_weighting == "neighborhood":
             r = (csr.row_lengths.clamp(min=1) * N).to(dtype).reciprocal()
@@ -110,8 +116,12 @@ class DistillationLoss(nn.Module):
             r = torch.full((N,), 1 / max(csr.num_edges, 1), dtype=dtype, device=device)
 
         if form == "collapsed":
-            self.collapse(csr, log_q, r, c)
+            logits = teacher_logits.detach()
+            targets, own = self.collapse(csr, logits, r, c, columns or logits.shape[1], out)
+            self.register_buffer("targets", targets)
+            self.register_buffer("own", own)
             return
+        log_q = (teacher_logits.detach().to(dtype) / tau).log_softmax(dim=1)
         self.register_buffer("log_q", log_q)
         if form == "edge_kl":
             self.graph = csr
@@ -125,29 +135,44 @@ class DistillationLoss(nn.Module):
                 "form: apply_edges runs on the CPU; on a GPU take collapsed or edge_kl"
             )
 
-    def collapse(self, csr: CSRGraph, log_q: Tensor, r: Tensor, c: Tensor) -> None:
-        if self.kl == "forward":
-            q = log_q.exp()
-            minus_entropy = (q * log_q).sum(dim=1, keepdim=True)
-            sums = spmm(csr, torch.cat([q, minus_entropy], dim=1), r, c)
-            self.register_buffer("const", sums[:, -1].sum())
-        else:
-            sums = spmm(csr, torch.cat([log_q, torch.ones_like(log_q[:, :1])], dim=1), r, c)
-            self.register_buffer("weights", sums[:, -1:].contiguous())
-        self.register_buffer("targets", sums[:, :-1].contiguous())
+    def collapse(
+        self, csr: CSRGraph, logits: Tensor, r: Tensor, c: Tensor, columns: int, out: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Targets `[N, C]` and own terms `[N, 1]`, by so many columns at a time."""
+        forward = self.kl == "forward"
+        normalizer = torch.cat([(rows / self.tau).logsumexp(1, True) for rows in _rows(logits, c)])
+        targets = out if out is not None else logits.new_empty(logits.shape, dtype=c.dtype)
+        own = torch.zeros_like(normalizer) if forward else torch.ones_like(normalizer)
+        for k in range(0, logits.shape[1], columns):
+            log_q = torch.cat([rows[:, k : k + columns] for rows in _rows(logits, c)])
+            log_q.div_(self.tau).sub_(normalizer)
+            source = log_q.exp() if forward else log_q
+            if forward:
+                own += torch.linalg.vecdot(source, log_q)[:, None]
+            targets[:, k : k + columns] = spmm(csr, source, r, c)
+            release(targets)
+        return targets, spmm(csr, own, r, c)
 
-    def forward(self, student_logits: Tensor) -> Tensor:
-        reference = self.targets if self.form == "collapsed" else self.log_q
-        check_shape("student_logits", student_logits, reference.shape)
-        scaled = student_logits.to(reference.dtype) / self.tau
-        if self.form == "edge_kl":
-            return edge_kl(self.graph, scaled, self.log_q, self.a, direction=self.kl).sum()
-        if self.form == "collapsed" and self.kl == "reverse":
-            return _CollapsedReverse.apply(scaled, self.weights, self.targets)
-        log_p = scaled.log_softmax(dim=1)
-        if self.form == "apply_edges":
-            return self.edge_sum(log_p)
-        return self.const - (self.targets * log_p).sum()
+    def per_node(self) -> dict[str, Tensor]:
+        """Collapsed: what the loss of a node is made of, row by row."""
+        return {"targets": self.targets, "own": self.own}
+
+    def forward(
+        self, student_logits: Tensor, targets: Tensor | None = None, own: Tensor | None = None
+    ) -> Tensor:
+        if self.form != "collapsed":
+            check_shape("student_logits", student_logits, self.log_q.shape)
+            scaled = student_logits.to(self.log_q.dtype) / self.tau
+            if self.form == "edge_kl":
+                return edge_kl(self.graph, scaled, self.log_q, self.a, direction=self.kl).sum()
+            return self.edge_sum(scaled.log_softmax(dim=1))
+        if targets is None or own is None:
+            targets, own = self.targets, self.own
+        check_shape("student_logits", student_logits, targets.shape)
+        scaled = student_logits.to(targets.dtype) / self.tau
+        if self.kl == "reverse":
+            return _CollapsedReverse.apply(scaled, own, targets)
+        return own.sum() - (targets * scaled.log_softmax(dim=1)).sum()
 
     def edge_sum(self, log_p: Tensor) -> Tensor:
         """The definition, edge by edge: sources are neighbours j, destinations students i."""
@@ -166,6 +191,17 @@ class DistillationLoss(nn.Module):
                 g.apply_edges(fn.v_sub_e("own", "cross", "kl"))
             g.apply_edges(fn.u_mul_v("c", "r", "a"))
             return (g.edata["a"] * g.edata["kl"]).sum()
+
+
+def _rows(x: Tensor, like: Tensor, at_once: int = 1 << 16) -> Iterator[Tensor]:
+    """Blocks of rows, in the dtype of `like`; of a memory-mapped matrix one is held at a time."""
+    for rows in x.split(at_once):
+        yield rows.to(like.dtype)
+        release(x)
+
+
+def _finite(x: Tensor) -> bool:
+    return all(bool(rows.isfinite().all()) for rows in _rows(x, x))
 
 
 class _CollapsedReverse(torch.autograd.Function):
@@ -188,7 +224,13 @@ class _CollapsedReverse(torch.autograd.Function):
 
 
 def supervised_loss(
-    logits: Tensor, labels: Tensor, influence: Tensor, *, delta1: float, delta2: float
+    logits: Tensor,
+    labels: Tensor,
+    influence: Tensor,
+    *,
+    delta1: float,
+    delta2: float,
+    count: int | None = None,
 ) -> Tensor:
     r"""$L_s = \delta_1\,\mathrm{mean}(CE) + \delta_2\,\mathrm{mean}(CE\cdot I_g)$.
 
@@ -196,6 +238,9 @@ def supervised_loss(
         logits: `[n, C]` of the labelled nodes.
         labels: int64 `[n]`.
         influence: $I_g$ of the same nodes, `[n]`.
+        count: how many labelled nodes there are, where these are some of them: the means are sums
+            over it.
     """
     ce = cross_entropy(logits, labels, reduction="none")
-    return delta1 * ce.mean() + delta2 * (ce * influence).mean()
+    weighted = delta1 * ce.sum() + delta2 * (ce * influence).sum()
+    return weighted / (len(labels) if count is None else count)

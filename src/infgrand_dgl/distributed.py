@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -10,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from .errors import InputError
 
 T = TypeVar("T")
 
@@ -51,6 +55,16 @@ class Ranks:
             dist.broadcast_object_list(told)
         return told[0]
 
+    def gather(self, value: T) -> list[T]:
+        """Every process's value, by rank."""
+        values: list[Any] = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
+    def greatest(self, value: int) -> int:
+        return max(self.gather(value)) if self.size > 1 else value
+
     def wait(self) -> None:
         """Returns when every process has come here."""
         if self.size > 1:
@@ -62,11 +76,34 @@ class Ranks:
         return tensor
 
 
-def join(device: torch.device) -> Ranks:
-    """The processes that torchrun started, joined (nccl on GPUs, gloo elsewhere); or this alone."""
+ALONE = Ranks()
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """The processes that torchrun started (nccl on GPUs, gloo elsewhere), or this one alone.
+
+    Raises:
+        InputError: in the others, when one has failed.
+    """
+    ranks = _join(device)
+    try:
+        yield ranks
+    except RuntimeError as error:
+        if ranks.size > 1 and (isinstance(error, dist.DistError) or "peer" in str(error)):
+            raise InputError(
+                "another process of this run has failed; its own message says why"
+            ) from error
+        raise
+    finally:
+        if ranks.size > 1:
+            dist.destroy_process_group()
+
+
+def _join(device: torch.device) -> Ranks:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
-        return Ranks()
+        return ALONE
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if not dist.is_initialized():

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .run import writing
+from .writing import writing
 
 COLORS = {"teacher": "#0072B2", "student": "#D55E00", "mlp": "#009E73"}
 NAMES = {"teacher": "Teacher", "student": "InfGraND student", "mlp": "Plain MLP"}

@@ -78,12 +78,15 @@ def _mapped(array: np.memmap) -> Tensor:
     return tensor
 
 
+def is_mapped(tensor: Tensor) -> bool:
+    """Whether the memory of a tensor is a file, by `map_array` or `new_array`."""
+    return tensor.layout == torch.strided and tensor.untyped_storage().data_ptr() in _mappings
+
+
 def release(tensor: Tensor) -> None:
     """Pages of a mapped tensor leave the memory of the process; the next use reads them again.
 
     What was written to a `new_array` is kept. Any other tensor is left alone.
     """
-    if tensor.layout == torch.strided:
-        mapping = _mappings.get(tensor.untyped_storage().data_ptr())
-        if mapping is not None:
-            mapping.madvise(mmap.MADV_DONTNEED)
+    if is_mapped(tensor):
+        _mappings[tensor.untyped_storage().data_ptr()].madvise(mmap.MADV_DONTNEED)

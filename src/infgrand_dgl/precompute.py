@@ -26,7 +26,7 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def influence(config: Config, dataset: NodeDataset, device: torch.device) -> Influence:
+def influence(config: Config, dataset: NodeDataset, device: torch.device, **_) -> Influence:
     """I_g by `config.influence`, `[N]` in raw node order.
 
     Inductive: "strict" scores the observed graph alone, NaN elsewhere; "authors" takes the
@@ -51,7 +51,7 @@ def influence(config: Config, dataset: NodeDataset, device: torch.device) -> Inf
     return replace(found, scores=scores)
 
 
-def student_inputs(config: Config, dataset: NodeDataset, device: torch.device) -> Tensor:
+def student_inputs(config: Config, dataset: NodeDataset, device: torch.device, **_) -> Tensor:
     """X~, `[N, D]`. Inductive: observed nodes see the observed graph, the others all of it."""
 
     def propagated(data: NodeDataset) -> Tensor:

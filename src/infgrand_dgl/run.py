@@ -3,30 +3,33 @@
     config.yaml               the resolved experiment
     metrics.json              accuracies, macro-F1 and seconds; its presence says the run is whole
     history.csv               losses and accuracies of every epoch
+    stages.json               what each finished stage was made of
     influence.npy             I_g, float32 [N]      } in seed-<S>/ when inductive
     propagated.npy            X~, float32 [N, D]    }
     seed-<S>/teacher.safetensors, student.safetensors, teacher_logits.npy,
              and mlp.safetensors where the plain MLP was trained
     figures/*.png
+    tensorboard/              the scalars of history.csv, with train.tensorboard
 
-A run is written under a temporary name and renamed when it is whole.
+A run is made in `<out>.partial`, beside checkpoint.pt of the model in training, and renamed when it
+is whole. What a failed or killed process leaves there is what `--resume` goes on with.
 """
 
-import csv
+import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -34,114 +37,72 @@ from .config import Config, load_config
 from .errors import InputError
 from .files import load_array, reading
 from .nn.mlp import MLP
+from .stages import Stages
+from .writing import explained, parents, umask, writing
 
-CONTENTS = r"(config\.yaml|metrics\.json|history\.csv|\w+\.npy|seed-\d+|figures)"
-HISTORY = (
-    "seed",
-    "stage",
-    "epoch",
-    "loss",
-    "supervised_loss",
-    "distillation_loss",
-    "val_accuracy",
-    "test_accuracy",
-    "test_observed_accuracy",
+CONTENTS = (
+    r"(config\.yaml|metrics\.json|history\.csv|stages\.json|\w+\.npy|seed-\d+|figures|tensorboard)"
 )
+LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"
 
 
 @contextmanager
-def writing(path: Path, argument: str = "--out") -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well.
+def new_run(
+    out: Path, overwrite: bool = False, *, resume: bool = False, fresh: bool = False
+) -> Iterator["RunDirectory"]:
+    """A run directory to fill; it appears as `out` when the block ends well.
 
-    Raises:
-        InputError: `path` is a folder or a device, or cannot be written (a full disk, too).
-    """
-    with _explained(path, argument):
-        target = path.resolve()  # a link keeps pointing where it did
-        if target.exists() and not target.is_file():
-            raise InputError(f"{argument} {path}: expected the name of a file, found another kind")
-        with _parents(target, path, argument):
-            handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
-            os.close(handle)
-            partial = Path(name)
-            try:
-                yield partial
-                partial.chmod(0o666 & ~_umask())
-                partial.replace(target)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
+    It is `<out>.partial` until then. Where the block fails after some stage is finished or a
+    checkpoint written, it stays, and a note on the exception says how to go on.
 
-
-@contextmanager
-def _explained(path: Path, argument: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{argument} {path}: cannot be written ({reason})") from None
-
-
-@contextmanager
-def _parents(target: Path, path: Path, argument: str = "--out") -> Iterator[None]:
-    """Makes the folders above `target`; those that it made go again if the block fails."""
-    with _explained(path, argument):
-        missing = [folder for folder in target.parents if not folder.exists()]
-        target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for folder in missing:
-            with suppress(OSError):  # not empty
-                folder.rmdir()
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-class _Probe(Exception):  # noqa: N818
-    """Ends a `writing` that only asks whether it could."""
-
-
-def check_writable(path: Path, argument: str = "--out") -> None:
-    """Fails before hours of work rather than after them."""
-    with suppress(_Probe), writing(path, argument):
-        raise _Probe
-
-
-def save_array(path: Path, array: Tensor | np.ndarray) -> None:
-    values = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
-    with writing(path) as partial, partial.open("wb") as file:
-        np.save(file, values)
-
-
-@contextmanager
-def new_run(out: Path, overwrite: bool) -> Iterator["RunDirectory"]:
-    """A run directory to fill; it appears as `out` when the block ends well, or not at all.
+    Args:
+        overwrite: replace the run that is there; its finished stages are taken over.
+        resume: go on with `<out>.partial`, if it is there.
+        fresh: begin with nothing, whatever is there.
 
     Raises:
         InputError: `out` holds something and `overwrite` is not given (or what it holds is more
-            than a run), or cannot be written. Where something has come to `out` in the meantime,
-            the new run stays beside it, and the message says where.
+            than a run), an unfinished run is there and neither `resume` nor `fresh` is given,
+            another process is at it, or it cannot be written. Where something has come to `out` in
+            the meantime, the new run stays beside it, and the message says where.
     """
-    with _explained(out, "--out"):
+    with explained(out, "--out"):
         target = out.resolve()
         replaces = _check_target(out, target, overwrite)
-    with _parents(target, out):
-        with _explained(out, "--out"):
-            partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
+    partial = partial_of(out)
+    with parents(target, out):
+        with explained(out, "--out"):
+            found = partial.is_dir() and any(partial.iterdir())
+            partial.mkdir(exist_ok=True)
+            lock = _lock(partial, out)
         try:
+            if found and fresh:
+                _clear(partial)
+            elif found and not resume:
+                raise InputError(
+                    f"--out {out}: an unfinished run is in {partial.name}; "
+                    "--resume goes on with it, --fresh begins anew"
+                )
+            elif replaces and not found and not fresh:
+                _take_over(target, partial)
             yield RunDirectory(partial)
-            partial.chmod(0o777 & ~_umask())
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(partial / SCRATCH, ignore_errors=True)
+            (partial / CHECKPOINT).unlink(missing_ok=True)
+            for path in partial.rglob(".*"):  # what a kill left half-written
+                if path.name != LOCK:
+                    path.unlink()
+            partial.chmod(0o777 & ~umask())
+        except BaseException as error:
+            if (partial / CHECKPOINT).exists() or (partial / "stages.json").exists():
+                error.add_note(f"to go on: infgrand-dgl train --resume --out {out}")
+            else:
+                shutil.rmtree(partial, ignore_errors=True)
             raise
+        finally:
+            os.close(lock)
         # From here on the run is whole, and is not removed whatever happens.
         try:
+            (partial / LOCK).unlink()
             if replaces and target.exists():
                 previous = Path(tempfile.mkdtemp(prefix=".previous.", dir=target.parent))
                 target.replace(previous)
@@ -154,6 +115,47 @@ def new_run(out: Path, overwrite: bool) -> Iterator["RunDirectory"]:
                 f"--out {out}: cannot be put there ({error.strerror}); the run is whole, "
                 f"and stays in {partial}"
             ) from None
+
+
+def partial_of(out: Path) -> Path:
+    """Where a run is made before it is whole."""
+    target = out.resolve()
+    return target.with_name(f"{target.name}.partial")
+
+
+def _lock(partial: Path, out: Path) -> int:
+    """Held until the descriptor is closed or the process ends, however it ends."""
+    lock = os.open(partial / LOCK, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise InputError(f"--out {out}: another process is writing it") from None
+    return lock
+
+
+def _clear(partial: Path) -> None:
+    for path in partial.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def _take_over(run: Path, partial: Path) -> None:
+    """The files of a run's finished stages, as links where the file system has them."""
+    stages = Stages(run)
+    for name in stages.files():
+        if (run / name).is_file():
+            (partial / name).parent.mkdir(exist_ok=True)
+            try:
+                os.link(run / name, partial / name)
+            except OSError:
+                shutil.copyfile(run / name, partial / name)
+    if stages.finished_ones:
+        shutil.copyfile(run / "stages.json", partial / "stages.json")
+        if (run / "history.csv").is_file():
+            shutil.copyfile(run / "history.csv", partial / "history.csv")
 
 
 def _check_target(out: Path, target: Path, overwrite: bool) -> bool:
@@ -211,15 +213,6 @@ class RunDirectory:
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         self.write_text("metrics.json", json.dumps(metrics, indent=2) + "\n")
-
-    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        with (
-            writing(self.path / "history.csv") as partial,
-            partial.open("w", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, HISTORY)
-            writer.writeheader()
-            writer.writerows(rows)
 
     # Reading
 

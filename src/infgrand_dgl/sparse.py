@@ -46,6 +46,10 @@ class SparseMatrix:
     def shape(self) -> tuple[int, int]:
         return self.pattern.num_rows, self.pattern.num_cols
 
+    @property
+    def device(self) -> torch.device:
+        return self.values.device
+
     def __matmul__(self, weight: Tensor) -> Tensor:
         """Times a dense `[D, K]`, with respect to which it is differentiable."""
         return spmm(self.pattern, weight, values=self.values)
@@ -64,9 +68,12 @@ class SparseMatrix:
         return SparseMatrix(self.pattern, dropout(self.values, p, training))
 
     def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+        self,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        non_blocking: bool = False,
     ) -> SparseMatrix:
-        values = self.values.to(device=device, dtype=dtype)
+        values = self.values.to(device=device, dtype=dtype, non_blocking=non_blocking)
         return SparseMatrix(self.pattern.to(values.device), values)
 
 

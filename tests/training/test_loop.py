@@ -16,7 +16,7 @@ def run(val, patience=3, loss=lambda w: w.square().sum()):
 
     fit(
         model,
-        step=lambda: {"loss": loss(model.weight), "part": model.weight.sum()},
+        steps=lambda epoch: iter([{"loss": loss(model.weight), "part": model.weight.sum()}]),
         evaluate=evaluate,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
         epochs=len(val),

@@ -7,15 +7,16 @@ import torch
 
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.training import student, teacher
+from infgrand_dgl.training.loop import Surroundings
 
 MODELS = ["mlp", "teacher", "student"]
-CPU = torch.device("cpu")
+HERE = Surroundings(torch.device("cpu"))
 
 
 def train(model, config, dataset):
     """The losses of every epoch."""
     losses: list[float] = []
-    last = (CPU, 7, lambda epoch, values: losses.append(values["loss"]))
+    last = (HERE, 7, lambda epoch, values: losses.append(values["loss"]))
     if model == "mlp":
         student.train_mlp(config, dataset, *last)
     elif model == "teacher":

@@ -9,9 +9,9 @@ from infgrand_dgl.data import load_dataset
 from infgrand_dgl.distillation import Form
 from infgrand_dgl.nn.mlp import MLP
 from infgrand_dgl.training import student as training
-from infgrand_dgl.training.loop import seed_everything
+from infgrand_dgl.training.loop import Surroundings, seed_everything
 
-CPU, SEED = torch.device("cpu"), 7
+HERE, SEED = Surroundings(torch.device("cpu")), 7
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def distil(config, dataset, given):
     def note(epoch, values):
         epochs.append(values)
 
-    student = training.train_student(config, dataset, inputs, influence, logits, CPU, SEED, note)
+    student = training.train_student(config, dataset, inputs, influence, logits, HERE, SEED, note)
     return student, epochs
 
 
@@ -68,9 +68,9 @@ def test_form_of_the_loss(loss, tiny_config, dataset, given, monkeypatch):
     forms = set()
     forward = DistillationLoss.forward
 
-    def noted(self, logits):
+    def noted(self, logits, *rows):
         forms.add(self.form)
-        return forward(self, logits)
+        return forward(self, logits, *rows)
 
     monkeypatch.setattr(DistillationLoss, "forward", noted)
     distil(tiny_config.replace("distillation", loss=loss), dataset, given)
@@ -82,7 +82,7 @@ def test_model_is_as_configured(norm, tiny_config, dataset, given):
     config = tiny_config.replace("student", layers=3, hidden=5, dropout=0.3, norm=norm)
     shape = {"hidden": 5, "classes": 3, "layers": 3, "norm": norm}
     student, _ = distil(config, dataset, given)
-    mlp = training.train_mlp(config, dataset, CPU, SEED, lambda epoch, values: None)
+    mlp = training.train_mlp(config, dataset, HERE, SEED, lambda epoch, values: None)
     assert student.shape == {"in_features": 12, **shape}
     assert mlp.shape == {"in_features": dataset.num_features, **shape}
     assert student.dropout.p == mlp.dropout.p == 0.3

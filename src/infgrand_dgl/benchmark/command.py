@@ -121,7 +121,7 @@ def run_all(args: argparse.Namespace) -> None:
     device, report = _prepare(args, next(iter(configs.values())))
 
     from ..data import load_source
-    from ..run import check_writable
+    from ..writing import check_writable
     from .report import machine_name, save_all, show
 
     out = args.out / machine_name(device)
@@ -165,7 +165,7 @@ def _prepare(
     """What can be wrong is found before anything is measured."""
     from ..console import Reporter
     from ..precompute import resolve_device
-    from ..run import check_writable
+    from ..writing import check_writable
     from .harness import set_threads
 
     for name in files:

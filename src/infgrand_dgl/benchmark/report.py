@@ -11,7 +11,7 @@ import torch
 from ..console import Reporter
 from ..environment import environment
 from ..figures import medians
-from ..run import writing
+from ..writing import writing
 from .harness import Row
 
 Result = dict[str, Any]

@@ -16,7 +16,7 @@ from .. import pipeline, precompute
 from ..config import Config
 from ..console import Reporter
 from ..data import NodeDataset, with_split
-from ..training.loop import OnEpoch
+from ..training.loop import OnEpoch, Surroundings
 from ..training.student import train_student
 from ..training.teacher import train_teacher
 from . import teachers
@@ -44,7 +44,7 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
             chosen = teachers.configured(short, name, backend)
 
             def teach(on_epoch: OnEpoch, chosen: Config = chosen) -> None:
-                train_teacher(chosen, view, device, seed, on_epoch)
+                train_teacher(chosen, view, Surroundings(device), seed, on_epoch)
 
             missing = teachers.missing(backend, device)
             method = f"{name}_{backend}"
@@ -59,7 +59,7 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     logits = torch.randn(view.num_nodes, view.num_classes, generator=rng)
 
     def distil(on_epoch: OnEpoch) -> None:
-        train_student(short, view, inputs, influence, logits, device, seed, on_epoch)
+        train_student(short, view, inputs, influence, logits, Surroundings(device), seed, on_epoch)
 
     found.append(Contender("student", epochs(distil), columns={"epochs": 1}, laps=True))
     whole = config.replace("train", seeds=[seed], device=device.type, mlp=False)

@@ -87,6 +87,10 @@ class NodeDataset:
         """The graph for DGL."""
         return self.csr.to_dgl()
 
+    @cached_property
+    def fingerprint(self) -> str:
+        return str(float(self.labels.sum()))
+
     @property
     def num_features(self) -> int:
         return self.features.shape[1]

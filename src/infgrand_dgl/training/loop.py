@@ -1,8 +1,12 @@
-"""The one training loop: full batch, evaluated every epoch, best-validation weights kept."""
+"""The one training loop: evaluated every epoch, best-validation weights kept."""
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +15,10 @@ from torch import Tensor, nn
 from .. import _dgl
 from ..allocator import freed_memory_kept
 from ..config import StudentConfig, TeacherConfig
+from ..distributed import ALONE, Ranks
 from ..errors import InputError
+from ..resources import Budget
+from .checkpoint import Checkpoint, Progress, interruptible
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +27,37 @@ Accuracies = Mapping[str, float]  # "val" decides
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a training runs.
+
+    Args:
+        device: of the model.
+        budget: bytes it may take; what is free by default.
+        ranks: the processes that train together.
+        checkpoint: what it goes on from, and saves.
+        scratch: a folder for targets that do not fit in memory.
+    """
+
+    device: torch.device
+    budget: Budget | None = None
+    ranks: Ranks = ALONE
+    checkpoint: Checkpoint | None = None
+    scratch: Path | None = None
+
+
 @freed_memory_kept()
 def fit(
     model: nn.Module,
     *,
-    step: Callable[[], Losses],
+    steps: Callable[[int], Iterable[Losses]],
     evaluate: Callable[[], Accuracies],
     optimizer: torch.optim.Optimizer,
     epochs: int,
     patience: int,
     on_epoch: OnEpoch,
+    checkpoint: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Trains `model` and leaves it, in eval mode, with the weights of its best validation epoch.
 
@@ -37,39 +65,66 @@ def fit(
     that are not.
 
     Args:
-        step: the losses of one forward pass in training mode.
+        steps: the losses of an epoch's batches, one after the other: each is asked for when the
+            weights have taken the step of the one before. Epochs count from 1.
         evaluate: accuracies in evaluation mode, without gradients.
-        on_epoch: told the epoch (from 1), its losses and accuracies.
+        on_epoch: told the epoch, the mean losses of its steps and its accuracies.
+        checkpoint: where to go on from, and what to save; an interrupt is heeded at the end of the
+            epoch, when that is saved.
+        ranks: the processes that train together; the first one's accuracies count.
 
     Raises:
         InputError: the loss is no longer finite.
+        KeyboardInterrupt, SystemExit: on SIGINT and SIGTERM.
     """
-    best_val, best_epoch, best_state = -1.0, 0, {}
-    for epoch in range(1, epochs + 1):
-        model.train()
-        losses = step()
-        optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        optimizer.step()
-
-        model.eval()
-        with torch.no_grad():
-            accuracies = evaluate()
-        recorded = {name: float(loss.detach()) for name, loss in losses.items()}
-        if not np.isfinite(recorded["loss"]):
-            raise InputError(
-                f"training diverged in epoch {epoch}: the loss is {recorded['loss']}; "
-                "a lower lr may help"
+    done = checkpoint.restore(model, optimizer) if checkpoint else Progress()
+    with interruptible() as interrupted:
+        while done.epoch < epochs and done.epoch - done.best_epoch < patience:
+            done.epoch += 1
+            recorded = _one_epoch(model, steps(done.epoch), optimizer, ranks)
+            if not np.isfinite(recorded["loss"]):
+                raise InputError(
+                    f"training diverged in epoch {done.epoch}: the loss is {recorded['loss']}; "
+                    "a lower lr may help"
+                )
+            model.eval()
+            with torch.no_grad():
+                accuracies = ranks.tell(evaluate())
+            on_epoch(
+                done.epoch, {**recorded, **{f"{k}_accuracy": v for k, v in accuracies.items()}}
             )
-        on_epoch(epoch, {**recorded, **{f"{k}_accuracy": v for k, v in accuracies.items()}})
-        if accuracies["val"] >= best_val:
-            best_val, best_epoch = accuracies["val"], epoch
-            best_state = {k: v.clone() for k, v in model.state_dict().items()}
-        elif epoch - best_epoch >= patience:
-            break
-    log.info("best epoch %d of %d: validation accuracy %.4f", best_epoch, epoch, best_val)
-    model.load_state_dict(best_state)
+            if accuracies["val"] >= done.best_val:
+                done.best_val, done.best_epoch = accuracies["val"], done.epoch
+                done.best_state = {k: v.clone() for k, v in model.state_dict().items()}
+            signalled = ranks.greatest(interrupted())
+            if checkpoint and (signalled or checkpoint.due(done.epoch)):
+                checkpoint.save(model, optimizer, done)
+            if signalled == signal.SIGINT:
+                raise KeyboardInterrupt
+            if signalled:
+                sys.exit(128 + signalled)
+    log.info(
+        "best epoch %d of %d: validation accuracy %.4f", done.best_epoch, done.epoch, done.best_val
+    )
+    model.load_state_dict(done.best_state)
     model.eval()
+
+
+def _one_epoch(
+    model: nn.Module, losses: Iterable[Losses], optimizer: torch.optim.Optimizer, ranks: Ranks
+) -> dict[str, float]:
+    """Steps along the losses; their means."""
+    model.train()
+    sums: dict[str, Tensor] = {}
+    count = 0
+    for batch in losses:
+        optimizer.zero_grad(set_to_none=True)
+        batch["loss"].backward()
+        optimizer.step()
+        count += 1
+        for name, loss in batch.items():
+            sums[name] = sums.get(name, 0) + loss.detach()
+    return {name: float(ranks.sum(total)) / (count * ranks.size) for name, total in sums.items()}
 
 
 def adam(model: nn.Module, settings: TeacherConfig | StudentConfig) -> torch.optim.Adam:

@@ -1,5 +1,6 @@
 """The teacher: a GNN trained with cross-entropy on the graph that training may see."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from ..nn.gnn import GNN, Backend
 from ..nn.native import Graph
 from ..nn.sage import SAGE
 from ..sparse import Inputs, SparseMatrix, first_layer_input
-from .loop import OnEpoch, accuracy, adam, fit, seed_everything
+from .loop import OnEpoch, Surroundings, accuracy, adam, fit, seed_everything
 
 
 def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
@@ -46,18 +47,23 @@ def teacher_inputs(
 
 
 def train_teacher(
-    config: Config, view: NodeDataset, device: torch.device, seed: int, on_epoch: OnEpoch
+    config: Config, view: NodeDataset, at: Surroundings, seed: int, on_epoch: OnEpoch
 ) -> GNN:
-    """Trains `config.teacher` on what training may see (`NodeDataset.observed_view`)."""
+    """Trains `config.teacher` on what training may see (`NodeDataset.observed_view`).
+
+    Returns:
+        The teacher with its best weights.
+    """
     seed_everything(seed)
+    device = at.device
     labels = view.labels.to(device)
     train, val, test = (ids.to(device) for ids in (view.train, view.val, view.test))
     shown = "test" if config.data.setting == "transductive" else "test_observed"
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(device)
     graph, features = teacher_inputs(model, view, config.train.inputs)
 
-    def step() -> dict[str, Tensor]:
-        return {"loss": cross_entropy(model(graph, features)[train], labels[train])}
+    def steps(epoch: int) -> Iterator[dict[str, Tensor]]:
+        yield {"loss": cross_entropy(model(graph, features)[train], labels[train])}
 
     def evaluate() -> dict[str, float]:
         logits = model(graph, features)
@@ -67,18 +73,22 @@ def train_teacher(
 
     fit(
         model,
-        step=step,
+        steps=steps,
         evaluate=evaluate,
         optimizer=adam(model, config.teacher),
         epochs=config.train.epochs,
         patience=config.train.patience,
         on_epoch=on_epoch,
+        checkpoint=at.checkpoint,
+        ranks=at.ranks,
     )
     return model
 
 
 @torch.no_grad()
-def teacher_logits(model: GNN, dataset: NodeDataset) -> Tensor:
+def teacher_logits(
+    model: GNN, dataset: NodeDataset, budget=None, scratch=None, dtype=torch.float32
+) -> Tensor:
     """Logits of all nodes, `[N, C]` on the CPU.
 
     Inductive: observed nodes see the observed graph alone, the others the whole graph.
@@ -91,3 +101,11 @@ def teacher_logits(model: GNN, dataset: NodeDataset) -> Tensor:
     if dataset.parts.observed is not None:
         out[dataset.parts.observed] = logits(dataset.observed_view())
     return out
+
+
+def is_sampled(config, view, device, budget) -> bool:
+    return False
+
+
+def load_logits(path, N, C):
+    return torch.zeros(N, C)

@@ -1,0 +1,139 @@
+"""Where a training stands: saved every few epochs and when interrupted, restored bit for bit."""
+
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..distributed import ALONE, Ranks
+from ..writing import writing
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """How far a training has come, and its best epoch so far."""
+
+    epoch: int = 0
+    best_val: float = -1.0
+    best_epoch: int = 0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Checkpoint:
+    """One file: weights, optimizer, early stopping and random states of one training.
+
+    Args:
+        path: the file; the first process writes it, all read it.
+        fingerprint: of what is trained on what; a file of another one is ignored.
+        every: epochs from one to the next; 0: only when interrupted.
+    """
+
+    path: Path
+    fingerprint: str
+    every: int = 0
+    ranks: Ranks = ALONE
+    start: float = field(default_factory=lambda: time.perf_counter())
+    earlier: float = 0.0  # seconds of the training before this process
+
+    @property
+    def seconds(self) -> float:
+        """Of the training so far, since this object was made and before."""
+        return self.earlier + time.perf_counter() - self.start
+
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+        """Sets model, optimizer and random numbers to the last save; where none is, as they are."""
+        if not self.ranks.tell(self.path.is_file()):
+            return Progress()
+        saved = torch.load(self.path, map_location="cpu", weights_only=True)
+        if saved["fingerprint"] != self.fingerprint or len(saved["random"]) != self.ranks.size:
+            return Progress()
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        _set_random_states(saved["random"][self.ranks.rank])
+        progress, self.earlier = Progress(**saved["progress"]), saved["seconds"]
+        log.info("%s: going on after epoch %d", self.path.name, progress.epoch)
+        return progress
+
+    def due(self, epoch: int) -> bool:
+        return self.every > 0 and epoch % self.every == 0
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Replaces the file; the one before stays until this one is whole."""
+        states = self.ranks.gather(_random_states())
+        if not self.ranks.first:
+            return
+        content = {
+            "fingerprint": self.fingerprint,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "progress": asdict(progress),
+            "random": states,
+            "seconds": self.seconds,
+        }
+        with writing(self.path) as partial:
+            torch.save(content, partial)
+
+
+def _random_states() -> dict[str, Any]:
+    """Of torch on every device, NumPy and Python. (DGL's cannot be read: it is seeded by epoch.)"""
+    kind, keys, *rest = np.random.get_state()
+    version, numbers, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "python": [version, list(numbers), gauss],
+    }
+
+
+def _set_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    if len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    version, numbers, gauss = states["python"]
+    random.setstate((version, tuple(numbers), gauss))
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], int]]:
+    """In the block the first SIGINT or SIGTERM only sets what the yielded function returns.
+
+    The second one acts as it did before: nobody waits for the end of a long epoch who does not
+    want to.
+    """
+    seen = 0
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal seen
+        seen = number
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield lambda: seen
+    finally:
+        restore()
