@@ -74,14 +74,14 @@ def measure(
             if seconds > SLOW:
                 once.append(c)
                 c.seconds.extend(c.result if c.laps else [seconds])
-            stage.update(done := done + 1, c.method)
+            stage.update(done := done + 1, note=c.method)
         for _ in range(repeat):
             for c in running:
                 if c not in once:
                     gc.collect()
                     seconds, result = timed(c.run, device)
                     c.seconds.extend(result if c.laps else [seconds])
-                stage.update(done := done + 1, c.method)
+                stage.update(done := done + 1, note=c.method)
         stage.result = f"{repeat} rounds"
     rows: list[Row] = []
     for c in contenders:
