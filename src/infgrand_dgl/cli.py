@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("interrupted", error)
         return 130
     except SystemExit as error:  # by SIGTERM
-        _complain("terminated", error)
+        together = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        why = ", as when another process of this run has failed" if together else ""
+        _complain(f"terminated{why}", error)
         raise
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -91,9 +91,10 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         yield ranks
     except RuntimeError as error:
         if ranks.size > 1 and (isinstance(error, dist.DistError) or "peer" in str(error)):
-            raise InputError(
-                "another process of this run has failed; its own message says why"
-            ) from error
+            told = InputError("another process of this run has failed; its own message says why")
+            for note in getattr(error, "__notes__", ()):
+                told.add_note(note)
+            raise told from error
         raise
     finally:
         if ranks.size > 1:
