@@ -16,7 +16,7 @@ def run(val, patience=3, loss=lambda w: w.square().sum()):
 
     fit(
         model,
-        step=lambda: {"loss": loss(model.weight), "part": model.weight.sum()},
+        steps=lambda epoch: ({"loss": loss(model.weight), "part": model.weight.sum()} for _ in "a"),
         evaluate=evaluate,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
         epochs=len(val),

@@ -1,8 +1,9 @@
-"""The one training loop: full batch, evaluated every epoch, best-validation weights kept."""
+"""The one training loop: evaluated every epoch, best-validation weights kept."""
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,12 +25,13 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 def fit(
     model: nn.Module,
     *,
-    step: Callable[[], Losses],
+    steps: Callable[[int], Iterable[Losses]],
     evaluate: Callable[[], Accuracies],
     optimizer: torch.optim.Optimizer,
     epochs: int,
     patience: int,
     on_epoch: OnEpoch,
+    checkpoint: Any = None,
 ) -> None:
     """Trains `model` and leaves it, in eval mode, with the weights of its best validation epoch.
 
@@ -37,7 +39,8 @@ def fit(
     that are not.
 
     Args:
-        step: the losses of one forward pass in training mode.
+        steps: told the epoch (from 1), yields the losses of one batch after another, by forward
+            passes in training mode; the mean over the batches is recorded.
         evaluate: accuracies in evaluation mode, without gradients.
         on_epoch: told the epoch (from 1), its losses and accuracies.
 
@@ -47,15 +50,20 @@ def fit(
     best_val, best_epoch, best_state = -1.0, 0, {}
     for epoch in range(1, epochs + 1):
         model.train()
-        losses = step()
-        optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        optimizer.step()
+        batches: list[dict[str, Tensor]] = []
+        for losses in steps(epoch):
+            optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()
+            optimizer.step()
+            batches.append({name: loss.detach() for name, loss in losses.items()})
 
         model.eval()
         with torch.no_grad():
             accuracies = evaluate()
-        recorded = {name: float(loss.detach()) for name, loss in losses.items()}
+        recorded = {
+            name: float(torch.stack([batch[name] for batch in batches]).mean())
+            for name in batches[0]
+        }
         if not np.isfinite(recorded["loss"]):
             raise InputError(
                 f"training diverged in epoch {epoch}: the loss is {recorded['loss']}; "

@@ -1,6 +1,6 @@
 """The student: an MLP on propagated features, and the plain MLP it is compared with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -97,9 +97,10 @@ def _train(
         device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"
     )
 
-    def step() -> dict[str, Tensor]:
+    def steps(epoch: int) -> Iterator[dict[str, Tensor]]:
         with autocast:
-            return losses(model)
+            found = losses(model)
+        yield found
 
     def evaluate() -> dict[str, float]:
         with autocast:
@@ -107,7 +108,7 @@ def _train(
 
     fit(
         model,
-        step=step,
+        steps=steps,
         evaluate=evaluate,
         optimizer=adam(model, s),
         epochs=config.train.epochs,

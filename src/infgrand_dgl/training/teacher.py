@@ -1,21 +1,41 @@
 """The teacher: a GNN trained with cross-entropy on the graph that training may see."""
 
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
 
 from .. import _dgl
 from ..config import Config, TeacherConfig
 from ..data import NodeDataset
+from ..distributed import Ranks
+from ..errors import InputError
+from ..files import map_array, release
 from ..nn.gat import GAT
 from ..nn.gcn import GCN
 from ..nn.gnn import GNN, Backend
 from ..nn.native import Graph
 from ..nn.sage import SAGE
+from ..resources import Budget
 from ..sparse import Inputs, SparseMatrix, first_layer_input
-from .loop import OnEpoch, accuracy, adam, fit, seed_everything
+from .layerwise import layerwise
+from .loop import Accuracies, Losses, OnEpoch, accuracy, adam, fit, seed_everything
+from .sampling import Neighborhoods, mixed, shuffled
+
+Steps = Callable[[int], Iterator[Losses]]
+Evaluate = Callable[[], Accuracies]
+
+BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
+
+# Floats held per node and output of a layer: of all layers in training, of the widest else.
+TRAINED, INFERRED = 6, 4
+
+ROWS = 1 << 16  # checked at once
+ALONE = Ranks()
 
 
 def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
@@ -45,49 +65,189 @@ def teacher_inputs(
     return data.graph.to(device), data.dense_features().to(device)
 
 
+def is_sampled(
+    config: Config, view: NodeDataset, device: torch.device, budget: Budget | None
+) -> bool:
+    """Whether training takes sampled neighbourhoods: asked for, or the full graph does not fit.
+
+    Raises:
+        InputError: it does not fit, and the backend is DGL's.
+    """
+    if config.teacher.batch_size is not None:
+        return True
+    if budget is None or fits(config, view, device, budget):
+        return False
+    if config.teacher.backend == "dgl":
+        raise InputError(
+            "teacher.backend: dgl trains on the full graph alone, which does not fit into memory; "
+            "take native (or auto)"
+        )
+    return True
+
+
+def fits(config: Config, view: NodeDataset, device: torch.device, budget: Budget) -> bool:
+    """Whether training on the full graph takes no more than is left of the budget."""
+    t = config.teacher
+    widths = [view.num_features, *[t.hidden] * (t.layers - 1), view.num_classes]
+    return _bytes(view, widths, training=True) <= budget.left(device)
+
+
+def _bytes(data: NodeDataset, widths: Sequence[int], *, training: bool) -> int:
+    """Of graph, features and activations (with gradients) on the full graph, by estimate."""
+    N, x = data.num_nodes, data.features
+    features = 4 * N * widths[0] if x.layout == torch.strided else 12 * len(x.values())
+    graph = 8 * N + 4 * data.num_edges
+    kept = TRAINED * sum(widths[1:]) if training else INFERRED * max(widths[1:])
+    return features + graph + 4 * N * kept
+
+
 def train_teacher(
-    config: Config, view: NodeDataset, device: torch.device, seed: int, on_epoch: OnEpoch
+    config: Config,
+    view: NodeDataset,
+    device: torch.device,
+    seed: int,
+    on_epoch: OnEpoch,
+    *,
+    ranks: Ranks = ALONE,
+    budget: Budget | None = None,
+    checkpoint: Any = None,
 ) -> GNN:
-    """Trains `config.teacher` on what training may see (`NodeDataset.observed_view`)."""
+    """Trains `config.teacher` on what training may see (`NodeDataset.observed_view`).
+
+    Args:
+        ranks: several processes train on sampled neighbourhoods, each on its share; one that
+            trains alone, on the full graph, is told of no others.
+        budget: decides whether to sample (`is_sampled`); None: only where `batch_size` is given.
+        checkpoint: see `fit`.
+    """
     seed_everything(seed)
-    labels = view.labels.to(device)
-    train, val, test = (ids.to(device) for ids in (view.train, view.val, view.test))
-    shown = "test" if config.data.setting == "transductive" else "test_observed"
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(device)
-    graph, features = teacher_inputs(model, view, config.train.inputs)
-
-    def step() -> dict[str, Tensor]:
-        return {"loss": cross_entropy(model(graph, features)[train], labels[train])}
-
-    def evaluate() -> dict[str, float]:
-        logits = model(graph, features)
-        return {
-            name: accuracy(logits[ids], labels[ids]) for name, ids in [("val", val), (shown, test)]
-        }
-
+    if ranks.size > 1 or is_sampled(config, view, device, budget):
+        steps, evaluate = _sampled(config, model, view, seed, ranks, budget)
+    else:
+        steps, evaluate = _full(config, model, view)
     fit(
         model,
-        step=step,
+        steps=steps,
         evaluate=evaluate,
         optimizer=adam(model, config.teacher),
         epochs=config.train.epochs,
         patience=config.train.patience,
         on_epoch=on_epoch,
+        checkpoint=checkpoint,
     )
     return model
 
 
+def _full(config: Config, model: GNN, view: NodeDataset) -> tuple[Steps, Evaluate]:
+    device = next(model.parameters()).device
+    labels = view.labels.to(device)
+    train, val, test = (ids.to(device) for ids in (view.train, view.val, view.test))
+    shown = "test" if config.data.setting == "transductive" else "test_observed"
+    graph, features = teacher_inputs(model, view, config.train.inputs)
+
+    def steps(epoch: int) -> Iterator[Losses]:
+        yield {"loss": cross_entropy(model(graph, features)[train], labels[train])}
+
+    def evaluate() -> Accuracies:
+        logits = model(graph, features)
+        return {
+            name: accuracy(logits[ids], labels[ids]) for name, ids in [("val", val), (shown, test)]
+        }
+
+    return steps, evaluate
+
+
+def _sampled(
+    config: Config,
+    model: GNN,
+    view: NodeDataset,
+    seed: int,
+    ranks: Ranks,
+    budget: Budget | None,
+) -> tuple[Steps, Evaluate]:
+    """An epoch depends on the seed, its number and this process alone, not on those before it."""
+    t, device = config.teacher, next(model.parameters()).device
+    size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * t.layers
+    sampler = Neighborhoods(view.csr, view.features, fanouts, device, config.train.inputs, budget)
+    parallel = DistributedDataParallel(model) if ranks.size > 1 else model
+    share = ranks.share(len(view.val))
+    val = view.val[share.start : share.stop]
+
+    def steps(epoch: int) -> Iterator[Losses]:
+        nodes = shuffled(view.train, ranks, seed, epoch)
+        own = mixed(seed, epoch, ranks.rank)
+        torch.manual_seed(own)
+        for seeds, blocks, x in sampler.batches(nodes, size, own):
+            yield {"loss": cross_entropy(parallel(blocks, x), view.labels[seeds].to(device))}
+
+    def evaluate() -> Accuracies:
+        correct = torch.zeros((), dtype=torch.long, device=device)
+        for seeds, blocks, x in sampler.batches(val, size, mixed(seed, 0, ranks.rank)):
+            correct += (model(blocks, x).argmax(dim=1) == view.labels[seeds].to(device)).sum()
+        return {"val": float(ranks.sum(correct)) / len(view.val)}
+
+    return steps, evaluate
+
+
 @torch.no_grad()
-def teacher_logits(model: GNN, dataset: NodeDataset) -> Tensor:
+def teacher_logits(
+    model: GNN,
+    dataset: NodeDataset,
+    *,
+    budget: Budget | None = None,
+    scratch: Path | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Logits of all nodes, `[N, C]` on the CPU.
 
     Inductive: observed nodes see the observed graph alone, the others the whole graph.
+
+    Args:
+        budget: where a full forward does not fit it, one layer follows the other (`layerwise`).
+        scratch: folder for layers that do not fit the memory; None: they stay there.
+        dtype: of the result.
     """
 
     def logits(data: NodeDataset) -> Tensor:
-        return model(*teacher_inputs(model, data)).cpu()
+        if model.backend == "dgl" or budget is None or forward_fits(model, data, budget):
+            return model(*teacher_inputs(model, data)).cpu().to(dtype)
+        return layerwise(
+            model, data.csr, data.features, budget=budget, scratch=scratch, dtype=dtype
+        )
 
     out = logits(dataset)
     if dataset.parts.observed is not None:
         out[dataset.parts.observed] = logits(dataset.observed_view())
     return out
+
+
+def forward_fits(model: GNN, data: NodeDataset, budget: Budget) -> bool:
+    """Whether the model on the full graph takes no more than is left of the budget."""
+    device = next(model.parameters()).device
+    return _bytes(data, model.widths, training=False) <= budget.left(device)
+
+
+def load_logits(path: Path, num_nodes: int, num_classes: int) -> Tensor:
+    """Saved logits, `[N, C]` of a floating dtype, memory-mapped.
+
+    Raises:
+        InputError: another shape or dtype, or a row that is not finite.
+    """
+    logits = map_array(path)
+    expected = [num_nodes, num_classes]
+    if list(logits.shape) != expected or not logits.is_floating_point():
+        found = str(logits.dtype).removeprefix("torch.")
+        raise InputError(
+            f"{path}: expected floating-point logits of shape {expected}, "
+            f"found {found} of shape {list(logits.shape)}"
+        )
+    start = 0
+    for rows in logits.split(ROWS):
+        finite = rows.isfinite().all(dim=1)
+        if not finite.all():
+            row = start + int((~finite).nonzero()[0])
+            raise InputError(f"{path}: expected finite logits, but those of node {row} are not")
+        start += len(rows)
+        release(logits)
+    return logits
