@@ -57,3 +57,12 @@ def test_given_logits_are_judged_and_the_forward_pass_is_timed(dataset, monkeypa
     found = evaluate(forward, dataset, logits=torch.eye(2)[PREDICTED])
     assert found["milliseconds_per_1000_nodes"] == pytest.approx(500)
     assert found["val"] == 3 / 4
+
+
+def test_without_a_forward_pass_nothing_is_timed(dataset):
+    logits = torch.eye(2)[PREDICTED]
+    found = evaluate(None, dataset, logits=logits)
+    assert "milliseconds_per_1000_nodes" not in found
+    assert found.items() <= evaluate(lambda: logits, dataset).items()
+    with pytest.raises(ValueError, match="expected forward or logits"):
+        evaluate(None, dataset)
