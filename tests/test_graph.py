@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -76,3 +78,17 @@ def test_subgraph():
     found = csr.subgraph(nodes)
     assert found.symmetric and found.num_cols == 17
     assert torch.equal(dense_adjacency(found), dense_adjacency(csr)[nodes][:, nodes])
+
+
+def test_block():
+    """Rows of the graph with all their neighbours, themselves first."""
+    csr = random_undirected(40, 120)
+    A = dense_adjacency(csr)
+    for first, last in ((0, 40), (0, 1), (7, 19), (39, 40)):
+        block: Any
+        block, nodes = csr.block(first, last)
+        assert nodes[: last - first].tolist() == list(range(first, last))
+        assert torch.equal(dense_adjacency(block), A[first:last][:, nodes])
+        assert (dense_adjacency(block).sum(0) > 0)[last - first :].all()
+        assert torch.equal(block.row_degrees, csr.row_lengths[first:last])
+        assert torch.equal(block.col_degrees, csr.row_lengths[nodes])

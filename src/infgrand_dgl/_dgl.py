@@ -9,6 +9,8 @@ import importlib.util
 import os
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,26 @@ def seed(value: int) -> None:
     dgl.seed(value)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """In the block, DGL works on one thread of this process, and so gives the same for a seed.
+
+    On several, the nodes of a sampled block come in any order. Not to be left open around work
+    of torch, whose threads these are too.
+    """
+    threads = dgl.utils.get_num_threads()
+    dgl.utils.set_num_threads(1)
+    try:
+        yield
+    finally:
+        dgl.utils.set_num_threads(threads)
+
+
 def homogeneous(graph: Any) -> bool:
     """One node type and one edge type; a block tells its sources from its targets."""
     return len(graph.etypes) == 1 and (graph.is_block or len(graph.ntypes) == 1)
+
+
+# DGL adds to a seed the number of the thread, counted by who draws first: here that is this one.
+with one_thread():
+    seed(0)

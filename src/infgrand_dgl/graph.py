@@ -22,12 +22,17 @@ class CSRGraph:
         indices: column ids, int32 `[E]`, each in `[0, num_cols)`.
         num_cols: M, how many rows the dense operand of a product has.
         symmetric: whether the graph equals its transpose.
+        row_degrees: of a block, the lengths that its rows have in the graph which it was sampled
+            or cut from, int64 `[N]`; None: their own.
+        col_degrees: likewise of its columns, int64 `[M]`.
     """
 
     indptr: Tensor
     indices: Tensor
     num_cols: int
     symmetric: bool = False
+    row_degrees: Tensor | None = None
+    col_degrees: Tensor | None = None
 
     @classmethod
     def from_dgl(cls, graph: DGLGraph, symmetric: bool = False) -> CSRGraph:
@@ -88,6 +93,29 @@ class CSRGraph:
         indptr = before[torch.cat([end.new_zeros(1), end])]
         return type(self)(indptr, columns[kept], len(nodes), self.symmetric)
 
+    def block(self, first: int, last: int) -> tuple[CSRGraph, Tensor]:
+        """Rows `first` to `last - 1` of a square graph, and the nodes that its columns are.
+
+        The first columns are the rows themselves. Degrees are the whole graph's.
+        """
+        indptr = self.indptr[first : last + 1]
+        columns = self.indices[indptr[0] : indptr[-1]].long()
+        # Marks rather than a sort: a pass over N bytes is cheaper than sorting a large block.
+        other = torch.zeros(self.num_cols, dtype=torch.bool)
+        other[columns] = True
+        other[first:last] = False
+        nodes = torch.cat([torch.arange(first, last), other.nonzero().squeeze(1)])
+        local = torch.empty(self.num_cols, dtype=torch.int32)
+        local[nodes] = torch.arange(len(nodes), dtype=torch.int32)
+        block = type(self)(
+            indptr - indptr[0],
+            local[columns],
+            len(nodes),
+            row_degrees=indptr.diff(),
+            col_degrees=self.col_lengths[nodes],
+        )
+        return block, nodes
+
     def to_dgl(self) -> DGLGraph:
         """A square graph as a DGLGraph on the CPU, its edges numbered row by row."""
         # Spelt out: DGL's float32 kernels fail on implied edge ids.
@@ -95,12 +123,11 @@ class CSRGraph:
         return dgl.graph(("csc", columns), num_nodes=self.num_rows)
 
     def to(self, device: torch.device | str) -> CSRGraph:
-        indptr, indices = self.indptr.to(device), self.indices.to(device)
-        return (
-            self
-            if indptr is self.indptr
-            else type(self)(indptr, indices, self.num_cols, self.symmetric)
-        )
+        indptr = self.indptr.to(device)
+        if indptr is self.indptr:
+            return self
+        degrees = (d if d is None else d.to(device) for d in (self.row_degrees, self.col_degrees))
+        return type(self)(indptr, self.indices.to(device), self.num_cols, self.symmetric, *degrees)
 
     @property
     def num_rows(self) -> int:

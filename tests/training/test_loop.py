@@ -16,7 +16,7 @@ def run(val, patience=3, loss=lambda w: w.square().sum()):
 
     fit(
         model,
-        steps=lambda epoch: iter([{"loss": loss(model.weight), "part": model.weight.sum()}]),
+        steps=lambda epoch: ({"loss": loss(model.weight), "part": model.weight.sum()} for _ in "a"),
         evaluate=evaluate,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
         epochs=len(val),
@@ -54,3 +54,26 @@ def test_accuracy_and_seeding():
         seed_everything(5)
         draws.append(torch.rand(3))
     assert torch.equal(*draws)
+
+
+def test_every_batch_is_a_step_and_their_mean_loss_is_recorded():
+    model, seen = torch.nn.Linear(1, 1, bias=False), []
+    start = model.weight.item()
+
+    def steps(epoch):
+        for factor in (1.0, 2.0, 6.0):
+            yield {"loss": factor * epoch * model.weight.sum(), "part": torch.tensor(factor)}
+
+    fit(
+        model,
+        steps=steps,
+        evaluate=lambda: {"val": 1.0},
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        epochs=2,
+        patience=3,
+        on_epoch=lambda epoch, values: seen.append(values),
+    )
+    assert model.weight.item() == pytest.approx(start - 0.1 * 9 * (1 + 2), abs=1e-5)
+    assert seen[0]["part"] == pytest.approx(3)
+    expected = (start + 2 * (start - 0.1) + 6 * (start - 0.3)) / 3
+    assert seen[0]["loss"] == pytest.approx(expected, abs=1e-5)

@@ -30,4 +30,4 @@ class GAT(GNN):
             conv(i, o, k, feat_drop=dropout, attn_drop=attention_dropout)
             for i, (o, k) in zip(widths, outputs, strict=True)
         )
-        super().__init__(convs, 0.0, backend)
+        super().__init__(convs, [*widths, classes], 0.0, backend)

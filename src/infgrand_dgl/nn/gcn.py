@@ -24,4 +24,5 @@ class GCN(GNN):
     ) -> None:
         widths = [in_features, *[hidden] * (layers - 1), classes]
         conv = convolution("GraphConv", backend)
-        super().__init__((conv(i, o, norm="both") for i, o in pairwise(widths)), dropout, backend)
+        convs = (conv(i, o, norm="both") for i, o in pairwise(widths))
+        super().__init__(convs, widths, dropout, backend)

@@ -17,11 +17,21 @@ class GNN(nn.Module):
     r"""$H^{(l+1)} = \mathrm{dropout}(\mathrm{ReLU}(\mathrm{layer}^{(l)}(G, H^{(l)})))$.
 
     The last layer has neither ReLU nor dropout. Heads of a layer are concatenated.
+
+    Args:
+        widths: of $H^{(0)}$ to the logits.
     """
 
-    def __init__(self, layers: Iterable[nn.Module], dropout: float, backend: Backend) -> None:
+    def __init__(
+        self,
+        layers: Iterable[nn.Module],
+        widths: Sequence[int],
+        dropout: float,
+        backend: Backend,
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
+        self.widths = list(widths)
         self.dropout = Dropout(dropout)
         self.backend = backend
 
@@ -38,9 +48,15 @@ class GNN(nn.Module):
         if self.backend == "native":
             converted = {id(g): native.csr(g) for g in graphs}
             graphs = [converted[id(g)] for g in graphs]
-        for layer, g in zip(self.layers[:-1], graphs, strict=False):
-            x = self.dropout(layer(g, x).flatten(1).relu())
-        return self.layers[-1](graphs[-1], x).flatten(1)
+        *inner, last = range(len(self.layers))
+        for k in inner:
+            x = self.layer(k, graphs[k], x)
+        return self.layer(last, graphs[last], x)
+
+    def layer(self, k: int, graph: Graph, x: Input) -> Tensor:
+        """Layer k (from 0) alone: `[M, widths[k]]` to `[N, widths[k + 1]]`."""
+        h = self.layers[k](graph, x).flatten(1)
+        return h if k == len(self.layers) - 1 else self.dropout(h.relu())
 
 
 def convolution(name: str, backend: Backend) -> type[nn.Module]:

@@ -26,25 +26,41 @@ def csr(graph: Graph) -> CSRGraph:
 
 
 class GraphConv(dgl.nn.GraphConv):
-    r"""$D_r^{-1/2} A D_c^{-1/2} X W + b$, with the row and column lengths $D_r$ and $D_c$ of A."""
+    r"""$D_r^{-1/2} A D_c^{-1/2} X W + b$, with the row and column lengths $D_r$ and $D_c$ of A.
+
+    A block's row i with degree $d_i$ and k sampled neighbours j estimates that without bias:
+    $\frac{\sqrt{d_i}}{k} \sum_j x_j / \sqrt{d_j}$.
+    """
 
     def forward(self, graph: Graph, x: Input) -> Tensor:
         graph = csr(graph)
-        r, c = (
-            lengths.clamp(min=1).to(self.weight.dtype).rsqrt()
-            for lengths in (graph.row_lengths, graph.col_lengths)
-        )
+        dtype = self.weight.dtype
+        k = graph.row_lengths.clamp(min=1).to(dtype)
+        r = k.rsqrt() if graph.row_degrees is None else graph.row_degrees.to(dtype).sqrt() / k
+        d = graph.col_lengths if graph.col_degrees is None else graph.col_degrees
+        c = d.clamp(min=1).to(dtype).rsqrt()
         return _aggregated(lambda h: spmm(graph, h, r, c), x, self.weight) + self.bias
 
 
 class SAGEConv(dgl.nn.SAGEConv):
-    r"""$W (\sum_{j\in N(i)} x_j + x_i) / (|N(i)| + 1) + b$: aggregator "gcn"."""
+    r"""$W (\sum_{j\in N(i)} x_j + x_i) / (|N(i)| + 1) + b$: aggregator "gcn".
+
+    A block's row i with degree $d_i$ and k sampled neighbours j estimates that without bias:
+    $(\frac{d_i}{k} \sum_j x_j + x_i) / (d_i + 1)$.
+    """
 
     def forward(self, graph: Graph, x: Input) -> Tensor:
         graph = csr(graph)
-        r = (graph.row_lengths + 1).to(self.bias.dtype).reciprocal()
-        weight = self.fc_neigh.weight.T
-        return _aggregated(lambda h: spmm(graph, h, r, None, 1.0), x, weight) + self.bias
+        degrees = graph.row_lengths if graph.row_degrees is None else graph.row_degrees
+        own = (degrees + 1).to(self.bias.dtype).reciprocal()
+
+        def aggregate(h: Tensor) -> Tensor:
+            if graph.row_degrees is None:
+                return spmm(graph, h, own, None, 1.0)
+            neighbours = spmm(graph, h, own * degrees / graph.row_lengths.clamp(min=1))
+            return torch.addcmul(neighbours, h[: graph.num_rows], own[:, None])
+
+        return _aggregated(aggregate, x, self.fc_neigh.weight.T) + self.bias
 
 
 class GATConv(dgl.nn.GATConv):

@@ -24,6 +24,5 @@ class SAGE(GNN):
     ) -> None:
         widths = [in_features, *[hidden] * (layers - 1), classes]
         conv = convolution("SAGEConv", backend)
-        super().__init__(
-            (conv(i, o, aggregator_type="gcn") for i, o in pairwise(widths)), dropout, backend
-        )
+        convs = (conv(i, o, aggregator_type="gcn") for i, o in pairwise(widths))
+        super().__init__(convs, widths, dropout, backend)

@@ -1,22 +1,42 @@
 """The teacher: a GNN trained with cross-entropy on the graph that training may see."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
 
 from .. import _dgl
 from ..config import Config, TeacherConfig
 from ..data import NodeDataset
+from ..distributed import Ranks
+from ..errors import InputError
+from ..files import map_array, release
 from ..nn.gat import GAT
 from ..nn.gcn import GCN
 from ..nn.gnn import GNN, Backend
 from ..nn.native import Graph
 from ..nn.sage import SAGE
+from ..resources import Budget
 from ..sparse import Inputs, SparseMatrix, first_layer_input
-from .loop import OnEpoch, Surroundings, accuracy, adam, fit, seed_everything
+from .layerwise import layerwise
+from .loop import Accuracies, Losses, OnEpoch, Surroundings, accuracy, adam, fit, seed_everything
+from .sampling import Neighborhoods, mixed, shuffled
+
+Steps = Callable[[int], Iterator[Losses]]
+Evaluate = Callable[[], Accuracies]
+
+BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
+
+# Floats held per node and output: of all layers in training, of the widest layer in a forward
+# (resident memory of 200,000 nodes on the CPU; the allocator's share included).
+TRAINED = {"gcn": 8, "sage": 8, "gat": 13}
+INFERRED = 4
+
+ROWS = 1 << 16  # checked at once
 
 
 def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
@@ -46,31 +66,54 @@ def teacher_inputs(
     return data.graph.to(device), data.dense_features().to(device)
 
 
+def is_sampled(
+    config: Config, view: NodeDataset, device: torch.device, budget: Budget | None
+) -> bool:
+    """Whether training takes sampled neighbourhoods: asked for, or the full graph does not fit.
+
+    Raises:
+        InputError: it does not fit, and the backend is DGL's.
+    """
+    if config.teacher.batch_size is not None:
+        return True
+    if budget is None or fits(config, view, device, budget):
+        return False
+    if config.teacher.backend == "dgl":
+        raise InputError(
+            "teacher.backend: dgl trains on the full graph alone, which does not fit into memory; "
+            "take native (or auto)"
+        )
+    return True
+
+
+def fits(config: Config, view: NodeDataset, device: torch.device, budget: Budget) -> bool:
+    """Whether training on the full graph takes no more than is left of the budget."""
+    t = config.teacher
+    widths = [view.num_features, *[t.hidden] * (t.layers - 1), view.num_classes]
+    return _bytes(view, TRAINED[t.model] * sum(widths[1:])) <= budget.left(device)
+
+
+def _bytes(data: NodeDataset, floats: int) -> int:
+    """Of graph and features, and of so many floats per node."""
+    N, x = data.num_nodes, data.features
+    features = 4 * x.numel() if x.layout == torch.strided else 12 * len(x.values())
+    return 8 * N + 4 * data.num_edges + features + 4 * N * floats
+
+
 def train_teacher(
     config: Config, view: NodeDataset, at: Surroundings, seed: int, on_epoch: OnEpoch
 ) -> GNN:
     """Trains `config.teacher` on what training may see (`NodeDataset.observed_view`).
 
-    Returns:
-        The teacher with its best weights.
+    On the full graph, in one process, where that fits and no `batch_size` is given (`is_sampled`);
+    else on sampled neighbourhoods, each process on its share of the training nodes.
     """
     seed_everything(seed)
-    device = at.device
-    labels = view.labels.to(device)
-    train, val, test = (ids.to(device) for ids in (view.train, view.val, view.test))
-    shown = "test" if config.data.setting == "transductive" else "test_observed"
-    model = build_teacher(config.teacher, view.num_features, view.num_classes).to(device)
-    graph, features = teacher_inputs(model, view, config.train.inputs)
-
-    def steps(epoch: int) -> Iterator[dict[str, Tensor]]:
-        yield {"loss": cross_entropy(model(graph, features)[train], labels[train])}
-
-    def evaluate() -> dict[str, float]:
-        logits = model(graph, features)
-        return {
-            name: accuracy(logits[ids], labels[ids]) for name, ids in [("val", val), (shown, test)]
-        }
-
+    model = build_teacher(config.teacher, view.num_features, view.num_classes).to(at.device)
+    if at.ranks.size > 1 or is_sampled(config, view, at.device, at.budget):
+        steps, evaluate = _sampled(config, model, view, seed, at.ranks, at.budget)
+    else:
+        steps, evaluate = _full(config, model, view)
     fit(
         model,
         steps=steps,
@@ -85,17 +128,82 @@ def train_teacher(
     return model
 
 
+def _full(config: Config, model: GNN, view: NodeDataset) -> tuple[Steps, Evaluate]:
+    device = next(model.parameters()).device
+    labels = view.labels.to(device)
+    train, val, test = (ids.to(device) for ids in (view.train, view.val, view.test))
+    shown = "test" if config.data.setting == "transductive" else "test_observed"
+    graph, features = teacher_inputs(model, view, config.train.inputs)
+
+    def steps(epoch: int) -> Iterator[Losses]:
+        yield {"loss": cross_entropy(model(graph, features)[train], labels[train])}
+
+    def evaluate() -> Accuracies:
+        logits = model(graph, features)
+        return {
+            name: accuracy(logits[ids], labels[ids]) for name, ids in [("val", val), (shown, test)]
+        }
+
+    return steps, evaluate
+
+
+def _sampled(
+    config: Config,
+    model: GNN,
+    view: NodeDataset,
+    seed: int,
+    ranks: Ranks,
+    budget: Budget | None,
+) -> tuple[Steps, Evaluate]:
+    """An epoch depends on the seed, its number and this process alone, not on those before it."""
+    t, device = config.teacher, next(model.parameters()).device
+    size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * t.layers
+    sampler = Neighborhoods(view.csr, view.features, fanouts, device, config.train.inputs, budget)
+    parallel = DistributedDataParallel(model) if ranks.size > 1 else model
+    share = ranks.share(len(view.val))
+    val = view.val[share.start : share.stop]
+
+    def steps(epoch: int) -> Iterator[Losses]:
+        nodes = shuffled(view.train, ranks, seed, epoch)
+        own = mixed(seed, epoch, ranks.rank)
+        torch.manual_seed(own)
+        for seeds, blocks, x in sampler.batches(nodes, size, own):
+            yield {"loss": cross_entropy(parallel(blocks, x), view.labels[seeds].to(device))}
+
+    def evaluate() -> Accuracies:
+        correct = torch.zeros((), dtype=torch.long, device=device)
+        for seeds, blocks, x in sampler.batches(val, size, mixed(seed, 0, ranks.rank)):
+            correct += (model(blocks, x).argmax(dim=1) == view.labels[seeds].to(device)).sum()
+        return {"val": float(ranks.sum(correct)) / len(view.val)}
+
+    return steps, evaluate
+
+
 @torch.no_grad()
 def teacher_logits(
-    model: GNN, dataset: NodeDataset, budget=None, scratch=None, dtype=torch.float32
+    model: GNN,
+    dataset: NodeDataset,
+    *,
+    budget: Budget | None = None,
+    scratch: Path | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Logits of all nodes, `[N, C]` on the CPU.
 
     Inductive: observed nodes see the observed graph alone, the others the whole graph.
+
+    Args:
+        budget: where a full forward does not fit it, one layer follows the other (`layerwise`).
+        scratch: folder for layers that do not fit the memory; None: they stay there.
+        dtype: of the result.
     """
 
     def logits(data: NodeDataset) -> Tensor:
-        return model(*teacher_inputs(model, data)).cpu()
+        if model.backend == "dgl" or budget is None or forward_fits(model, data, budget):
+            return model(*teacher_inputs(model, data)).cpu().to(dtype)
+        return layerwise(
+            model, data.csr, data.features, budget=budget, scratch=scratch, dtype=dtype
+        )
 
     out = logits(dataset)
     if dataset.parts.observed is not None:
@@ -103,9 +211,32 @@ def teacher_logits(
     return out
 
 
-def is_sampled(config, view, device, budget) -> bool:
-    return False
+def forward_fits(model: GNN, data: NodeDataset, budget: Budget) -> bool:
+    """Whether the model on the full graph takes no more than is left of the budget."""
+    device = next(model.parameters()).device
+    return _bytes(data, INFERRED * max(model.widths[1:])) <= budget.left(device)
 
 
-def load_logits(path, N, C):
-    return torch.zeros(N, C)
+def load_logits(path: Path, num_nodes: int, num_classes: int) -> Tensor:
+    """Saved logits, `[N, C]` of a floating dtype, memory-mapped.
+
+    Raises:
+        InputError: another shape or dtype, or a row that is not finite.
+    """
+    logits = map_array(path)
+    expected = [num_nodes, num_classes]
+    if list(logits.shape) != expected or not logits.is_floating_point():
+        found = str(logits.dtype).removeprefix("torch.")
+        raise InputError(
+            f"{path}: expected floating-point logits of shape {expected}, "
+            f"found {found} of shape {list(logits.shape)}"
+        )
+    start = 0
+    for rows in logits.split(ROWS):
+        finite = rows.isfinite().all(dim=1)
+        if not finite.all():
+            row = start + int((~finite).nonzero()[0])
+            raise InputError(f"{path}: expected finite logits, but those of node {row} are not")
+        start += len(rows)
+        release(logits)
+    return logits

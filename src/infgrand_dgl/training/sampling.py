@@ -1,0 +1,115 @@
+"""Sampled neighbourhoods: what a step needs of a graph that is too large for full batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _dgl
+from .._dgl import DGLGraph, dgl
+from ..distributed import Ranks
+from ..files import release
+from ..graph import CSRGraph
+from ..resources import Budget
+from ..sparse import Inputs, SparseMatrix
+
+Batch = tuple[Tensor, list[CSRGraph], Tensor | SparseMatrix]  # seeds, blocks, inputs
+
+
+class Neighborhoods:
+    """Samples a graph's neighbourhoods on the CPU by DGL's `NeighborSampler`.
+
+    Args:
+        csr: a square graph, on the CPU.
+        features: `[N, D]`, as in `NodeDataset`; a mapped file is read where a batch needs it.
+        fanouts: neighbours sampled per node, by layer.
+        device: where batches go.
+        inputs: how a first layer takes them; "auto": as the features are.
+        budget: pages of mapped features are released once it is used up.
+    """
+
+    def __init__(
+        self,
+        csr: CSRGraph,
+        features: Tensor,
+        fanouts: Sequence[int],
+        device: torch.device,
+        inputs: Inputs = "auto",
+        budget: Budget | None = None,
+    ) -> None:
+        self.csr, self.device, self.budget = csr, device, budget
+        self.graph = sampling_graph(csr)
+        self.sampler = dgl.dataloading.NeighborSampler(list(fanouts))
+        self.features: Tensor | SparseMatrix = features
+        if features.layout != torch.strided:
+            self.features = features.to_dense() if inputs == "dense" else SparseMatrix.of(features)
+        elif inputs == "sparse":
+            self.features = SparseMatrix.of(features)
+
+    def batches(self, nodes: Tensor, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Nodes, int64 `[n]`, in pieces as they are listed, with blocks and inputs on `device`.
+
+        Inputs are the float32 features of the first block's sources. The same for the same seed.
+        """
+        with _dgl.one_thread():
+            _dgl.seed(seed)
+        for seeds in nodes.split(batch_size):
+            # DataLoader would add nothing but threads, whose random numbers cannot be repeated. On
+            # a GPU this runs ahead of the kernels all the same.
+            with _dgl.one_thread():
+                sources, _, blocks = self.sampler.sample_blocks(
+                    self.graph, seeds.to(self.graph.idtype)
+                )
+            yield seeds, [self._moved(block) for block in blocks], self.gather(sources.long())
+
+    def gather(self, nodes: Tensor) -> Tensor | SparseMatrix:
+        """The inputs of nodes, int64 `[n]`: float32 on `device`."""
+        found = gather(self.features, nodes, self.device)
+        if self.budget is not None and not self.budget.left() and isinstance(self.features, Tensor):
+            release(self.features)
+        return found
+
+    def _moved(self, block: DGLGraph) -> CSRGraph:
+        """With the degrees of the graph, by which layers estimate what it would give."""
+        sampled = CSRGraph.from_dgl(block)
+        targets, sources = (data[dgl.NID].long() for data in (block.dstdata, block.srcdata))
+        degrees = self.csr.row_lengths[targets], self.csr.col_lengths[sources]
+        return CSRGraph(sampled.indptr, sampled.indices, sampled.num_cols, False, *degrees).to(
+            self.device
+        )
+
+
+def sampling_graph(csr: CSRGraph) -> DGLGraph:
+    """The graph for DGL's samplers: edge ids implied, 32-bit ids where they suffice."""
+    index = torch.int32 if csr.num_edges < 1 << 31 else torch.int64
+    columns = csr.indptr.to(index), csr.indices.to(index), torch.empty(0, dtype=index)
+    return dgl.graph(("csc", columns), num_nodes=csr.num_rows)
+
+
+def gather(
+    features: Tensor | SparseMatrix, nodes: Tensor, device: torch.device
+) -> Tensor | SparseMatrix:
+    """Rows of host memory or a mapped file, int64 `[n]`, as float32 on `device`."""
+    rows = features[nodes]
+    if isinstance(rows, Tensor) and device.type == "cuda":
+        return rows.pin_memory().to(device, non_blocking=True).float()
+    return rows.to(device=device, dtype=torch.float32)
+
+
+def shuffled(nodes: Tensor, ranks: Ranks, *seed: int) -> Tensor:
+    """This process's share of the shuffled nodes, of the same size in every process.
+
+    Where they do not divide, the first of the order come once more.
+    """
+    rng = torch.Generator().manual_seed(mixed(*seed))
+    order = torch.randperm(len(nodes), generator=rng)
+    padded = -(-len(nodes) // ranks.size) * ranks.size
+    return nodes[order[torch.arange(ranks.rank, padded, ranks.size) % len(nodes)]]
+
+
+def mixed(*numbers: int) -> int:
+    """One seed of several numbers, in `[0, 2**31)`."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0]) >> 1

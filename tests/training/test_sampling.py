@@ -1,0 +1,130 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from infgrand_dgl.config import TeacherConfig
+from infgrand_dgl.distributed import Ranks
+from infgrand_dgl.files import map_array
+from infgrand_dgl.nn import native
+from infgrand_dgl.resources import Budget
+from infgrand_dgl.sparse import SparseMatrix
+from infgrand_dgl.training.sampling import Neighborhoods, mixed, shuffled
+from infgrand_dgl.training.teacher import build_teacher
+from tests.conftest import random_undirected
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("in_features", [7, 40])  # aggregated before and after the product with W
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+def test_all_neighbours_give_the_full_graphs_logits(model, in_features, device):
+    csr, x = random_undirected(200, 900), torch.randn(200, in_features)
+    config = TeacherConfig(model=model, layers=3, hidden=16, heads=2)
+    teacher = build_teacher(config, in_features, 5).to(device).eval()
+    sampler = Neighborhoods(csr, x, [200] * 3, torch.device(device))
+    nodes = torch.randperm(200)[:90]
+    found = [teacher(blocks, h) for _, blocks, h in sampler.batches(nodes, 40, 1)]
+    assert [len(part) for part in found] == [40, 40, 10]
+    full = teacher(csr.to(device), x.to(device))[nodes.to(device)]
+    torch.testing.assert_close(torch.cat(found), full, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("conv", ["GraphConv", "SAGEConv"])
+def test_a_sampled_aggregation_is_unbiased(conv, device):
+    """Over many samples its mean is the aggregation of the whole graph."""
+    csr, x = random_undirected(60, 500), torch.randn(60, 6) + 1
+    options = {"GraphConv": {"norm": "both"}, "SAGEConv": {"aggregator_type": "gcn"}}[conv]
+    layer = getattr(native, conv)(6, 4, **options).to(device)
+    sampler = Neighborhoods(csr, x, [3], torch.device(device))
+    with torch.no_grad():
+        full = layer(csr.to(device), x.to(device))
+        draws = torch.stack(
+            [
+                layer(blocks[0], h)
+                for draw in range(600)
+                for _, blocks, h in sampler.batches(torch.arange(60), 60, draw)
+            ]
+        )
+    error = draws.std(dim=0) / 600**0.5
+    assert ((draws.mean(dim=0) - full).abs() <= 6 * error + 1e-5).all()
+    assert error.max() > 1e-4  # not all rows were sampled whole
+
+
+def test_blocks_carry_the_graphs_degrees():
+    csr = random_undirected(100, 800)
+    sampler = Neighborhoods(csr, torch.zeros(100, 1), [4, 2], CPU)
+    batches: Any = sampler.batches(torch.randperm(100)[:20], 20, 3)
+    [(seeds, (first, last), _)] = batches
+    assert torch.equal(last.row_degrees, csr.row_lengths[seeds])
+    assert torch.equal(first.row_degrees, last.col_degrees)
+    assert torch.equal(last.row_lengths, csr.row_lengths[seeds].clamp(max=2))
+    assert torch.equal(first.row_lengths, first.row_degrees.clamp(max=4))
+    assert len(first.col_degrees) == first.num_cols
+
+
+def test_the_same_seed_samples_the_same_whatever_the_threads():
+    csr, x = random_undirected(3000, 60_000), torch.randn(3000, 4)
+    sampler = Neighborhoods(csr, x, [3, 3], CPU)
+    nodes, threads = torch.randperm(3000), torch.get_num_threads()
+
+    def drawn(seed):
+        batches: Any = sampler.batches(nodes, 500, seed)
+        return [
+            torch.cat([h.flatten(), *(b.indices.float() for b in blocks)])
+            for _, blocks, h in batches
+        ]
+
+    first = drawn(5)
+    try:
+        for number in (threads, 1, threads + 1):
+            torch.set_num_threads(number)
+            assert all(map(torch.equal, first, drawn(5)))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    assert not torch.equal(first[0], drawn(6)[0])
+    # An epoch that was cut off leaves nothing behind.
+    next(sampler.batches(nodes, 500, 7))
+    assert all(map(torch.equal, first, drawn(5)))
+
+
+@pytest.mark.parametrize("inputs", ["auto", "dense", "sparse"])
+@pytest.mark.parametrize("kind", ["float32", "mapped float16", "sparse"])
+def test_inputs_are_the_float32_rows_of_the_sources(kind, inputs, tmp_path, device):
+    csr = random_undirected(50, 150)
+    x = torch.randn(50, 20) * (torch.rand(50, 20) < 0.2)
+    features = x
+    if kind == "mapped float16":
+        np.save(tmp_path / "x.npy", x.half().numpy())
+        features = map_array(tmp_path / "x.npy")
+        x = x.half().float()
+    elif kind == "sparse":
+        features = x.to_sparse_csr()
+    budget = Budget(1)  # used up: pages of the file go and come again
+    sampler = Neighborhoods(csr, features, [50], torch.device(device), inputs, budget)
+    batches: Any = sampler.batches(torch.randperm(50), 8, 1)
+    for seeds, blocks, h in batches:
+        is_sparse = inputs == "sparse" or (inputs == "auto" and kind == "sparse")
+        assert isinstance(h, SparseMatrix) == is_sparse
+        dense = h @ torch.eye(20, device=device) if is_sparse else h
+        assert dense.dtype == torch.float32 and dense.device.type == device
+        torch.testing.assert_close(dense[: len(seeds)].cpu(), x[seeds])
+        assert dense.shape[0] == blocks[0].num_cols
+
+
+@pytest.mark.parametrize(("count", "size"), [(12, 1), (12, 3), (13, 3), (2, 5)])
+def test_shares_cover_the_shuffled_nodes(count, size):
+    nodes = torch.randperm(100)[:count]
+    shares = [shuffled(nodes, Ranks(rank, size), 4, 2) for rank in range(size)]
+    assert {len(share) for share in shares} == {-(-count // size)}
+    assert set(torch.cat(shares).tolist()) == set(nodes.tolist())
+    assert torch.equal(shares[0], shuffled(nodes, Ranks(0, size), 4, 2))
+    if count > 2:
+        assert not torch.equal(shares[0], shuffled(nodes, Ranks(0, size), 4, 3))
+
+
+def test_mixed_seeds_differ():
+    seeds = {mixed(*n) for n in [(1, 2), (2, 1), (1, 2, 0), (1, 3), (2**32 - 1, 10**9)]}
+    assert len(seeds) >= 4 and all(0 <= seed < 2**31 for seed in seeds)

@@ -1,0 +1,198 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from infgrand_dgl import InputError
+from infgrand_dgl.data import load_dataset
+from infgrand_dgl.resources import Budget
+from infgrand_dgl.training import teacher as module
+from infgrand_dgl.training.loop import Surroundings
+from infgrand_dgl.training.teacher import (
+    build_teacher,
+    fits,
+    is_sampled,
+    load_logits,
+    teacher_logits,
+    train_teacher,
+)
+
+CPU = torch.device("cpu")
+ROOMY, TIGHT = Budget(1 << 50, 1 << 50), Budget(1, 1)
+
+
+def train(config, dataset, device=CPU, **options):
+    """The model and what every epoch recorded."""
+    epochs: list[dict[str, float]] = []
+
+    def note(epoch, values):
+        epochs.append(dict(values))
+
+    at = Surroundings(torch.device(device), **options)
+    return train_teacher(config, dataset, at, 7, note), epochs
+
+
+def test_sampled_where_asked_for_or_where_the_graph_does_not_fit(tiny_config, device):
+    dataset, device = load_dataset(tiny_config), torch.device(device)
+    assert not is_sampled(tiny_config, dataset, device, None)
+    assert not is_sampled(tiny_config, dataset, device, ROOMY)
+    assert is_sampled(tiny_config, dataset, device, TIGHT)
+    assert is_sampled(tiny_config.replace("teacher", batch_size=9), dataset, device, ROOMY)
+    dgl = tiny_config.replace("teacher", backend="dgl")
+    assert not is_sampled(dgl, dataset, device, ROOMY)
+    with pytest.raises(InputError, match=r"^teacher.backend: dgl trains on the full graph alone"):
+        is_sampled(dgl, dataset, device, TIGHT)
+
+
+def test_what_a_full_graph_takes_grows_with_the_model(tiny_config, monkeypatch):
+    """Features alone need 4·N·D bytes; a wide model does not fit where a narrow one does."""
+    dataset = load_dataset(tiny_config)
+    given = Budget(0)
+    monkeypatch.setattr(Budget, "left", lambda self, device="cpu": 1_000_000)
+    assert fits(tiny_config, dataset, CPU, given)
+    assert not fits(tiny_config.replace("teacher", hidden=1024), dataset, CPU, given)
+    assert not fits(tiny_config.replace("teacher", layers=200), dataset, CPU, given)
+
+
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+def test_sampled_training_learns(model, tiny_config, device):
+    options = {"batch_size": 16, "fanouts": [5, 5], "model": model, "heads": 2}
+    config = tiny_config.replace("teacher", **options).replace("train", epochs=12)
+    dataset = load_dataset(config)
+    teacher, epochs = train(config, dataset, device)
+    assert set(epochs[0]) == {"loss", "val_accuracy"}
+    assert epochs[-1]["loss"] < epochs[0]["loss"]
+    assert max(epoch["val_accuracy"] for epoch in epochs) > 1.5 / dataset.num_classes
+    again, repeated = train(config, dataset, device)
+    if device == "cpu":
+        assert repeated == epochs
+        assert all(map(torch.equal, teacher.parameters(), again.parameters()))
+
+
+def test_batches_and_fanouts_are_as_configured(tiny_config, monkeypatch):
+    dataset = load_dataset(tiny_config)
+    assert len(dataset.train) > 16
+    seen = []
+
+    class Noted(module.Neighborhoods):
+        def __init__(self, csr, features, fanouts, *rest):
+            seen.append(fanouts)
+            super().__init__(csr, features, fanouts, *rest)
+
+        def batches(self, nodes, batch_size, seed):
+            seen.append((sorted(nodes.tolist()), batch_size, seed))
+            return super().batches(nodes, batch_size, seed)
+
+    monkeypatch.setattr(module, "Neighborhoods", Noted)
+    train(tiny_config.replace("train", epochs=2), dataset, budget=TIGHT)
+    fanouts, one, val, other, val_ = seen
+    assert fanouts == [10, 10] and one[:2] == (sorted(dataset.train.tolist()), 1024)
+    assert val == val_ and val[0] == sorted(dataset.val.tolist())
+    assert one[:2] == other[:2] and one[2] != other[2]
+    seen.clear()
+    train(tiny_config.replace("teacher", batch_size=16, fanouts=[3, 4]), dataset, budget=ROOMY)
+    assert seen[0] == [3, 4] and seen[1][1] == 16
+
+
+def test_an_epoch_does_not_depend_on_those_before_it(tiny_config, monkeypatch):
+    """What a resumed run does in its third epoch is what the third epoch always does."""
+    config = tiny_config.replace("teacher", batch_size=16)
+    dataset, losses = load_dataset(config), []
+
+    def fit(model, *, steps, **options):
+        for epochs in ([1, 2, 3], [3]):
+            losses.append([[float(b["loss"].detach()) for b in steps(n)] for n in epochs][-1])
+
+    monkeypatch.setattr(module, "fit", fit)
+    train(config, dataset)
+    assert losses[0] == losses[1] and len(losses[0]) > 1
+
+
+PROCESS = """
+import sys, torch
+from infgrand_dgl.config import load_config
+from infgrand_dgl.data import load_dataset
+from infgrand_dgl.distributed import joined
+from infgrand_dgl.training.loop import Surroundings
+from infgrand_dgl.training.teacher import train_teacher
+config = load_config(sys.argv[1]).replace("teacher", batch_size=16, fanouts=[5, 5])
+cpu, epochs, losses = torch.device("cpu"), [], []
+with joined(cpu) as ranks:
+    model = train_teacher(config, load_dataset(config), Surroundings(cpu, ranks=ranks), 7,
+                          lambda epoch, values: epochs.append(values))
+    total = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert len({tuple(weights) for weights in ranks.gather(total.tolist())}) == 1
+    recorded = [list(epoch.values()) for epoch in epochs]
+    assert ranks.gather(recorded) == [recorded] * 2
+"""
+
+
+def test_processes_train_one_model_on_their_shares(tiny, tmp_path):
+    script = tmp_path / "process.py"
+    script.write_text(PROCESS)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*command, str(script), str(tiny)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("setting", ["transductive", "inductive"])
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+def test_logits_do_not_depend_on_what_fits(model, setting, tiny_config, tmp_path, device):
+    config = tiny_config.replace("data", setting=setting)
+    config = config.replace("teacher", model=model, heads=2, layers=3)
+    dataset = load_dataset(config)
+    teacher = build_teacher(config.teacher, 60, 3).to(device).eval()
+    full = teacher_logits(teacher, dataset)
+    assert torch.equal(full, teacher_logits(teacher, dataset, budget=ROOMY))
+    layered = teacher_logits(teacher, dataset, budget=TIGHT, scratch=tmp_path)
+    torch.testing.assert_close(layered, full, rtol=1e-5, atol=1e-5)
+    for budget in (ROOMY, TIGHT):
+        half = teacher_logits(teacher, dataset, budget=budget, dtype=torch.float16)
+        torch.testing.assert_close(half, full.half(), rtol=1e-2, atol=1e-3)
+    if setting == "inductive":  # a change of the hidden nodes is not seen by the others
+        features = dataset.dense_features().clone()
+        features[dataset.test] += 1
+        changed = teacher_logits(teacher, replace(dataset, features=features), budget=TIGHT)
+        seen = dataset.parts.observed
+        torch.testing.assert_close(changed[seen], full[seen], rtol=1e-5, atol=1e-5)
+        assert not torch.allclose(changed, full)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_external_logits(dtype, tmp_path):
+    logits = np.random.randn(20, 3).astype(dtype)
+    np.save(tmp_path / "logits.npy", logits)
+    found = load_logits(tmp_path / "logits.npy", 20, 3)
+    assert torch.equal(found, torch.from_numpy(logits))
+
+
+def test_external_logits_that_are_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ROWS", 4)
+    path = tmp_path / "logits.npy"
+    with pytest.raises(InputError, match=r"logits.npy: no such file"):
+        load_logits(path, 20, 3)
+    np.save(path, np.zeros((20, 4), dtype="float32"))
+    expected = r"logits.npy: expected floating-point logits of shape \[20, 3\], found "
+    with pytest.raises(InputError, match=expected + r"float32 of shape \[20, 4\]"):
+        load_logits(path, 20, 3)
+    np.save(path, np.zeros((20, 3), dtype="int64"))
+    with pytest.raises(InputError, match=expected + r"int64 of shape \[20, 3\]"):
+        load_logits(path, 20, 3)
+    for value in (np.nan, np.inf):
+        logits = np.zeros((20, 3), dtype="float32")
+        logits[[13, 17], 1] = value
+        np.save(path, logits)
+        with pytest.raises(InputError, match=r"expected finite logits, but those of node 13"):
+            load_logits(path, 20, 3)
+    path.write_text("no array")
+    with pytest.raises(InputError, match=r"logits.npy: not a readable .npy file"):
+        load_logits(path, 20, 3)
