@@ -287,7 +287,8 @@ class _Training:
             def plain(at: Surroundings, on_epoch: OnEpoch) -> Callable[[], Result]:
                 mlp = train_mlp(config, view, at, seed, on_epoch)
                 save("mlp", mlp)
-                return lambda: judged(mlp, dataset.dense_features())
+                x = dataset.features
+                return lambda: judged(mlp, x if x.layout == torch.strided else x.to_dense())
 
             mark = fingerprint("mlp", basis, config.student, t.precision, self.ranks.size)
             self.trained(result, seed, "mlp", mark, ["mlp.safetensors"], plain)
@@ -357,7 +358,7 @@ class _Training:
             return logits, fingerprint(str(file), stat.st_size, stat.st_mtime_ns)
 
         device = teacher_device(config.teacher, self.device)
-        sampled = is_sampled(config, view, device, self.budget)
+        sampled = self.ranks.tell(is_sampled(config, view, device, self.budget))
 
         def work(at: Surroundings, on_epoch: OnEpoch) -> Callable[[], Result]:
             teacher = train_teacher(config, view, at, seed, on_epoch)

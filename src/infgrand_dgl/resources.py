@@ -27,8 +27,12 @@ class Budget:
 
     @classmethod
     def of(cls, config: ResourcesConfig) -> "Budget":
-        """As configured; by default a share of what is free now, and what is held already."""
-        memory = config.memory or resident() + int(SHARE_OF_FREE * free_memory())
+        """As configured; by default what is held already and a share of what is free now.
+
+        Processes that torchrun started on this host share what is free among them.
+        """
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        memory = config.memory or resident() + int(SHARE_OF_FREE * free_memory() / here)
         gpu = 0
         if torch.cuda.is_available():
             free = SHARE_OF_FREE * torch.cuda.mem_get_info()[0]

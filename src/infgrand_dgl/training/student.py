@@ -62,8 +62,8 @@ def train_student(
             f"distillation.loss: {distillation.form} needs all nodes in one step of one process; "
             "collapsed does not"
         )
-    if pool is None:
-        rows = {name: values.to(at.device) for name, values in rows.items()}
+    where = at.device if pool is None else torch.device("cpu")
+    rows = {name: values.to(where) for name, values in rows.items()}
     batches = NodeBatches(rows, size, at.device, pool=pool, ranks=at.ranks, seed=seed)
     d, share = config.distillation, at.ranks.size * len(batches)
 
@@ -209,7 +209,7 @@ def _placed(
     """Inputs where batches take them from, nodes per step, and rows to read together.
 
     On the device, all in one step, where that fits; else by steps, and where the inputs alone do
-    not fit, from where they lie, so many rows at a time.
+    not fit, from where they lie, so many rows at a time. The first process decides for all.
     """
     s, left = config.student, budget.left(at.device)
     N = x.shape[0]
@@ -222,6 +222,9 @@ def _placed(
     if size is not None and size >= N:
         size = None
     here = at.device.type == "cpu" and not is_mapped(x)
-    if here or N * per_row < left:
+    pool = None if here or N * per_row < left else max(ROWS_AT_ONCE, left // 6 // per_row)
+    size, pool = at.ranks.tell((size, pool))
+    if pool is None:
+        x = x.clone() if is_mapped(x) else x
         return first_layer_input(x, at.device, config.train.inputs), size, None
-    return x, size or min(LARGEST_STEP, N), max(ROWS_AT_ONCE, left // 6 // per_row)
+    return x, size or min(LARGEST_STEP, N), pool
