@@ -11,7 +11,7 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
   const char* op = "infgrand::propagate";
   check_propagate(op, indptr, indices, x, scale, hops);
   check_structure(op, indptr, indices, x.size(0));
-  const Pooling pool = parse_pooling(op, pooling);
+  const std::optional<Pooling> pool = parse_pooling(op, pooling);
   const double factor = pool == Pooling::kMean ? 1.0 / static_cast<double>(hops + 1) : 1.0;
   return multiply({indptr, indices, x, scale, scale, {}, self_weight, hops, pool, factor});
 }

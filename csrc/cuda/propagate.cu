@@ -11,26 +11,31 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
   const char* op = "infgrand::propagate";
   check_propagate(op, indptr, indices, x, scale, hops);
   const Launcher launch(x);
-  const Pooling pool = parse_pooling(op, pooling);
+  const std::optional<Pooling> pool = parse_pooling(op, pooling);
   const auto fresh = [&] { return torch::stable::new_empty(x, {x.size(0), x.size(1)}); };
-  const Tensor pooled = fresh();
+  const Tensor result = fresh();
   std::optional<Tensor> buffers[2];
   for (int64_t k = 0; k < std::min<int64_t>(hops - 1, 2); ++k) buffers[k] = fresh();
-  // Every hop reads one buffer, writes the next and pools in passing; the last writes none.
+  // Every hop reads one buffer, writes the next and pools in passing; the last writes the result.
   for_type(x, [&](auto type) {
     using T = decltype(type);
     for (int64_t k = 0; k < hops; ++k) {
       const Tensor& source = k ? *buffers[(k - 1) % 2] : x;
       auto product = product_of<T>(indptr, indices, source, scale, scale, {}, self_weight);
-      product.pooled = writing<T>(pooled);
-      product.pool_with = reading<T>(k ? pooled : x);
-      product.pooling = pool;
-      if (k + 1 < hops) product.y = writing<T>(*buffers[k % 2]);
-      else if (pool == Pooling::kMean) product.factor = Acc<T>(1) / static_cast<Acc<T>>(hops + 1);
+      const bool last = k + 1 == hops;
+      if (!last) product.y = writing<T>(*buffers[k % 2]);
+      else if (!pool) product.y = writing<T>(result);
+      if (pool) {
+        product.pooled = writing<T>(result);
+        product.pool_with = reading<T>(k ? result : x);
+        product.pooling = *pool;
+        if (last && pool == Pooling::kMean)
+          product.factor = Acc<T>(1) / static_cast<Acc<T>>(hops + 1);
+      }
       multiply(product, x, launch);
     }
   });
-  return pooled;
+  return result;
 }
 
 }  // namespace

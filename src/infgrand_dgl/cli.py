@@ -135,19 +135,20 @@ def _influence(args: argparse.Namespace) -> None:
     from .data import load_dataset
     from .influence import spread
     from .precompute import describe, flat_warning, influence, resolve_device
-    from .writing import check_writable, save_array
+    from .writing import check_writable, save_array, writing
 
     device = resolve_device(args.device or config.train.device)
     check_writable(args.out)
     report = Reporter(args.quiet)
     dataset = load_dataset(config, args.seed)
     report.line(describe(dataset))
-    with report.stage("influence") as stage:
-        start = time.perf_counter()
-        found = influence(config, dataset, device)
-        seconds = time.perf_counter() - start
-        stage.result = f"{seconds:.2f} s"
-    save_array(args.out, found.scores)
+    with writing(args.out) as partial:
+        with report.stage("influence") as stage:
+            start = time.perf_counter()
+            found = influence(config, dataset, device, scratch=partial.parent)
+            seconds = time.perf_counter() - start
+            stage.result = f"{seconds:.2f} s"
+        save_array(partial, found.scores)
     s = spread(found.scores)
     scored = int((~found.scores.isnan()).sum())
     print(f"min {s.min:.6g}  mean {s.mean:.6g}  max {s.max:.6g}")

@@ -70,6 +70,21 @@ class Ranks:
         if self.size > 1:
             dist.barrier()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """No process leaves the block before all; an error of one is raised by all."""
+        error: Exception | None = None
+        try:
+            yield
+        except Exception as own:
+            error = own
+        errors = [error]
+        if self.size > 1:
+            errors = [None] * self.size
+            dist.all_gather_object(errors, error)
+        if first := error or next(filter(None, errors), None):
+            raise first
+
     def _reduced(self, tensor: Tensor, op: Any) -> Tensor:
         if self.size > 1:
             dist.all_reduce(tensor, op)

@@ -78,15 +78,21 @@ def _mapped(array: np.memmap) -> Tensor:
     return tensor
 
 
-def is_mapped(tensor: Tensor) -> bool:
-    """Whether the memory of a tensor is a file, by `map_array` or `new_array`."""
-    return tensor.layout == torch.strided and tensor.untyped_storage().data_ptr() in _mappings
-
-
-def release(tensor: Tensor) -> None:
-    """Pages of a mapped tensor leave the memory of the process; the next use reads them again.
+def release(*tensors: Tensor) -> None:
+    """Pages of mapped tensors leave the memory of the process; the next use reads them again.
 
     What was written to a `new_array` is kept. Any other tensor is left alone.
     """
-    if is_mapped(tensor):
-        _mappings[tensor.untyped_storage().data_ptr()].madvise(mmap.MADV_DONTNEED)
+    for mapping in filter(None, map(_mapping, tensors)):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def is_mapped(tensor: Tensor) -> bool:
+    """Whether `release` has an effect: the memory of the tensor is a file."""
+    return _mapping(tensor) is not None
+
+
+def _mapping(tensor: Tensor) -> mmap.mmap | None:
+    if tensor.layout != torch.strided:
+        return None
+    return _mappings.get(tensor.untyped_storage().data_ptr())

@@ -15,7 +15,6 @@ $$I_g(i) = \frac{\hat x_i\cdot s - N m}{\max_l\,\hat x_l\cdot s - N m},\qquad
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,7 +24,7 @@ from torch import Tensor
 from ._dgl import DGLGraph
 from .errors import check_choice
 from .graph import CSRGraph, as_csr
-from .ops import propagation_steps
+from .ops import propagate
 from .ops.min_cosine import MinCosine, min_cosine
 from .propagation import check_features, check_settings
 
@@ -108,21 +107,30 @@ def cosine_influence(
     exponent = math.frexp(float(torch.linalg.vector_norm(x, ord=math.inf)))[1]
     if abs(exponent) > 30:  # a power of two: cosines do not see it, and nothing overflows
         x = x * 2.0**-exponent
-    y = next(islice(propagation_steps(csr, x, self_loop_weight), hops - 1, None)) if hops else x
+    y = x
+    if hops:
+        y = propagate(csr, x, hops=hops, pooling=None, self_loop_weight=self_loop_weight)
     x, y = unit_rows(x), unit_rows(y)
     counted = y if num_columns is None else y[:num_columns]
     if normalization == "minmax":
         return (minmax if algorithm == "closed_form" else blocked_minmax)(x, y, counted)
-    sums = _sums(x, counted)
-    return Influence(
-        (sums if normalization == "none" else _over_largest(sums.clamp(min=0))).float()
-    )
+    return normalized(sums_with(x, total(counted)), normalization)
 
 
 def minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
     """The closed form over unit rows x and y, `[N, D]`, summed over the rows `counted` of y."""
-    sums, minimum = _sums(x, counted), min_cosine(x, y)
-    least = len(counted) * minimum.value
+    return normalized(sums_with(x, total(counted)), "minmax", len(counted), min_cosine(x, y))
+
+
+def normalized(
+    sums: Tensor, normalization: Normalization, count: int = 0, minimum: MinCosine | None = None
+) -> Influence:
+    """The influence of sums over `count` nodes; "minmax" needs the minimum cosine."""
+    if normalization == "none":
+        return Influence(sums.float())
+    if minimum is None:
+        return Influence(_over_largest(sums.clamp(min=0)).float())
+    least = count * minimum.value
     rounding = ROUNDING * (float(sums.abs().max()) + abs(least))
     return Influence(_over_largest(sums - least, rounding).float(), minimum)
 
@@ -142,11 +150,16 @@ def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
     return Influence(_over_largest(torch.cat(sums)).float())
 
 
-def _sums(x: Tensor, counted: Tensor) -> Tensor:
+def total(y: Tensor) -> Tensor:
+    r"""$s = \sum_j \hat y_j$ in float64, `[D]`."""
+    s = y.new_zeros(y.shape[1], dtype=torch.float64)
+    for rows in _in_float64(y):
+        s += rows.sum(dim=0)
+    return s
+
+
+def sums_with(x: Tensor, s: Tensor) -> Tensor:
     r"""$\hat x_i\cdot s$ in float64, `[N]`."""
-    s = sum(
-        (rows.sum(dim=0) for rows in _in_float64(counted)), x.new_zeros((), dtype=torch.float64)
-    )
     return torch.cat([rows @ s for rows in _in_float64(x)])
 
 

@@ -63,12 +63,22 @@ def check_settings(hops: int, self_loop_weight: float) -> None:
 
 def check_features(features: Tensor, num_nodes: int) -> Tensor:
     """Dense contiguous features `[N, D]`, or the InputError that says what is wrong."""
-    check_shape("features", features, [num_nodes, "D"])
-    if not features.is_floating_point():
-        raise InputError(f"features: expected floating point, found {features.dtype}")
+    check_matrix(features, num_nodes)
     dense = (features if features.layout == torch.strided else features.to_dense()).contiguous()
     # A sum is finite iff nothing in it is not, short of an overflow; look closer only then.
     if not dense.sum().isfinite() and not dense.isfinite().all():
-        row = int((~dense.isfinite()).any(dim=1).nonzero()[0])
-        raise InputError(f"features: expected finite numbers, found NaN or infinity in row {row}")
+        raise not_finite(dense)
     return dense
+
+
+def check_matrix(features: Tensor, num_nodes: int) -> None:
+    """Raises an InputError unless the features are floating point `[N, D]`."""
+    check_shape("features", features, [num_nodes, "D"])
+    if not features.is_floating_point():
+        raise InputError(f"features: expected floating point, found {features.dtype}")
+
+
+def not_finite(rows: Tensor, first: int = 0) -> InputError:
+    """What to say of rows, numbered from `first`, some of which are not finite."""
+    row = first + int((~rows.isfinite()).any(dim=1).nonzero()[0])
+    return InputError(f"features: expected finite numbers, found NaN or infinity in row {row}")

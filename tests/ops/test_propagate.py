@@ -10,7 +10,7 @@ TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-14, torch.bfloat16: 8e-3, to
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("pooling", ["mean", "max", "min"])
+@pytest.mark.parametrize("pooling", ["mean", "max", "min", None])
 @pytest.mark.parametrize("width", [1, 3, 7, 16, 33, 130])
 def test_equals_reference(width, pooling, dtype, device):
     """Widths whose vectors overlap, and more than one tile; a directed graph is as good."""
@@ -38,12 +38,13 @@ def test_same_bits_for_any_number_of_threads():
     assert all(torch.equal(results[0], other) for other in results)
 
 
-def test_gradient_of_the_mean(device):
+@pytest.mark.parametrize("pooling", ["mean", None])
+def test_gradient(pooling, device):
     csr = random_csr(9, 9, 40, device)
     x = torch.randn(9, 5, dtype=torch.float64, device=device, requires_grad=True)
-    arguments: dict[str, Any] = {"hops": 3, "pooling": "mean", "self_loop_weight": 2.0}
+    arguments: dict[str, Any] = {"hops": 3, "pooling": pooling, "self_loop_weight": 2.0}
     assert torch.autograd.gradcheck(lambda x: propagate(csr, x, **arguments), x)
-    with pytest.raises(RuntimeError, match="only x under mean pooling is differentiable"):
+    with pytest.raises(RuntimeError, match="not under max or min pooling"):
         propagate(csr, x, hops=3, pooling="max", self_loop_weight=2.0).sum().backward()
 
 
@@ -76,7 +77,7 @@ def test_opcheck(device):
         ("scale", lambda t: t[:-1], r"scale must have shape \[9\]"),
         ("scale", lambda t: t.double(), "scale must be float64 where x is"),
         ("hops", lambda _: 0, "hops must be positive, found 0"),
-        ("pooling", lambda _: "sum", "pooling must be mean, max or min, found sum"),
+        ("pooling", lambda _: "sum", "pooling must be mean, max, min or last, found sum"),
     ],
 )
 def test_unfit_arguments_are_named(argument, change, told, device):

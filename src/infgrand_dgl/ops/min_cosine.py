@@ -45,7 +45,7 @@ class MinCosine:
     """The minimum, a pair that attains it, and the certificate's price."""
 
     value: float
-    pair: tuple[int, int]
+    pair: tuple[int, int]  # (-1, -1): no pair lies below the bound that was given
     pairs_evaluated: int
     cones: int  # 0: no bound was needed, or none could prune
 
@@ -55,13 +55,17 @@ class MinCosine:
 
 
 @torch.no_grad()
-def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0) -> MinCosine:
+def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0, below: float = math.inf) -> MinCosine:
     r"""$\min_{ij} x_i\cdot y_j$, exact in float64 for the rows as stored.
+
+    Of blocks of rows the minimum is that of all pairs of blocks, each searched below the least of
+    those before: $\min(v, \min_{ij} x_i\cdot y_j)$ with $v$ = `below`.
 
     Args:
         x: `[N, D]`, float32 or float64; every row has unit norm or is zero.
         y: `[M, D]`, likewise, on the device of `x`.
         seed: of the sample that chooses the cones; it changes the work, never the result.
+        below: a value that is known already; the nearer to the minimum, the less the work.
 
     Raises:
         ValueError: an empty operand, or operands of different width, dtype or device.
@@ -75,8 +79,9 @@ def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0) -> MinCosine:
         raise ValueError("min_cosine: x and y must have the same dtype and device")
     # A zero row meets every row at 0, and has no angle to bound: it is settled here.
     (x, i, zero_i), (y, j, zero_j) = _nonzero_rows(x), _nonzero_rows(y)
-    some_zero = zero_i is not None or zero_j is not None
-    found = MinCosine(0.0 if some_zero else math.inf, (zero_i or 0, zero_j or 0), 0, 0)
+    found = MinCosine(below, (-1, -1), 0, 0)
+    if (zero_i is not None or zero_j is not None) and below > 0:
+        found = MinCosine(0.0, (zero_i or 0, zero_j or 0), 0, 0)
     if len(x) and len(y):
         search = _Search(x, y, torch.Generator().manual_seed(seed), found.value)
         with _full_precision():
@@ -116,12 +121,18 @@ class _Search:
 
     def run(self) -> int:
         """Finds and certifies the minimum; returns how many cones it took, 0 without any."""
+        if self.settled():
+            return 0
         self.descend()
-        if self.value == 0 and self.x.amin() >= 0 and self.y.amin() >= 0:
-            return 0  # non-negative rows: nothing lies below a pair with disjoint support
+        if self.settled():
+            return 0
         axes = self.choose_cones()
         self.scan_cones(axes) if len(axes) else self.scan_all()
         return len(axes)
+
+    def settled(self) -> bool:
+        """Non-negative rows: nothing lies below a pair with disjoint support."""
+        return self.value <= 0 and bool(self.x.amin() >= 0 and self.y.amin() >= 0)
 
     def offer(self, i: Tensor, j: Tensor) -> None:
         """Takes the best of the pairs (i, j) in float64, if it beats the best so far."""

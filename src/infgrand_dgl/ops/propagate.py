@@ -21,9 +21,9 @@ Pooling = Literal["mean", "max", "min"]
 
 
 def propagate(
-    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling, self_loop_weight: float
+    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling | None, self_loop_weight: float
 ) -> Tensor:
-    r"""$\tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$.
+    r"""$\tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$, or $X^{(P)}$ alone.
 
     Beside `x` and the result it holds, whatever P, at most two buffers of their size on CUDA and
     three of 64 bytes a row on the CPU, where all hops are done for 16 float32 features at a time.
@@ -31,9 +31,9 @@ def propagate(
     Args:
         graph: square, one self-loop per node, on the device of `x`.
         x: $X$, `[N, D]`, float32, float64, bfloat16 or float16; 16-bit types are stored as such
-            and accumulated in float32. Differentiable under mean pooling.
+            and accumulated in float32. Differentiable but for max and min pooling.
         hops: P, 0 or more.
-        pooling: "mean", "max" or "min", elementwise.
+        pooling: "mean", "max" or "min", elementwise; None for the last matrix.
         self_loop_weight: w.
 
     Returns:
@@ -53,17 +53,19 @@ def propagate(
         inverse_sqrt_degree(graph, self_loop_weight, x.dtype),
         self_loop_weight - 1,
         hops,
-        pooling,
+        pooling or "last",
         transposed.indptr if transposed else None,
         transposed.indices if transposed else None,
     )
 
 
 def propagate_reference(
-    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling, self_loop_weight: float
+    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling | None, self_loop_weight: float
 ) -> Tensor:
     """`propagate` as the equation reads: the tests' oracle and the fallback."""
     steps = torch.stack([x, *islice(propagation_steps(graph, x, self_loop_weight), hops)])
+    if pooling is None:
+        return steps[-1]
     if pooling == "mean":
         return steps.mean(dim=0)
     return steps.amax(dim=0) if pooling == "max" else steps.amin(dim=0)
@@ -104,11 +106,13 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """The mean is linear: the same op over the transposed CSR."""
+    """The mean and the last are linear: the same op over the transposed CSR."""
     scale, indptr_t, indices_t = ctx.saved_tensors
     self_weight, hops, pooling = ctx.settings
-    if pooling != "mean" or ctx.needs_input_grad[3]:
-        raise RuntimeError("infgrand::propagate: only x under mean pooling is differentiable")
+    if pooling not in ("mean", "last") or ctx.needs_input_grad[3]:
+        raise RuntimeError(
+            "infgrand::propagate: only x is differentiable, and not under max or min pooling"
+        )
     if indptr_t is None or indices_t is None:
         raise RuntimeError("infgrand::propagate: the backward pass needs indptr_t and indices_t")
     dx = torch.ops.infgrand.propagate(
