@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,7 +35,20 @@ from .errors import InputError
 from .files import load_array, reading
 from .nn.mlp import MLP
 
-CONTENTS = r"(config\.yaml|metrics\.json|history\.csv|\w+\.npy|seed-\d+|figures)"
+
+class FolderKind(NamedTuple):
+    """What `--overwrite` may replace: a folder with `marker`, all in it matching `contents`."""
+
+    noun: str
+    marker: str
+    contents: str
+
+
+RUN = FolderKind(
+    "a run",
+    "metrics.json",
+    r"(config\.yaml|metrics\.json|history\.csv|\w+\.npy|seed-\d+|figures)",
+)
 HISTORY = (
     "seed",
     "stage",
@@ -121,26 +134,33 @@ def save_array(path: Path, array: Tensor | np.ndarray) -> None:
 
 @contextmanager
 def new_run(out: Path, overwrite: bool) -> Iterator["RunDirectory"]:
-    """A run directory to fill; it appears as `out` when the block ends well, or not at all.
+    """A run directory to fill, as `new_folder`."""
+    with new_folder(out, overwrite, RUN) as folder:
+        yield RunDirectory(folder)
+
+
+@contextmanager
+def new_folder(out: Path, overwrite: bool, kind: FolderKind) -> Iterator[Path]:
+    """A folder to fill; it appears as `out` when the block ends well, or not at all.
 
     Raises:
         InputError: `out` holds something and `overwrite` is not given (or what it holds is more
-            than a run), or cannot be written. Where something has come to `out` in the meantime,
-            the new run stays beside it, and the message says where.
+            than such a folder), or cannot be written. Where something has come to `out` in the
+            meantime, the new folder stays beside it, and the message says where.
     """
     with _explained(out, "--out"):
         target = out.resolve()
-        replaces = _check_target(out, target, overwrite)
+        replaces = _check_target(out, target, overwrite, kind)
     with _parents(target, out):
         with _explained(out, "--out"):
             partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
         try:
-            yield RunDirectory(partial)
+            yield partial
             partial.chmod(0o777 & ~_umask())
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        # From here on the run is whole, and is not removed whatever happens.
+        # From here on it is whole, and is not removed whatever happens.
         try:
             if replaces and target.exists():
                 previous = Path(tempfile.mkdtemp(prefix=".previous.", dir=target.parent))
@@ -151,13 +171,13 @@ def new_run(out: Path, overwrite: bool) -> Iterator["RunDirectory"]:
                 partial.replace(target)  # fails where something has appeared
         except OSError as error:
             raise InputError(
-                f"--out {out}: cannot be put there ({error.strerror}); the run is whole, "
+                f"--out {out}: cannot be put there ({error.strerror}); {kind.noun} is whole, "
                 f"and stays in {partial}"
             ) from None
 
 
-def _check_target(out: Path, target: Path, overwrite: bool) -> bool:
-    """Whether a run is there to be replaced."""
+def _check_target(out: Path, target: Path, overwrite: bool, kind: FolderKind) -> bool:
+    """Whether such a folder is there to be replaced."""
     if not target.exists():
         return False
     if not target.is_dir():
@@ -169,11 +189,13 @@ def _check_target(out: Path, target: Path, overwrite: bool) -> bool:
         return False
     if not overwrite:
         raise InputError(f"--out {out}: exists and is not empty; --overwrite replaces it")
-    if "metrics.json" not in found:
-        raise InputError(f"--out {out}: --overwrite replaces a run, and this is none")
-    strange = [name for name in found if not re.fullmatch(CONTENTS, name)]
+    if kind.marker not in found:
+        raise InputError(f"--out {out}: --overwrite replaces {kind.noun}, and this is none")
+    strange = [name for name in found if not re.fullmatch(kind.contents, name)]
     if strange:
-        raise InputError(f"--out {out}: --overwrite would delete {strange[0]}, no part of a run")
+        raise InputError(
+            f"--out {out}: --overwrite would delete {strange[0]}, no part of {kind.noun}"
+        )
     return True
 
 
