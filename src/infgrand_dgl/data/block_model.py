@@ -69,7 +69,8 @@ class BlockModel:
         propensity *= min(1.0, TICKETS / (2 * self.wanted))
         propensity += rng.random(nodes)
         counts = np.floor(propensity, out=propensity).astype(np.int32)
-        by_class = np.argsort(self.classes, kind="stable").astype(np.int32)
+        short = self.classes.astype(np.min_scalar_type(classes))  # sorted by their digits
+        by_class = np.argsort(short, kind="stable").astype(np.int32)
         self.tickets = np.repeat(by_class, counts[by_class])
         self.size = np.bincount(self.classes, weights=counts, minlength=classes).astype(np.int64)
         self.first = np.cumsum(self.size) - self.size
