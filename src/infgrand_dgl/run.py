@@ -45,7 +45,7 @@ class FolderKind(NamedTuple):
 
 
 RUN = FolderKind(
-    "a run",
+    "run",
     "metrics.json",
     r"(config\.yaml|metrics\.json|history\.csv|\w+\.npy|seed-\d+|figures)",
 )
@@ -171,7 +171,7 @@ def new_folder(out: Path, overwrite: bool, kind: FolderKind) -> Iterator[Path]:
                 partial.replace(target)  # fails where something has appeared
         except OSError as error:
             raise InputError(
-                f"--out {out}: cannot be put there ({error.strerror}); {kind.noun} is whole, "
+                f"--out {out}: cannot be put there ({error.strerror}); the {kind.noun} is whole, "
                 f"and stays in {partial}"
             ) from None
 
@@ -190,11 +190,11 @@ def _check_target(out: Path, target: Path, overwrite: bool, kind: FolderKind) ->
     if not overwrite:
         raise InputError(f"--out {out}: exists and is not empty; --overwrite replaces it")
     if kind.marker not in found:
-        raise InputError(f"--out {out}: --overwrite replaces {kind.noun}, and this is none")
+        raise InputError(f"--out {out}: --overwrite replaces a {kind.noun}, and this is none")
     strange = [name for name in found if not re.fullmatch(kind.contents, name)]
     if strange:
         raise InputError(
-            f"--out {out}: --overwrite would delete {strange[0]}, no part of {kind.noun}"
+            f"--out {out}: --overwrite would delete {strange[0]}, no part of a {kind.noun}"
         )
     return True
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
+from torch import Tensor
 
 from .. import _dgl  # noqa: F401  ogb imports DGL itself: the workaround must come first
 from ..config import DataConfig
@@ -51,3 +52,11 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         split=Split(*(torch.as_tensor(split[part]) for part in ("train", "valid", "test"))),
         provenance={"source": "ogb", "files": str(folder), "split": "official"},
     )
+
+
+def accuracy(name: str, logits: Tensor, labels: Tensor) -> float:
+    """OGB's own verdict on logits `[n, C]` of nodes with `labels`, `[n]`."""
+    from ogb.nodeproppred import Evaluator
+
+    predicted = logits.argmax(dim=1, keepdim=True)
+    return Evaluator(name).eval({"y_true": labels[:, None], "y_pred": predicted})["acc"]

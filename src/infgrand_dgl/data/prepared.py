@@ -35,7 +35,7 @@ from .dataset import NodeDataset, Split
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-FOLDER = FolderKind("a prepared dataset", MANIFEST, r"(manifest\.json|\w+\.npy)")
+FOLDER = FolderKind("prepared dataset", MANIFEST, r"(manifest\.json|\w+\.npy)")
 PARTS = ("train", "val", "test")
 STORED = {"float32": "float32", "float16": "float16", "bfloat16": "uint16"}  # as NumPy has them
 # Settings that change nothing in the folder.
