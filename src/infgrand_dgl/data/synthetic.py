@@ -52,16 +52,16 @@ class Recipe:
 RECIPES: dict[Style, Recipe] = {
     "citation": Recipe(3000, 4, 1000, 7, 0.8, signal=0.7, bag_of_words=True),
     "arxiv": Recipe(
-        169_343, 13.7, 128, 40, 0.658, 0.285, noise=0.29, common_mean=1.0, train=0.537, val=0.176
+        169_343, 13.7, 128, 40, 0.658, 0.275, noise=0.29, common_mean=1.0, train=0.537, val=0.176
     ),
-    "products": Recipe(2_449_029, 50.5, 100, 47, 0.808, 0.3, noise=0.2, train=0.08, val=0.016),
+    "products": Recipe(2_449_029, 50.5, 100, 47, 0.808, 0.305, noise=0.2, train=0.08, val=0.016),
     "papers100M": Recipe(
         111_059_956,
         29.1,
         128,
         172,
         0.6,
-        0.3,
+        0.295,
         noise=0.33,
         common_mean=1.0,
         train=1_207_179 / 111_059_956,
