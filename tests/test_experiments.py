@@ -19,8 +19,22 @@ def test_reads(name):
 
 
 def test_the_general_ones_are_there():
-    assert {"demo", "arxiv", "products"} <= set(shipped_experiments())
+    assert {"demo", "arxiv", "products", "papers100M"} <= set(shipped_experiments())
     assert len(PUBLISHED) == 36
+
+
+@pytest.mark.parametrize("name", ["arxiv", "products", "papers100M"])
+def test_twins_differ_in_their_data_alone(name):
+    real, twin = load_config(name), load_config(f"{name}-synthetic")
+    assert real.data.name == f"ogbn-{name}"
+    assert (twin.data.name, twin.data.style) == ("synthetic", name)
+    assert twin.model_copy(update={"data": real.data}) == real
+
+
+def test_twin_for_two_cores():
+    c = load_config("arxiv-synthetic-cpu")
+    assert (c.data.style, c.data.nodes, c.train.mlp) == ("arxiv", None, True)
+    assert (c.student.layers, c.student.hidden, c.train.device) == (3, 256, "cpu")
 
 
 @pytest.mark.parametrize(

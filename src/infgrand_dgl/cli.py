@@ -202,7 +202,7 @@ def _data_list(args: argparse.Namespace) -> None:
     from .data import default_root
 
     about = {
-        "synthetic": "generated: data.style citation, arxiv, products or uniform",
+        "synthetic": "generated: data.style citation, arxiv, products, papers100M or uniform",
         "directory": "your own: edges, features.npy, labels.npy, splits.json in data.root",
     }
     for name in DATASETS:
@@ -216,6 +216,7 @@ def _data_describe(args: argparse.Namespace) -> None:
 
     from .config import load_config
     from .data import load_dataset
+    from .files import release
     from .precompute import describe
 
     dataset = load_dataset(load_config(args.config, args.set), args.seed)
@@ -227,15 +228,16 @@ def _data_describe(args: argparse.Namespace) -> None:
         f"neighbours: mean {neighbours.double().mean():.2f}, quartiles {picks[0]}, {picks[1]}, "
         f"{picks[2]}, 99% {picks[3]}, max {ordered[-1]}, isolated {int((neighbours == 0).sum())}"
     )
-    values = dataset.features
-    nonzero = values.values().count_nonzero() if values.is_sparse_csr else values.count_nonzero()
-    kind = "sparse" if values.is_sparse_csr else "dense"
-    print(f"features: {kind}, {float(nonzero) / values.numel():.2%} non-zero")
-    csr = dataset.csr
-    source, target = csr.indices.long(), torch.repeat_interleave(csr.row_lengths)
-    labelled = (dataset.labels[source] >= 0) & (dataset.labels[target] >= 0) & (source != target)
-    same = dataset.labels[source[labelled]] == dataset.labels[target[labelled]]
-    print(f"edge homophily: {same.double().mean():.4f}")
+    x = dataset.features
+    values = x.values() if x.is_sparse_csr else x
+    nonzero = 0
+    for block in values.split(1 << 16):
+        nonzero += int(block.count_nonzero())
+        release(values)
+    kind = "sparse" if x.is_sparse_csr else "dense"
+    dtype = str(x.dtype).removeprefix("torch.")
+    print(f"features: {kind} {dtype}, {nonzero / x.numel():.2%} non-zero")
+    print(f"edge homophily: {dataset.homophily():.4f}")
     counts = torch.bincount(dataset.labels[dataset.labels >= 0], minlength=dataset.num_classes)
     shown = ", ".join(str(n) for n in counts[:50].tolist())
     print(f"nodes per class: {shown}{', ...' if len(counts) > 50 else ''}")
@@ -247,6 +249,27 @@ def _data_describe(args: argparse.Namespace) -> None:
         }
     print("split: " + ", ".join(f"{name} {count:,}" for name, count in parts.items()))
     print("provenance: " + ", ".join(f"{k} {v}" for k, v in dataset.provenance.items()))
+
+
+def _data_prepare(args: argparse.Namespace) -> None:
+    from .config import load_config
+
+    config = load_config(args.config, args.set)
+
+    from .console import Reporter
+    from .data.prepared import prepare
+
+    report = Reporter(args.quiet)
+    prepare(config, args.out, dtype=args.dtype, overwrite=args.overwrite, report=report)
+    print(f"prepared: {args.out}; use it with --set data.prepared={args.out}")
+
+
+def _data_verify(args: argparse.Namespace) -> None:
+    from .console import Reporter
+    from .data.prepared import verify
+
+    verify(args.folder, Reporter(args.quiet))
+    print(f"{args.folder}: ok")
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -383,7 +406,7 @@ def _parser() -> argparse.ArgumentParser:
         "--probabilities", action="store_true", help="float32 [n, C] instead of int64 [n]"
     )
 
-    data = commands.add_parser("data", help="list and describe datasets").add_subparsers(
+    data = commands.add_parser("data", help="list, describe, prepare datasets").add_subparsers(
         required=True, metavar="command"
     )
     command(data, "list", _data_list, "names for data.name", "  infgrand-dgl data list")
@@ -396,6 +419,36 @@ def _parser() -> argparse.ArgumentParser:
         experiment,
     )
     described.add_argument("--seed", type=_seed, help="of the split, where it is drawn per seed")
+
+    prepared = command(
+        data,
+        "prepare",
+        _data_prepare,
+        "a dataset as a folder of arrays that opens instantly, for data.prepared",
+        "  infgrand-dgl data prepare --config papers100M-synthetic --dtype float16 \\\n"
+        "      --set data.nodes=2000000 --out prepared/papers",
+        experiment,
+        quiet,
+    )
+    prepared.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder")
+    prepared.add_argument(
+        "--dtype",
+        choices=["float32", "float16", "bfloat16"],
+        default="float32",
+        help="of the features (default: float32)",
+    )
+    prepared.add_argument(
+        "--overwrite", action="store_true", help="replace the prepared dataset in --out"
+    )
+    verified = command(
+        data,
+        "verify",
+        _data_verify,
+        "whether the files of a prepared dataset are as they were written",
+        "  infgrand-dgl data verify prepared/papers",
+        quiet,
+    )
+    verified.add_argument("folder", type=Path, metavar="DIR", help="what data prepare wrote")
 
     measured = commands.add_parser("benchmark", help="time our kernels and models beside others'")
     benchmarks = measured.add_subparsers(required=True, metavar="benchmark", dest="benchmark")

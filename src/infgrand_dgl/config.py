@@ -36,7 +36,7 @@ DatasetName = Literal[
     "synthetic",
     "directory",
 ]
-Style = Literal["citation", "arxiv", "products", "uniform"]
+Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's range

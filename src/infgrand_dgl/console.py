@@ -1,6 +1,7 @@
 """What a person sees: progress on a terminal, plain lines elsewhere."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -61,6 +62,14 @@ class Reporter:
                 stage.show = show
                 yield stage
         self.line(f"{name:<28} {stage.result}")
+
+    @contextmanager
+    def timed(self, name: str, total: int | None = None) -> Iterator["Stage"]:
+        """A stage whose closing line says the seconds that it took."""
+        with self.stage(name, total) as stage:
+            start = time.perf_counter()
+            yield stage
+            stage.result = f"{time.perf_counter() - start:.1f} s"
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         if self.console.is_terminal and not self.quiet:

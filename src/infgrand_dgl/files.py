@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -52,7 +53,18 @@ def map_array(path: Path, write: bool = False) -> Tensor:
         write: what is written to the tensor goes to the file; otherwise it stays private.
     """
     with reading(path, "a readable .npy file"):
-        return _mapped(np.lib.format.open_memmap(path, mode="r+" if write else "c"))
+        if write:
+            array = np.lib.format.open_memmap(path, mode="r+")
+            return _mapped(array, array._mmap)  # type: ignore[attr-defined]
+        header = np.lib.format.open_memmap(path, mode="r")
+        # No room is reserved for writes that never come: the file may be larger than memory.
+        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0x4000)
+        with path.open("rb") as file:
+            mapping = mmap.mmap(file.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
+        order: Literal["C", "F"] = "C" if header.flags.c_contiguous else "F"
+        return _mapped(
+            np.ndarray(header.shape, header.dtype, mapping, header.offset, order=order), mapping
+        )
 
 
 def new_array(path: Path, shape: tuple[int, ...], dtype: str) -> Tensor:
@@ -67,14 +79,12 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: str) -> Tensor:
     array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     with path.open("r+b") as file:  # else a full disk would kill the process at some later write
         os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-    return _mapped(array)
+    return _mapped(array, array._mmap)  # type: ignore[attr-defined]
 
 
-def _mapped(array: np.memmap) -> Tensor:
+def _mapped(array: np.ndarray, mapping: mmap.mmap) -> Tensor:
     tensor = torch.from_numpy(array)
-    mapping = getattr(array, "_mmap", None)
-    if mapping is not None:
-        _mappings[tensor.untyped_storage().data_ptr()] = mapping
+    _mappings[tensor.untyped_storage().data_ptr()] = mapping
     return tensor
 
 

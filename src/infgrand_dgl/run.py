@@ -18,9 +18,7 @@ is whole. What a failed or killed process leaves there is what `--resume` goes o
 import fcntl
 import json
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -38,10 +36,12 @@ from .errors import InputError
 from .files import load_array, reading
 from .nn.mlp import MLP
 from .stages import Stages
-from .writing import explained, parents, umask, writing
+from .writing import FolderKind, check_folder, explained, parents, put_folder, umask, writing
 
-CONTENTS = (
-    r"(config\.yaml|metrics\.json|history\.csv|stages\.json|\w+\.npy|seed-\d+|figures|tensorboard)"
+RUN = FolderKind(
+    "run",
+    "metrics.json",
+    r"(config\.yaml|metrics\.json|history\.csv|stages\.json|\w+\.npy|seed-\d+|figures|tensorboard)",
 )
 LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"
 
@@ -68,7 +68,7 @@ def new_run(
     """
     with explained(out, "--out"):
         target = out.resolve()
-        replaces = _check_target(out, target, overwrite)
+        replaces = check_folder(out, target, overwrite, RUN)
     partial = partial_of(out)
     with parents(target, out):
         with explained(out, "--out"):
@@ -100,21 +100,8 @@ def new_run(
             raise
         finally:
             os.close(lock)
-        # From here on the run is whole, and is not removed whatever happens.
-        try:
-            (partial / LOCK).unlink()
-            if replaces and target.exists():
-                previous = Path(tempfile.mkdtemp(prefix=".previous.", dir=target.parent))
-                target.replace(previous)
-                partial.replace(target)
-                shutil.rmtree(previous)
-            else:
-                partial.replace(target)  # fails where something has appeared
-        except OSError as error:
-            raise InputError(
-                f"--out {out}: cannot be put there ({error.strerror}); the run is whole, "
-                f"and stays in {partial}"
-            ) from None
+        (partial / LOCK).unlink()
+        put_folder(partial, target, out, replaces, RUN)
 
 
 def partial_of(out: Path) -> Path:
@@ -156,27 +143,6 @@ def _take_over(run: Path, partial: Path) -> None:
         shutil.copyfile(run / "stages.json", partial / "stages.json")
         if (run / "history.csv").is_file():
             shutil.copyfile(run / "history.csv", partial / "history.csv")
-
-
-def _check_target(out: Path, target: Path, overwrite: bool) -> bool:
-    """Whether a run is there to be replaced."""
-    if not target.exists():
-        return False
-    if not target.is_dir():
-        raise InputError(f"--out {out}: expected a folder, found a file")
-    if target.is_mount():
-        raise InputError(f"--out {out}: is a mount point; name a folder inside it")
-    found = [path.name for path in target.iterdir()]
-    if not found:
-        return False
-    if not overwrite:
-        raise InputError(f"--out {out}: exists and is not empty; --overwrite replaces it")
-    if "metrics.json" not in found:
-        raise InputError(f"--out {out}: --overwrite replaces a run, and this is none")
-    strange = [name for name in found if not re.fullmatch(CONTENTS, name)]
-    if strange:
-        raise InputError(f"--out {out}: --overwrite would delete {strange[0]}, no part of a run")
-    return True
 
 
 class RunDirectory:

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from ogb.nodeproppred import Evaluator
 
 from infgrand_dgl import InputError
 from infgrand_dgl.config import DataConfig
-from infgrand_dgl.data import load_source
+from infgrand_dgl.data import load_source, ogb
+from infgrand_dgl.training.loop import accuracy
 
 # Raised inside ogb, and by what it makes of pandas and torch.
 pytestmark = pytest.mark.filterwarnings(
@@ -24,6 +26,43 @@ def write(path, values):
     text = io.StringIO()
     pd.DataFrame(values).to_csv(text, header=False, index=False)
     path.write_bytes(gzip.compress(text.getvalue().encode()))
+
+
+def products(root):
+    """ogbn-products' layout: every undirected edge once, a split by sales rank."""
+    folder = root / "ogbn_products"
+    edges = np.random.randint(0, N, size=(2000, 2))
+    write(folder / "raw/edge.csv.gz", edges)
+    write(folder / "raw/node-feat.csv.gz", np.random.randn(N, 100).round(4))
+    write(folder / "raw/node-label.csv.gz", np.arange(N) % 47)
+    write(folder / "raw/num-node-list.csv.gz", [N])
+    write(folder / "raw/num-edge-list.csv.gz", [len(edges)])
+    for name, ids in (("train", range(100)), ("valid", range(100, 150)), ("test", range(150, N))):
+        write(folder / f"split/sales_ranking/{name}.csv.gz", list(ids))
+    (folder / "RELEASE_v1.txt").write_text("")
+    return edges
+
+
+def papers100M(root):  # noqa: N802
+    """ogbn-papers100M's layout: binary arrays, labels on a part of the nodes."""
+    folder = root / "ogbn_papers100M"
+    (folder / "raw").mkdir(parents=True)
+    edges = np.random.randint(0, N, size=(2000, 2))
+    np.savez(
+        folder / "raw/data.npz",
+        edge_index=edges.T,
+        num_nodes_list=[N],
+        num_edges_list=[len(edges)],
+        node_feat=np.random.randn(N, D).astype(np.float32),
+        node_year=np.full((N, 1), 2017),
+    )
+    labels = (np.arange(N) % 172).astype(np.float32)[:, None]
+    labels[100:] = np.nan
+    np.savez(folder / "raw/node-label.npz", node_label=labels)
+    for name, ids in (("train", range(60)), ("valid", range(60, 80)), ("test", range(80, 100))):
+        write(folder / f"split/time/{name}.csv.gz", list(ids))
+    (folder / "RELEASE_v1.txt").write_text("")
+    return edges
 
 
 @pytest.fixture
@@ -52,6 +91,34 @@ def test_arxiv_is_made_undirected(arxiv):
     expected = {(a, b) for u, v in edges.tolist() for a, b in ((u, v), (v, u))}
     assert found == expected | {(i, i) for i in range(N)}
     assert d.labels.dtype == torch.long and d.features.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("write_set", "features", "classes", "labelled"),
+    [(products, 100, 47, N), (papers100M, D, 172, 100)],
+)
+def test_products_and_papers(write_set, features, classes, labelled, tmp_path):
+    edges = write_set(tmp_path)
+    config = DataConfig.model_validate(
+        {"name": f"ogbn-{write_set.__name__}", "root": str(tmp_path)}
+    )
+    d = load_source(config)
+    assert (d.num_nodes, d.num_features) == (N, features)
+    assert classes - 73 <= d.num_classes <= classes
+    both = {(a, b) for u, v in edges.tolist() for a, b in ((u, v), (v, u))}
+    rows = torch.repeat_interleave(d.csr.row_lengths).tolist()
+    found = set(zip(d.csr.indices.tolist(), rows, strict=True))
+    assert found == both | {(i, i) for i in range(N)} and len(found) == d.num_edges
+    assert int((d.labels >= 0).sum()) == labelled
+    assert torch.equal(torch.cat([d.train, d.val, d.test]), torch.arange(labelled))
+
+
+@pytest.mark.parametrize("name", ["ogbn-arxiv", "ogbn-products", "ogbn-papers100M"])
+def test_ogb_judges_as_we_do(name):
+    logits, labels = torch.randn(3000, 47), torch.randint(47, (3000,))
+    logits[torch.arange(2000), labels[:2000]] += 5
+    judged = Evaluator(name).eval({"y_true": labels[:, None], "y_pred": logits.argmax(1)[:, None]})
+    assert judged["acc"] == accuracy(logits, labels) == ogb.accuracy(name, logits.argmax(1), labels)
 
 
 BAD = {
@@ -92,7 +159,8 @@ def test_bad_input(case, arxiv):
     assert "\n" not in str(error.value)
 
 
-def test_missing_data_says_the_two_ways_to_get_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["ogbn-products", "ogbn-papers100M"])
+def test_missing_data_says_the_two_ways_to_get_it(name, tmp_path, monkeypatch):
     from urllib.error import URLError
 
     def offline(*args, **kwargs):
@@ -102,5 +170,6 @@ def test_missing_data_says_the_two_ways_to_get_it(tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match="Either run this command in a terminal.*or unpack"
     ) as error:
-        load_source(DataConfig(name="ogbn-products", root=str(tmp_path)))
-    assert "\n" not in str(error.value) and f"{tmp_path}/ogbn_products/raw" in str(error.value)
+        load_source(DataConfig(name=name, root=str(tmp_path)))
+    folder = tmp_path / name.replace("-", "_") / "raw"
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)

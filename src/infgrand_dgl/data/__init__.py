@@ -30,7 +30,11 @@ def load_dataset(config: Config | str | Path, seed: int | None = None) -> NodeDa
 
 
 def load_source(config: DataConfig) -> NodeDataset:
-    """A dataset before its split is drawn for a seed."""
+    """A dataset before its split is drawn for a seed; from `data.prepared` where that is given."""
+    if config.prepared is not None:
+        from . import prepared
+
+        return prepared.load(config, Path(config.prepared))
     root = Path(config.root) if config.root else default_root()
     if config.name == "synthetic":
         from . import synthetic as source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from .._dgl import DGLGraph
 from ..errors import InputError
+from ..files import release
 from ..graph import CSRGraph
 from ..propagation import check_features
 
@@ -45,6 +47,7 @@ class NodeDataset:
         num_classes: C.
         split: which nodes train, validate and test; None until it is drawn for a seed.
         provenance: where the data came from.
+        content: stands for all but the split in `fingerprint`; None: the arrays themselves.
     """
 
     name: str
@@ -54,6 +57,7 @@ class NodeDataset:
     num_classes: int
     split: Split | None
     provenance: dict[str, Any]
+    content: str | None = None
 
     @property
     def parts(self) -> Split:
@@ -87,10 +91,6 @@ class NodeDataset:
         """The graph for DGL."""
         return self.csr.to_dgl()
 
-    @cached_property
-    def fingerprint(self) -> str:
-        return str(float(self.labels.sum()))
-
     @property
     def num_features(self) -> int:
         return self.features.shape[1]
@@ -99,6 +99,48 @@ class NodeDataset:
         """float32 `[N, D]`; the features themselves where they are that already."""
         dense = self.features if self.features.layout == torch.strided else self.features.to_dense()
         return dense.float()
+
+    def homophily(self, block: int = 1 << 24) -> float:
+        """Share of the edges between labelled nodes that join equal labels, self-loops left out.
+
+        Args:
+            block: about how many edges are looked at together.
+        """
+        csr, labels = self.csr, self.labels
+        step = max(1, block * self.num_nodes // self.num_edges)
+        same = edges = 0
+        for start in range(0, self.num_nodes, step):
+            pointers = csr.indptr[start : start + step + 1]
+            rows = start + torch.repeat_interleave(pointers.diff())
+            columns = csr.indices[int(pointers[0]) : int(pointers[-1])].long()
+            counted = (labels[rows] >= 0) & (labels[columns] >= 0) & (rows != columns)
+            edges += int(counted.sum())
+            same += int((counted & (labels[rows] == labels[columns])).sum())
+            release(csr.indices)
+        return same / edges if edges else float("nan")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 digits that graph, features, labels and split decide.
+
+        A prepared dataset goes by the checksums of its files: none is read, and the digits are
+        others than those of the same arrays in memory.
+        """
+        found = hashlib.blake2b((self.content or "").encode(), digest_size=16)
+        x = self.features
+        arrays = [self.csr.indptr, self.csr.indices, self.labels]
+        if x.layout == torch.strided:
+            arrays.append(x)
+        else:
+            arrays += [x.crow_indices(), x.col_indices(), x.values()]
+        split = (
+            [] if self.split is None else [t for t in vars(self.split).values() if t is not None]
+        )
+        for array in split if self.content else arrays + split:
+            found.update(f"{array.dtype} {list(array.shape)}".encode())
+            for block in array.contiguous().flatten().split(1 << 22):
+                found.update(block.view(torch.uint8).numpy())
+        return found.hexdigest()
 
     def observed_view(self) -> NodeDataset:
         """The dataset that training may see, with its own node ids; itself when transductive."""
@@ -112,11 +154,13 @@ class NodeDataset:
         nodes = split.observed
         local = torch.full((self.num_nodes,), -1, dtype=torch.long)
         local[nodes] = torch.arange(len(nodes))
+        x = self.features if self.features.layout == torch.strided else self.dense_features()
         return replace(
             self,
             csr=self.csr.subgraph(nodes),
-            features=self.dense_features()[nodes],
+            features=x[nodes].float(),
             labels=self.labels[nodes],
+            content=None,
             split=Split(local[split.train], local[split.val], local[split.test_observed]),
         )
 

@@ -14,7 +14,7 @@ from ..data import NodeDataset
 
 @torch.no_grad()
 def evaluate(predicted: Callable[[Tensor], Tensor], dataset: NodeDataset) -> dict[str, Any]:
-    """Accuracy and macro-F1 on each part.
+    """Accuracy (on OGB's sets by OGB's evaluator) and macro-F1 on each part.
 
     Args:
         predicted: the classes of nodes, int64 `[n]`, by their ids.
@@ -23,11 +23,19 @@ def evaluate(predicted: Callable[[Tensor], Tensor], dataset: NodeDataset) -> dic
     if len(dataset.parts.test_observed):
         parts["test_observed"] = dataset.parts.test_observed
     found = {k: (predicted(ids).cpu(), dataset.labels[ids]) for k, ids in parts.items()}
-    result: dict[str, Any] = {k: float((p == y).double().mean()) for k, (p, y) in found.items()}
+    result: dict[str, Any] = {k: _accuracy(dataset.name, *pair) for k, pair in found.items()}
     result["macro_f1"] = {
         k: float(f1_score(y, p, average="macro", zero_division=0)) for k, (p, y) in found.items()
     }
     return result
+
+
+def _accuracy(name: str, predicted: Tensor, labels: Tensor) -> float:
+    if name.startswith("ogbn-"):
+        from ..data import ogb
+
+        return ogb.accuracy(name, predicted, labels)
+    return float((predicted == labels).double().mean())
 
 
 @torch.no_grad()

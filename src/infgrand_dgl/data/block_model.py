@@ -1,0 +1,197 @@
+"""A degree-corrected stochastic block model, some of whose labels the graph does not know.
+
+Every node has a class and a propensity drawn from a power law. An edge starts at a node in
+proportion to its propensity, stays in the class with some probability h, and ends at a node of
+the chosen class (or of any other) in proportion to propensity (Karrer and Newman, 2011).
+
+A share `noise` of the nodes then carries a label that is drawn anew. They are chosen in proportion
+to 1/propensity², so that few edges lead to them; h follows from the homophily that the labels are
+to have. No model can be right about such nodes, just as in citation graphs, where a part of the
+nodes belongs to another field than all it cites.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ..graph import distinct
+
+log = logging.getLogger(__name__)
+
+TICKETS = 1 << 30  # at most, 4 GiB
+SAMPLE = 1 << 16  # nodes, at least, on which repeated edges are counted
+
+
+class BlockModel:
+    """Draws edges and labels.
+
+    Args:
+        degree: mean number of neighbours, self-loop not counted.
+        homophily: share of the edges between nodes of one label, as far as the noise allows.
+        exponent: of the power law of degrees.
+        noise: share of the nodes whose label is drawn anew.
+
+    Attributes:
+        classes: int64 `[N]`, what edges and features follow.
+        labels: int64 `[N]`, the classes themselves where there is no noise.
+        homophily: h.
+    """
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        *,
+        nodes: int,
+        degree: float,
+        classes: int,
+        homophily: float,
+        exponent: float,
+        noise: float,
+    ) -> None:
+        self.rng, self.nodes, self.degree = rng, nodes, degree
+        self.wanted = nodes * degree / 2
+        share = 1 / np.sqrt(np.arange(1, classes + 1))
+        share /= share.sum()
+        self.classes = self.labels = _no_class_empty(rng, nodes, share)
+        # The structural cut-off: no pair of a class is expected to be joined more than once.
+        inside = 1.0 if noise else max(homophily, 1 / classes)
+        propensity = self._propensity(exponent, inside, classes)
+        if noise:
+            clock = rng.exponential(size=nodes)
+            clock *= propensity**2
+            count = round(noise * nodes)
+            redrawn = clock <= np.partition(clock, count - 1)[count - 1]
+            self.labels = self.classes.copy()
+            self.labels[redrawn] = rng.choice(classes, size=int(redrawn.sum()), p=share)
+        # A node's propensity as that many tickets, rounded at random; tickets lie class by class,
+        # so a draw in proportion to propensity is one random position.
+        propensity *= min(1.0, TICKETS / (2 * self.wanted))
+        propensity += rng.random(nodes)
+        counts = np.floor(propensity, out=propensity).astype(np.int32)
+        short = self.classes.astype(np.min_scalar_type(classes))  # sorted by their digits
+        by_class = np.argsort(short, kind="stable").astype(np.int32)
+        self.tickets = np.repeat(by_class, counts[by_class])
+        self.size = np.bincount(self.classes, weights=counts, minlength=classes).astype(np.int64)
+        self.first = np.cumsum(self.size) - self.size
+        self.homophily = self._latent(homophily, counts) if noise else homophily
+
+    def _propensity(self, exponent: float, homophily: float, classes: int) -> np.ndarray:
+        """Expected degrees, float64 `[N]`."""
+        propensity = (1 - self.rng.random(self.nodes)) ** (-1 / (exponent - 1))
+        propensity *= 2 * self.wanted / propensity.sum()
+        total = np.bincount(self.classes, weights=propensity, minlength=classes)
+        np.minimum(propensity, np.sqrt(total / homophily)[self.classes], out=propensity)
+        propensity *= 2 * self.wanted / propensity.sum()
+        return propensity
+
+    def _latent(self, homophily: float, counts: np.ndarray) -> float:
+        """The homophily of the classes that gives the labels theirs."""
+        C = len(self.size)
+        # Tickets by class and label.
+        joint = np.bincount(self.classes * C + self.labels, weights=counts, minlength=C * C)
+        joint = joint.reshape(C, C)
+        own, total = joint.sum(axis=1), joint.sum()
+        others = np.maximum(total - own, 1)
+        # How often two ends of one class, and of two classes, have the same label.
+        same = ((joint**2).sum(axis=1) / np.maximum(own, 1)).sum() / max(total, 1)
+        apart = ((joint * (joint.sum(axis=0) - joint)).sum(axis=1) / others).sum() / max(total, 1)
+        if not apart < same:
+            return homophily
+        latent = (homophily - apart) / (same - apart)
+        if not 0 <= latent <= 1.02:
+            reached = apart + min(max(latent, 0), 1) * (same - apart)
+            log.warning("data.homophily: %.4g asked for, %.4g expected", homophily, reached)
+        return float(min(max(latent, 0), 1))
+
+    @property
+    def kinds(self) -> tuple[tuple[int, bool], ...]:
+        """How many edges, inside a class and not."""
+        within = round(self.wanted * self.homophily)
+        return (within, True), (round(self.wanted) - within, False)
+
+    def draw(self, count: int, inside: bool) -> np.ndarray:
+        """low·N + high of that many edges; repeated edges occur, self-loops are left out."""
+        rng, tickets, first, size = self.rng, self.tickets, self.first, self.size
+        if len(tickets) == (0 if inside else size.max()):  # no partner for anybody
+            return np.empty(0, dtype=np.int64)
+        source = tickets[rng.integers(len(tickets), size=count)]
+        mine = self.classes[source]
+        begin, length = first[mine], size[mine]
+        if inside:  # a ticket of the class
+            at = begin + np.floor(rng.random(count) * length).astype(np.int64)
+        else:  # a ticket of the others, which skip the class's interval
+            at = np.floor(rng.random(count) * (len(tickets) - length)).astype(np.int64)
+            at += np.where(at >= begin, length, 0)
+        target = tickets[at]
+        low, high = np.minimum(source, target), np.maximum(source, target)
+        return (low.astype(np.int64) * self.nodes + high)[low < high]
+
+    def edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distinct undirected edges without self-loops.
+
+        N·degree/2 but for one in a thousand, as far as the classes have room: n nodes make
+        n·(n - 1)/2 pairs, and the last of them are not hunted down. What falls 5 % short is
+        logged.
+        """
+        keys = np.concatenate([self._distinct(count, inside) for count, inside in self.kinds])
+        self._told(len(keys))
+        return keys // self.nodes, keys % self.nodes
+
+    def _distinct(self, count: int, inside: bool) -> np.ndarray:
+        """Crowded classes repeat edges: what is missing is drawn again, at the last yield."""
+        keys, share = np.empty(0, dtype=np.int64), 1.0
+        while (missing := count - len(keys)) > count / 1000 and share > 1e-3:
+            more = self.draw(int(missing / share) + 16, inside)
+            before = len(keys)
+            keys = distinct(np.concatenate([keys, more]))
+            share = (len(keys) - before) / max(len(more), 1)
+        if len(keys) > count:
+            keys = keys[np.sort(self.rng.permutation(len(keys))[:count])]
+        return keys
+
+    def chunks(self, size: int, progress: Callable[[int], None]) -> Iterator[np.ndarray]:
+        """Keys low·N + high of the edges in parts of up to `size`, where `edges` needs too much.
+
+        Edges are repeated, within a part and across. The distinct ones are N·degree/2 but for
+        about one in a thousand: they are counted on a sample of the nodes.
+
+        Args:
+            progress: told how many distinct edges there are, about.
+        """
+        sampled = self.nodes * max(SAMPLE, self.nodes // 256)  # keys below are of the sample
+        done = 0.0
+        for count, inside in self.kinds:
+            sample = np.empty(0, dtype=np.int64)
+            drawn = seen = 0
+            share = 1.0
+            for _ in range(8):  # rounds; two are enough unless the classes are crowded
+                # Repeats grow with the square: the next edge is new with probability 2·share - 1.
+                todo = int((count - share * drawn) / max(2 * share - 1, 0.1))
+                if todo <= count / 1000:
+                    break
+                while todo > 0:
+                    keys = self.draw(min(size, todo), inside)
+                    todo -= min(size, todo)
+                    drawn += len(keys)
+                    some = keys[keys < sampled]
+                    seen += len(some)
+                    sample = np.concatenate([sample, some])
+                    yield keys
+                    progress(int(done + share * drawn))
+                sample = distinct(sample)
+                share = len(sample) / max(seen, 1)
+            done += share * drawn
+        self._told(round(done))
+
+    def _told(self, count: int) -> None:
+        if count < 0.95 * self.wanted:
+            reached = 2 * count / self.nodes
+            log.warning("data.degree: %.4g asked for, %.4g reached", self.degree, reached)
+
+
+def _no_class_empty(rng: np.random.Generator, nodes: int, share: np.ndarray) -> np.ndarray:
+    """int64 `[N]`, at least four nodes of every class."""
+    classes = rng.choice(len(share), size=nodes, p=share)
+    classes[: 4 * len(share)] = np.tile(np.arange(len(share)), 4)
+    return rng.permutation(classes)
