@@ -42,6 +42,7 @@ Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's range
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
 Layers = Annotated[int, Field(ge=1, le=1000)]
+Epochs = Annotated[int, Field(ge=1, le=10**9)]
 Hops = Annotated[int, Field(ge=0, le=10_000)]
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -140,6 +141,7 @@ class TeacherConfig(Section):
     attention_dropout: float = Field(0.3, ge=0, lt=1)  # gat
     lr: float = Field(0.01, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
+    epochs: Epochs | None = None  # null: train.epochs
     # Training nodes per step on sampled neighbourhoods; null: the full graph where it fits.
     batch_size: int | None = Field(None, ge=1)
     fanouts: list[Annotated[int, Field(ge=1)]] | None = None  # neighbours sampled by layer, of 10
@@ -173,6 +175,7 @@ class StudentConfig(Section):
     norm: Literal["none", "batch", "layer"] = "none"
     lr: float = Field(0.01, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
+    epochs: Epochs | None = None  # of student and plain MLP; null: train.epochs
     batch_size: int | None = Field(None, ge=2)  # nodes per step; null: all where they fit
 
 
@@ -193,10 +196,8 @@ class DistillationConfig(Section):
 class TrainConfig(Section):
     """`train`: what teacher, student and the plain MLP have in common."""
 
-    epochs: int = Field(500, ge=1, le=10**9)
-    patience: int = Field(
-        50, ge=1, le=10**9
-    )  # epochs without a validation accuracy as high as the best
+    epochs: Epochs = 500
+    patience: Epochs = 50  # epochs without a validation accuracy as high as the best
     seeds: list[Seed] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = (

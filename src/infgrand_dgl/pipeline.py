@@ -443,7 +443,9 @@ class _Training:
         self, seed: int, model: str, label: str, at: Surroundings, work: Work
     ) -> Result:
         first = True
-        with self.report.stage(label, self.config.train.epochs) as stage:
+        section = self.config.teacher if model == "teacher" else self.config.student
+        epochs = section.epochs or self.config.train.epochs
+        with self.report.stage(label, epochs) as stage:
 
             def on_epoch(epoch: int, values: Mapping[str, float]) -> None:
                 nonlocal first

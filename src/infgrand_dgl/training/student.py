@@ -155,7 +155,7 @@ def _train(
         steps=steps,
         evaluate=evaluate,
         optimizer=adam(model, s),
-        epochs=config.train.epochs,
+        epochs=config.student.epochs or config.train.epochs,
         patience=config.train.patience,
         on_epoch=on_epoch,
         checkpoint=at.checkpoint,

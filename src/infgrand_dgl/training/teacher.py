@@ -119,7 +119,7 @@ def train_teacher(
         steps=steps,
         evaluate=evaluate,
         optimizer=adam(model, config.teacher),
-        epochs=config.train.epochs,
+        epochs=config.teacher.epochs or config.train.epochs,
         patience=config.train.patience,
         on_epoch=on_epoch,
         checkpoint=at.checkpoint,
