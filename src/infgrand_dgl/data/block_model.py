@@ -14,12 +14,13 @@ import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import scipy.sparse as sp
 
 from ..graph import distinct
 
 log = logging.getLogger(__name__)
 
-TICKETS = 1 << 30  # at most, 4 GiB
+TICKETS = 1 << 29  # at most, 2 GiB
 SAMPLE = 1 << 16  # nodes, at least, on which repeated edges are counted
 
 
@@ -33,8 +34,8 @@ class BlockModel:
         noise: share of the nodes whose label is drawn anew.
 
     Attributes:
-        classes: int64 `[N]`, what edges and features follow.
-        labels: int64 `[N]`, the classes themselves where there is no noise.
+        classes: small integers `[N]`, what edges and features follow.
+        labels: as classes, and these themselves where there is no noise.
         homophily: h.
     """
 
@@ -69,9 +70,10 @@ class BlockModel:
         propensity *= min(1.0, TICKETS / (2 * self.wanted))
         propensity += rng.random(nodes)
         counts = np.floor(propensity, out=propensity).astype(np.int32)
-        short = self.classes.astype(np.min_scalar_type(classes))  # sorted by their digits
-        by_class = np.argsort(short, kind="stable").astype(np.int32)
+        del propensity
+        by_class = np.argsort(self.classes, kind="stable").astype(np.int32)
         self.tickets = np.repeat(by_class, counts[by_class])
+        del by_class
         self.size = np.bincount(self.classes, weights=counts, minlength=classes).astype(np.int64)
         self.first = np.cumsum(self.size) - self.size
         self.homophily = self._latent(homophily, counts) if noise else homophily
@@ -89,13 +91,13 @@ class BlockModel:
         """The homophily of the classes that gives the labels theirs."""
         C = len(self.size)
         # Tickets by class and label.
-        joint = np.bincount(self.classes * C + self.labels, weights=counts, minlength=C * C)
-        joint = joint.reshape(C, C)
-        own, total = joint.sum(axis=1), joint.sum()
-        others = np.maximum(total - own, 1)
+        joint = sp.csr_array((counts.astype(float), (self.classes, self.labels)), shape=(C, C))
+        own, total = joint.sum(axis=1), max(counts.sum(), 1)
+        square = joint.power(2).sum(axis=1)
         # How often two ends of one class, and of two classes, have the same label.
-        same = ((joint**2).sum(axis=1) / np.maximum(own, 1)).sum() / max(total, 1)
-        apart = ((joint * (joint.sum(axis=0) - joint)).sum(axis=1) / others).sum() / max(total, 1)
+        same = (square / np.maximum(own, 1)).sum() / total
+        others = np.maximum(total - own, 1)
+        apart = ((joint @ joint.sum(axis=0) - square) / others).sum() / total
         if not apart < same:
             return homophily
         latent = (homophily - apart) / (same - apart)
@@ -191,7 +193,7 @@ class BlockModel:
 
 
 def _no_class_empty(rng: np.random.Generator, nodes: int, share: np.ndarray) -> np.ndarray:
-    """int64 `[N]`, at least four nodes of every class."""
+    """`[N]`, at least four nodes of every class."""
     classes = rng.choice(len(share), size=nodes, p=share)
     classes[: 4 * len(share)] = np.tile(np.arange(len(share)), 4)
-    return rng.permutation(classes)
+    return rng.permutation(classes).astype(np.min_scalar_type(len(share)))
