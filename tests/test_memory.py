@@ -2,10 +2,35 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
+
+from infgrand_dgl.files import new_array
 
 GIB = 1 << 30
+MAPPED = """
+import sys
+from pathlib import Path
+import torch
+from infgrand_dgl.config import load_config
+from infgrand_dgl.data.dataset import NodeDataset, Split
+from infgrand_dgl.files import map_array
+from infgrand_dgl.precompute import influence, student_inputs
+from tests.conftest import random_undirected
+
+folder, cpu = Path(sys.argv[1]), torch.device("cpu")
+config = load_config("demo", ["resources.memory=" + sys.argv[2], "influence.hops=1"])
+x = map_array(folder / "features.npy")
+N = len(x)
+labels, split = torch.zeros(N, dtype=torch.int64), Split(*torch.arange(N).split(N // 3 + 1))
+dataset = NodeDataset("mapped", random_undirected(N, 2 * N), x, labels, 2, split, {})
+assert influence(config, dataset, cpu, scratch=folder).scores.isfinite().all()
+assert student_inputs(config, dataset, cpu, out=folder / "x.npy").shape == x.shape
+peak = open("/proc/self/status").read().split("VmHWM:")[1].split()[0]
+print("peak", int(peak) * 1024, file=sys.stderr)
+"""
 
 
 COMMAND = """
@@ -20,11 +45,16 @@ sys.exit(status)
 
 def peak(*arguments) -> int:
     """Bytes at the peak of one command, as its own process says when it ends."""
+    return peak_of(COMMAND, *arguments, "--device", "cpu")
+
+
+def peak_of(code: str, *arguments) -> int:
     done = subprocess.run(
-        [sys.executable, "-c", COMMAND, *map(str, arguments), "--device", "cpu"],
+        [sys.executable, "-c", code, *map(str, arguments)],
         stderr=subprocess.PIPE,
         text=True,
         check=True,
+        cwd=Path(__file__).parents[1],
     )
     return int(done.stderr.rsplit("peak ", 1)[1])
 
@@ -43,3 +73,13 @@ def test_influence_of_half_a_million_nodes_below_3_gb(tmp_path):
     settings = ["data.style=arxiv", "data.nodes=500000"]
     used = peak("influence", "--config", "demo", "--set", *settings, "--out", tmp_path / "i.npy")
     assert used < 3 * GIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_mapped_features_of_600_mb_within_a_budget_of_1_gb(tmp_path):
+    """In memory the influence alone would take four matrices of that size."""
+    x = new_array(tmp_path / "features.npy", (600_000, 256), "float32")
+    for half, rows in enumerate(x.split(300_000)):  # of disjoint support: the minimum is known
+        rows[:, 128 * half : 128 * (half + 1)] = torch.rand(len(rows), 128)
+    del x, rows
+    assert peak_of(MAPPED, tmp_path, "1GB") < 10**9

@@ -89,6 +89,28 @@ def test_equals_brute_force(x_kind, y_kind, path, device):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_below_a_known_value(kind, path, device):
+    x, y = (normalize(rows(kind, n, 7).to(device), dim=1) for n in (200, 150))
+    exact = min_cosine_reference(x, y)
+    for known in (exact - 0.1, exact - 1e-12):
+        found = min_cosine(x, y, below=known)
+        assert (found.value, found.pair) == (known, (-1, -1))
+    for known in (exact + 1e-12, 0.5 * exact + 0.5, 2.0):
+        found = min_cosine(x, y, below=known)
+        assert abs(found.value - exact) <= EXACT or exact > 1 - EXACT
+        assert found.pair != (-1, -1) or exact > 1 - EXACT
+
+
+def test_blocks_of_rows_one_below_the_other(path, device):
+    x, y = (normalize(rows("clusters", 300, 7).to(device), dim=1) for _ in range(2))
+    value = float("inf")
+    for block in x.split(90):
+        for other in y.split(110):
+            value = min_cosine(block, other, below=value).value
+    assert abs(value - min_cosine_reference(x, y)) <= EXACT
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_more_rows_than_a_sample(kind, path, device):
     found = check(rows(kind, 6000, 12).to(device), rows(kind, 5000, 12).to(device))
     assert found.pairs_evaluated > 0 or found.value == 0  # a zero row, or disjoint ones
