@@ -240,6 +240,7 @@ except InputError as error:
     assert "in row 450" in str(error)
 else:
     sys.exit(1)
+torch.distributed.destroy_process_group()
 """
 
 
