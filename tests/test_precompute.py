@@ -221,26 +221,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from infgrand_dgl import InputError
-from infgrand_dgl.distributed import join
+from infgrand_dgl.distributed import joined
 from infgrand_dgl.ops import propagation_steps
 from infgrand_dgl.precompute import influence, student_inputs
 from tests import test_precompute
 
 folder, cpu = Path(sys.argv[1]), torch.device("cpu")
 dataset, config = torch.load(folder / "dataset.pt", weights_only=False), test_precompute.settings()
-ranks = join(cpu)
-assert ranks.size == 2
-found = influence(config, dataset, cpu, scratch=folder, ranks=ranks)
-inputs = student_inputs(config, dataset, cpu, out=folder / "x.npy", ranks=ranks)
-torch.save((found, inputs), folder / f"{ranks.rank}.pt")
-dataset.features[450, 0] = torch.nan  # in the share of the second process
-try:
-    student_inputs(config, dataset, cpu, out=folder / "never.npy", ranks=ranks)
-except InputError as error:
-    assert "in row 450" in str(error)
-else:
-    sys.exit(1)
-torch.distributed.destroy_process_group()
+with joined(cpu) as ranks:
+    assert ranks.size == 2
+    found = influence(config, dataset, cpu, scratch=folder, ranks=ranks)
+    inputs = student_inputs(config, dataset, cpu, out=folder / "x.npy", ranks=ranks)
+    torch.save((found, inputs), folder / f"{ranks.rank}.pt")
+    dataset.features[450, 0] = torch.nan  # in the share of the second process
+    try:
+        student_inputs(config, dataset, cpu, out=folder / "never.npy", ranks=ranks)
+    except InputError as error:
+        assert "in row 450" in str(error)
+    else:
+        sys.exit(1)
 """
 
 

@@ -44,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # a full disk, an unreadable file
+        logging.getLogger(__name__).info("where it came from", exc_info=True)
+        _complain(f"error: {error.filename or 'system'}: {error.strerror or error}", error)
+        return 1
     return 0
 
 
@@ -145,7 +149,9 @@ def _influence(args: argparse.Namespace) -> None:
     with writing(args.out) as partial:
         with report.stage("influence") as stage:
             start = time.perf_counter()
-            found = influence(config, dataset, device, scratch=partial.parent)
+            found = influence(
+                config, dataset, device, scratch=partial.parent, progress=stage.update
+            )
             seconds = time.perf_counter() - start
             stage.result = f"{seconds:.2f} s"
         save_array(partial, found.scores)
@@ -161,6 +167,30 @@ def _influence(args: argparse.Namespace) -> None:
     if s.flat:
         report.warn(flat_warning(config))
     print(f"wrote {args.out}")
+
+
+def _propagate(args: argparse.Namespace) -> None:
+    from .config import load_config
+
+    config = load_config(args.config, args.set)
+
+    from .console import Reporter
+    from .data import load_dataset
+    from .files import is_mapped
+    from .precompute import describe, resolve_device, student_inputs
+    from .writing import check_writable, save_array
+
+    device = resolve_device(args.device or config.train.device)
+    check_writable(args.out)
+    report = Reporter(args.quiet)
+    dataset = load_dataset(config, args.seed)
+    report.line(describe(dataset))
+    with report.timed("propagate") as stage:
+        inputs = student_inputs(config, dataset, device, out=args.out, progress=stage.update)
+        if not is_mapped(inputs):
+            save_array(args.out, inputs)
+    kind = str(inputs.dtype).removeprefix("torch.")
+    print(f"wrote {args.out}: {kind} {list(inputs.shape)}")
 
 
 def _predict(args: argparse.Namespace) -> None:
@@ -376,9 +406,20 @@ def _parser() -> argparse.ArgumentParser:
         experiment,
         quiet,
     )
-    scores.add_argument("--seed", type=_seed, help="of the split, where it is drawn per seed")
     scores.add_argument("--out", type=Path, required=True, metavar="FILE", help="influence.npy")
-    for each in (train, scores):
+    inputs = command(
+        commands,
+        "propagate",
+        _propagate,
+        "the student's inputs, features propagated and pooled, [N, D]; `predict` takes them",
+        "  infgrand-dgl propagate --config experiments/arxiv.yaml --out propagated.npy",
+        experiment,
+        quiet,
+    )
+    inputs.add_argument("--out", type=Path, required=True, metavar="FILE", help="propagated.npy")
+    for each in (scores, inputs):
+        each.add_argument("--seed", type=_seed, help="of the split, where it is drawn per seed")
+    for each in (train, scores, inputs):
         each.add_argument(
             "--device", choices=["auto", "cpu", "cuda"], help="instead of train.device"
         )

@@ -142,7 +142,8 @@ class TeacherConfig(Section):
     lr: float = Field(0.01, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
     epochs: Epochs | None = None  # null: train.epochs
-    # Training nodes per step on sampled neighbourhoods; null: the full graph where it fits.
+    # Training nodes per step, of each process, on sampled neighbourhoods; null: the full graph
+    # where it fits.
     batch_size: int | None = Field(None, ge=1)
     fanouts: list[Annotated[int, Field(ge=1)]] | None = None  # neighbours sampled by layer, of 10
     logits: str | None = None  # instead of a teacher: its saved logits, .npy [N, C]

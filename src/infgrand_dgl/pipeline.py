@@ -122,6 +122,8 @@ class _Training:
         self.inductive = config.data.setting == "inductive"
         self.stages = Stages(run.path)
         self.scratch = run.path / SCRATCH
+        if ranks.first:
+            self.scratch.mkdir(exist_ok=True)
         self.seconds = {"load": 0.0, "influence": 0.0, "propagate": 0.0}
 
     def all_seeds(self) -> Result:

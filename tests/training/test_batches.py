@@ -135,13 +135,14 @@ def test_the_mean_of_batch_gradients_is_the_full_gradient(
             np.save(tmp_path / f"{name}.npy", given[k].numpy())
             given[k] = map_array(tmp_path / f"{name}.npy")
     config = config.replace("student", batch_size=128)
+    (tmp_path / "scratch").mkdir()
     found, steps, batch_losses = gradients(
         config, dataset, given, monkeypatch, budget, tmp_path / "scratch"
     )
     assert steps == 40
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
     assert batch_losses == pytest.approx(losses, rel=1e-4)
-    assert (tmp_path / "scratch").exists() == (source == "file")
+    assert (source == "file") == any((tmp_path / "scratch").iterdir())
 
 
 def test_without_a_size_all_nodes_where_they_fit_else_batches(tiny_config, monkeypatch):

@@ -198,7 +198,6 @@ def _distillation(
     columns = max(1, min(C, (budget.left() // N - 256) // 12))
     out = None
     if budget.left() < 8 * N * C and at.scratch is not None:
-        at.scratch.mkdir(exist_ok=True)
         out = new_array(at.scratch / f"targets-{at.ranks.rank}.npy", (N, C), "float32")
     return DistillationLoss(view.csr, logits, influence, columns=columns, out=out, **knobs)
 
