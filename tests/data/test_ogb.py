@@ -99,7 +99,8 @@ def test_arxiv_is_made_undirected(arxiv):
 )
 def test_products_and_papers(write_set, features, classes, labelled, tmp_path):
     edges = write_set(tmp_path)
-    d = load_source(DataConfig(name=f"ogbn-{write_set.__name__}", root=str(tmp_path)))
+    named = {"name": f"ogbn-{write_set.__name__}", "root": str(tmp_path)}
+    d = load_source(DataConfig.model_validate(named))
     assert (d.num_nodes, d.num_features) == (N, features)
     assert classes - 73 <= d.num_classes <= classes
     both = {(a, b) for u, v in edges.tolist() for a, b in ((u, v), (v, u))}
@@ -167,6 +168,6 @@ def test_missing_data_says_the_two_ways_to_get_it(name, tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match="Either run this command in a terminal.*or unpack"
     ) as error:
-        load_source(DataConfig(name=name, root=str(tmp_path)))
+        load_source(DataConfig.model_validate({"name": name, "root": str(tmp_path)}))
     folder = tmp_path / name.replace("-", "_") / "raw"
     assert "\n" not in str(error.value) and str(folder) in str(error.value)
