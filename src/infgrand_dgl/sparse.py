@@ -78,7 +78,7 @@ class SparseMatrix:
 
 
 def first_layer_input(x: Tensor, device: torch.device, inputs: Inputs) -> Tensor | SparseMatrix:
-    """Features `[N, D]`, dense or sparse CSR, as a first layer takes them on `device`.
+    """Features `[N, D]`, dense or sparse CSR, as a first layer takes them on `device`: float32.
 
     "auto" is sparse below the density `SPARSE_BELOW`.
     """
@@ -88,5 +88,5 @@ def first_layer_input(x: Tensor, device: torch.device, inputs: Inputs) -> Tensor
     else:
         dense = inputs == "dense"
     if dense:
-        return (x if x.layout == torch.strided else x.to_dense()).to(device)
-    return SparseMatrix.of(x).to(device)
+        return (x if x.layout == torch.strided else x.to_dense()).to(device).float()
+    return SparseMatrix.of(x).to(device, torch.float32)
