@@ -10,8 +10,8 @@ import torch
 from ogb.nodeproppred import Evaluator
 
 from infgrand_dgl import InputError
-from infgrand_dgl.config import DataConfig
-from infgrand_dgl.data import load_source, ogb
+from infgrand_dgl.config import Config, DataConfig
+from infgrand_dgl.data import bucketed, load_source, ogb, ogb_archive, prepared
 from infgrand_dgl.training.loop import accuracy
 
 # Raised inside ogb, and by what it makes of pandas and torch.
@@ -173,3 +173,39 @@ def test_missing_data_says_the_two_ways_to_get_it(name, tmp_path, monkeypatch):
         load_source(DataConfig(name=name, root=str(tmp_path)))
     folder = tmp_path / name.replace("-", "_") / "raw"
     assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_papers_is_prepared_as_a_stream(transposed, tmp_path, monkeypatch):
+    """Of the raw archive alone, and with what OGB's loader makes of it."""
+    papers100M(tmp_path)
+    raw = tmp_path / "ogbn_papers100M/raw/data.npz"
+    arrays = dict(np.load(raw))
+    order = np.asfortranarray if transposed else np.ascontiguousarray
+    np.savez_compressed(raw, **{**arrays, "edge_index": order(arrays["edge_index"])})
+    config = Config.model_validate({"data": {"name": "ogbn-papers100M", "root": str(tmp_path)}})
+    expected = load_source(config.data)
+    monkeypatch.setattr(bucketed, "CHUNK", 300)
+    monkeypatch.setattr(bucketed, "BUCKET", 500)
+    monkeypatch.setattr(ogb_archive, "BLOCK", 99)
+    with monkeypatch.context() as patched:
+        patched.setattr(prepared, "load_source", None)  # the loader is not asked
+        prepared.prepare(config, tmp_path / "out")
+    found = load_source(config.data.model_copy(update={"prepared": str(tmp_path / "out")}))
+    for name in ("features", "labels", "train", "val", "test"):
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
+    assert torch.equal(found.csr.indptr, expected.csr.indptr)
+    assert torch.equal(found.csr.indices, expected.csr.indices)
+    assert found.num_classes == expected.num_classes
+
+
+def test_papers_with_an_id_out_of_range(tmp_path):
+    papers100M(tmp_path)
+    raw = tmp_path / "ogbn_papers100M/raw/data.npz"
+    arrays = dict(np.load(raw))
+    arrays["edge_index"][1, 7] = N
+    np.savez(raw, **arrays)
+    config = Config.model_validate({"data": {"name": "ogbn-papers100M", "root": str(tmp_path)}})
+    with pytest.raises(InputError, match=f"data.npz: expected node ids 0 to {N - 1}, found {N}"):
+        prepared.prepare(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -30,7 +30,7 @@ from ..errors import InputError
 from ..files import map_array, reading
 from ..graph import CSRGraph
 from ..writing import FolderKind, new_folder
-from . import load_source, synthetic
+from . import default_root, load_source, ogb_archive, synthetic
 from .dataset import NodeDataset, Split
 
 FORMAT = 1
@@ -63,16 +63,17 @@ def prepare(
     report = report or Reporter(quiet=True)
     data = config.data.model_copy(update={"prepared": None})
     with new_folder(out, overwrite, FOLDER) as folder:
-        dataset = None
-        if data.name != "synthetic" or not synthetic.too_large(data):
-            with report.timed("loading"):
-                dataset = load_source(data)
+        root = Path(data.root) if data.root else default_root()
         store = Store(folder, dtype, report)
         try:
-            if dataset is not None:
-                manifest = _write(dataset, store)
-            else:
+            if data.name == "synthetic" and synthetic.too_large(data):
                 manifest = synthetic.write(data, store, report)
+            elif data.name == "ogbn-papers100M" and ogb_archive.archive_of(root).exists():
+                manifest = ogb_archive.write(root, store, report)
+            else:
+                with report.timed("loading"):
+                    dataset = load_source(data)
+                manifest = _write(dataset, store)
             manifest |= {"arrays": store.arrays, "data": data.model_dump()}
             text = json.dumps({"format": FORMAT, **manifest}, indent=2, default=str)
             (folder / MANIFEST).write_text(text + "\n")

@@ -1,0 +1,131 @@
+"""ogbn-papers100M from OGB's raw archive into a prepared folder, part by part.
+
+OGB's own loader holds the whole of it in memory, several times over. The archive's arrays are .npy
+files in a zip: here they are read as streams.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..files import reading
+from .bucketed import write_rows
+from .dataset import UNLABELLED, Split
+
+if TYPE_CHECKING:
+    from ..console import Reporter
+    from .prepared import Store
+
+CLASSES = 172  # of arXiv papers, by OGB
+BLOCK = 1 << 16  # rows of features at a time
+
+
+def archive_of(root: Path) -> Path:
+    return root / "ogbn_papers100M/raw/data.npz"
+
+
+def write(root: Path, store: Store, report: Reporter) -> dict[str, Any]:
+    """Writes graph, features, labels and OGB's split; returns the counts of the manifest.
+
+    Raises:
+        InputError: a file is missing or not OGB's, or a node id is out of range.
+    """
+    path = archive_of(root)
+    folder = path.parents[1]
+    with reading(path, "OGB's archive of this set"), zipfile.ZipFile(path) as archive:
+        nodes, edges = (
+            int(Stream(archive, f"num_{kind}_list").read(1)[0]) for kind in ("nodes", "edges")
+        )
+        total = write_rows(partial(_keys, archive, path, nodes), nodes, edges, store, report)
+        labels = _labels(path.with_name("node-label.npz"))
+        if len(labels) != nodes:
+            raise InputError(f"{path}: {nodes} nodes, but node-label.npz has {len(labels)}")
+        store.put("labels", labels)
+        split = folder / "split/time"
+        store.split(Split(*(_ids(split / f"{p}.csv.gz") for p in ("train", "valid", "test"))))
+        features = Stream(archive, "node_feat")
+        store.features(_rows(features), nodes, features.shape[1])
+    return {
+        "name": "ogbn-papers100M",
+        "nodes": nodes,
+        "edges": total,
+        "features": features.shape[1],
+        "classes": CLASSES,
+        "provenance": {"source": "ogb", "files": str(folder), "split": "official"},
+    }
+
+
+class Stream:
+    """An array of a .npz file, read from its begin to its end."""
+
+    def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
+        self.file = archive.open(f"{name}.npy")
+        version = np.lib.format.read_magic(self.file)
+        header: Any = np.lib.format.read_array_header_1_0
+        if version[0] > 1:
+            header = np.lib.format.read_array_header_2_0
+        self.shape, self.transposed, self.dtype = header(self.file)
+
+    def read(self, count: int) -> np.ndarray:
+        """The next numbers, fewer at the end."""
+        return np.frombuffer(self.file.read(count * self.dtype.itemsize), self.dtype)
+
+    def skip(self, count: int) -> None:
+        self.file.seek(count * self.dtype.itemsize, 1)
+
+
+def _keys(
+    archive: zipfile.ZipFile,
+    path: Path,
+    nodes: int,
+    size: int,
+    progress: Callable[[int], None],
+) -> Iterator[np.ndarray]:
+    """low·N + high of all edges, in parts."""
+    sources = Stream(archive, "edge_index")
+    count = sources.shape[1]
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]]
+    if sources.transposed:  # source and target of an edge lie side by side
+        both = (sources.read(2 * size).reshape(-1, 2) for _ in range(0, count, size))
+        pairs = ((edges[:, 0], edges[:, 1]) for edges in both)
+    else:
+        targets = Stream(archive, "edge_index")
+        targets.skip(count)
+        lengths = (min(size, count - done) for done in range(0, count, size))
+        pairs = ((sources.read(n), targets.read(n)) for n in lengths)
+    done = 0
+    for source, target in pairs:
+        low, high = np.minimum(source, target), np.maximum(source, target)
+        if low.min() < 0 or high.max() >= nodes:
+            wrong = low.min() if low.min() < 0 else high.max()
+            raise InputError(f"{path}: expected node ids 0 to {nodes - 1}, found {wrong}")
+        yield low * nodes + high
+        progress(done := done + len(low))
+
+
+def _rows(features: Stream) -> Iterator[Tensor]:
+    width = features.shape[1]
+    for _ in range(0, features.shape[0], BLOCK):
+        rows = features.read(BLOCK * width).reshape(-1, width)
+        yield torch.from_numpy(rows.astype(np.float32))
+
+
+def _labels(path: Path) -> Tensor:
+    with reading(path, "OGB's labels"), np.load(path) as arrays:
+        labels = arrays["node_label"].flatten()
+        return torch.from_numpy(np.where(np.isnan(labels), UNLABELLED, labels).astype(np.int64))
+
+
+def _ids(path: Path) -> Tensor:
+    with reading(path, "OGB's split"):
+        return torch.from_numpy(pd.read_csv(path, header=None).to_numpy()[:, 0].astype(np.int64))
