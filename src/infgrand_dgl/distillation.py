@@ -139,18 +139,22 @@ class DistillationLoss(nn.Module):
         self, csr: CSRGraph, logits: Tensor, r: Tensor, c: Tensor, columns: int, out: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Targets `[N, C]` and own terms `[N, 1]`, by so many columns at a time."""
-        forward = self.kl == "forward"
-        normalizer = torch.cat([(rows / self.tau).logsumexp(1, True) for rows in _rows(logits, c)])
-        targets = out if out is not None else logits.new_empty(logits.shape, dtype=c.dtype)
+        forward, (N, C) = self.kl == "forward", logits.shape
+        normalizer = torch.cat([(z / self.tau).logsumexp(1, True) for _, z in _rows(logits, c)])
+        targets = out if out is not None else logits.new_empty(N, C, dtype=c.dtype)
         own = torch.zeros_like(normalizer) if forward else torch.ones_like(normalizer)
-        for k in range(0, logits.shape[1], columns):
-            log_q = torch.cat([rows[:, k : k + columns] for rows in _rows(logits, c)])
-            log_q.div_(self.tau).sub_(normalizer)
-            source = log_q.exp() if forward else log_q
-            if forward:
-                own += torch.linalg.vecdot(source, log_q)[:, None]
-            targets[:, k : k + columns] = spmm(csr, source, r, c)
-            release(targets)
+        for k in range(0, C, columns):
+            source = logits.new_empty(N, min(columns, C - k), dtype=c.dtype)
+            for part, z in _rows(logits, c):
+                log_q = torch.div(z[:, k : k + columns], self.tau).sub_(normalizer[part])
+                source[part] = log_q.exp() if forward else log_q
+                if forward:
+                    own[part] += torch.linalg.vecdot(source[part], log_q)[:, None]
+            sums = spmm(csr, source, r, c)
+            del source
+            for part, rows in _rows(sums, c):
+                targets[part, k : k + columns] = rows
+                release(targets)
         return targets, spmm(csr, own, r, c)
 
     def per_node(self) -> dict[str, Tensor]:
@@ -193,15 +197,16 @@ class DistillationLoss(nn.Module):
             return (g.edata["a"] * g.edata["kl"]).sum()
 
 
-def _rows(x: Tensor, like: Tensor, at_once: int = 1 << 16) -> Iterator[Tensor]:
+def _rows(x: Tensor, like: Tensor, at_once: int = 1 << 16) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of rows, in the dtype of `like`; of a memory-mapped matrix one is held at a time."""
-    for rows in x.split(at_once):
-        yield rows.to(like.dtype)
+    for start in range(0, len(x), at_once):
+        part = slice(start, start + at_once)
+        yield part, x[part].to(like.dtype)
         release(x)
 
 
 def _finite(x: Tensor) -> bool:
-    return all(bool(rows.isfinite().all()) for rows in _rows(x, x))
+    return all(bool(rows.isfinite().all()) for _, rows in _rows(x, x))
 
 
 class _CollapsedReverse(torch.autograd.Function):

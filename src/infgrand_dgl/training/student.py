@@ -191,14 +191,14 @@ def _distillation(
     N, C = logits.shape
     knobs: dict[str, Any] = {"gamma1": d.gamma1, "gamma2": d.gamma2, "tau": d.tau, "kl": d.kl}
     knobs |= {"edge_weighting": d.edge_weighting, "form": d.loss}
-    # Beside CSR and logits: log q, its exponential, the sums, and what the product holds.
-    held = N * (16 * C + 192)
-    if d.loss != "collapsed" or held < budget.left(at.device):
+    # The aggregated matrix and its sums, and what the product and each row hold beside.
+    beside = 256 * N
+    if d.loss != "collapsed" or 12 * N * C + beside < budget.left(at.device):
         return DistillationLoss(view.csr, logits.to(at.device), influence, **knobs)
-    columns = max(1, min(C, (budget.left() // N - 256) // 12))
     out = None
-    if budget.left() < 8 * N * C and at.scratch is not None:
+    if budget.left() < 12 * N * C and at.scratch is not None:
         out = new_array(at.scratch / f"targets-{at.ranks.rank}.npy", (N, C), "float32")
+    columns = max(1, min(C, (budget.left() - beside) // (8 * N)))
     return DistillationLoss(view.csr, logits, influence, columns=columns, out=out, **knobs)
 
 
