@@ -20,7 +20,7 @@ from ..sparse import SparseMatrix, first_layer_input
 from .batches import NodeBatches, Rows
 from .loop import OnEpoch, Surroundings, adam, fit, seed_everything
 
-ROWS_AT_ONCE = 1 << 16  # of an evaluation
+ROWS_AT_ONCE = 1 << 14  # of an evaluation, and at least from a file
 LARGEST_STEP = 1 << 16  # nodes of a step whose size nobody gave, where all do not fit
 Features = Tensor | SparseMatrix
 
@@ -221,7 +221,7 @@ def _placed(
     if size is not None and size >= N:
         size = None
     here = at.device.type == "cpu" and not is_mapped(x)
-    pool = None if here or N * per_row < left else max(ROWS_AT_ONCE, left // 6 // per_row)
+    pool = None if here or N * per_row < left else max(ROWS_AT_ONCE, left // 8 // per_row)
     size, pool = at.ranks.tell((size, pool))
     if pool is None:
         x = x.clone() if is_mapped(x) else x
