@@ -9,7 +9,8 @@ STABLE_TORCH_LIBRARY(infgrand, m) {
       "spmm(Tensor indptr, Tensor indices, Tensor x, Tensor? row_scale, Tensor? col_scale, "
       "float self_weight, Tensor? values=None, Tensor? indptr_t=None, Tensor? indices_t=None, "
       "Tensor? values_t=None) -> Tensor");
-  // pool(x_0, ..., x_hops), or x_hops where pooling is last; x_k = spmm(x_{k-1}) with row_scale = col_scale = scale
+  // pool(x_0, ..., x_hops), or x_hops where pooling is last;
+  // x_k = spmm(x_{k-1}) with row_scale = col_scale = scale
   m.def(
       "propagate(Tensor indptr, Tensor indices, Tensor x, Tensor scale, float self_weight, "
       "int hops, str pooling, Tensor? indptr_t=None, Tensor? indices_t=None) -> Tensor");
