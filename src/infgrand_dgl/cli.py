@@ -130,22 +130,32 @@ def _pace(model: Mapping[str, Any]) -> str:
     return f"{found['mean']:.2f}" if found else "-"
 
 
-def _influence(args: argparse.Namespace) -> None:
+def _opened(args: argparse.Namespace) -> tuple[Any, ...]:
+    """Experiment, dataset, device and reporter of a command that writes one array."""
     from .config import load_config
 
     config = load_config(args.config, args.set)
 
     from .console import Reporter
     from .data import load_dataset
-    from .influence import spread
-    from .precompute import describe, flat_warning, influence, resolve_device
-    from .writing import check_writable, save_array, writing
+    from .precompute import describe, resolve_device
+    from .writing import check_writable
 
     device = resolve_device(args.device or config.train.device)
     check_writable(args.out)
     report = Reporter(args.quiet)
     dataset = load_dataset(config, args.seed)
     report.line(describe(dataset))
+    return config, dataset, device, report
+
+
+def _influence(args: argparse.Namespace) -> None:
+    config, dataset, device, report = _opened(args)
+
+    from .influence import spread
+    from .precompute import flat_warning, influence
+    from .writing import save_array, writing
+
     with writing(args.out) as partial:
         with report.stage("influence") as stage:
             start = time.perf_counter()
@@ -170,21 +180,12 @@ def _influence(args: argparse.Namespace) -> None:
 
 
 def _propagate(args: argparse.Namespace) -> None:
-    from .config import load_config
+    config, dataset, device, report = _opened(args)
 
-    config = load_config(args.config, args.set)
-
-    from .console import Reporter
-    from .data import load_dataset
     from .files import is_mapped
-    from .precompute import describe, resolve_device, student_inputs
-    from .writing import check_writable, save_array
+    from .precompute import student_inputs
+    from .writing import save_array
 
-    device = resolve_device(args.device or config.train.device)
-    check_writable(args.out)
-    report = Reporter(args.quiet)
-    dataset = load_dataset(config, args.seed)
-    report.line(describe(dataset))
     with report.timed("propagate") as stage:
         inputs = student_inputs(config, dataset, device, out=args.out, progress=stage.update)
         if not is_mapped(inputs):
