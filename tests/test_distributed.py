@@ -89,7 +89,7 @@ def test_a_failed_process_ends_the_run_with_a_message(stage, experiment, tmp_pat
     assert done.returncode != 0
     assert "another process of this run has failed" in done.stderr
     assert f"to go on: infgrand-dgl train --resume --out {tmp_path / 'run'}" in done.stderr
-    assert done.stderr.count("Traceback") == 1  # torchrun's own
+    assert done.stderr.count("Traceback") == 1, done.stderr  # torchrun's own
     assert not (tmp_path / "run").exists() and history.exists()
 
 

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. 0: done; 1: failed; 2: bad usage or input; 130, 143: interrupted."""
     args = _parser().parse_args(argv)
     # As Ctrl-C does, a SIGTERM leaves nothing half-written.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    usual = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.basicConfig(
         format="infgrand-dgl: %(message)s", level=logging.INFO if args.verbose else logging.WARNING
     )
@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger(__name__).info("where it came from", exc_info=True)
         _complain(f"error: {error.filename or 'system'}: {error.strerror or error}", error)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, usual)  # one that comes while Python shuts down just ends it
     return 0
 
 
