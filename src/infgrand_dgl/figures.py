@@ -1,4 +1,4 @@
-"""Pictures of a run. Colours are Okabe and Ito's, readable without colour vision."""
+"""Pictures of a run and of a benchmark."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,16 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .writing import writing
+from .style import COLORS, NAMES, save, subplots
 
-COLORS = {"teacher": "#0072B2", "student": "#D55E00", "mlp": "#009E73"}
-NAMES = {"teacher": "Teacher", "student": "InfGraND student", "mlp": "Plain MLP"}
+MODELS = ("teacher", "student", "glnn", "mlp")
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Validation accuracy by epoch: each seed a thin line, their mean a thick one."""
     figure, axes = _figure("Epoch", "Validation accuracy (%)")
-    for stage, color in COLORS.items():
+    for stage in MODELS:
+        color = COLORS[stage]
         curves: dict[int, list[float]] = {}
         for row in history:
             if row["stage"] == stage:
@@ -32,14 +32,14 @@ def training_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
         padded = [curve + [curve[-1]] * (longest - len(curve)) for curve in curves.values()]
         axes.plot(range(1, longest + 1), np.mean(padded, axis=0), color=color, label=NAMES[stage])
     axes.legend(frameon=False, loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def influence_histogram(scores: Tensor, path: Path) -> None:
     figure, axes = _figure("Global influence score", "Nodes")
     values = scores[~scores.isnan()].cpu().double().numpy()  # float32 cannot be cut finely
     axes.hist(values, bins=60, color=COLORS["teacher"])
-    _save(figure, path)
+    save(figure, path)
 
 
 def medians(seconds: Mapping[str, Mapping[str, float]], path: Path) -> None:
@@ -52,18 +52,11 @@ def medians(seconds: Mapping[str, Mapping[str, float]], path: Path) -> None:
     axes.errorbar(median, names, xerr=[low, high], fmt="o", color=COLORS["teacher"], capsize=3)
     axes.set_xscale("log")
     axes.margins(y=0.2)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _figure(xlabel: str, ylabel: str, height: float = 3.4) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.5, height), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = subplots(height=height)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with writing(path) as partial:
-        figure.savefig(partial, format="png", dpi=160)

@@ -1,0 +1,69 @@
+"""How every picture looks: one palette, readable without colour vision and on paper."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from .writing import writing
+
+# Okabe and Ito's colours; a colour and a marker belong to one model everywhere.
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, AMBER, BLACK = "#56B4E9", "#E69F00", "#222222"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
+MARKERS = "osD^vPX"
+COLORS = {
+    "teacher": BLUE,
+    "student": ORANGE,
+    "infgrand": ORANGE,
+    "mlp": GREEN,
+    "glnn": PINK,
+    "gcn": BLUE,
+    "sage": SKY,
+    "gat": AMBER,
+}
+NAMES = {
+    "teacher": "Teacher",
+    "student": "Student",
+    "infgrand": "InfGraND",
+    "mlp": "MLP",
+    "glnn": "GLNN",
+    "gcn": "GCN",
+    "sage": "GraphSAGE",
+    "gat": "GAT",
+}
+
+RC: dict[str, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": mpl.cycler(color=PALETTE),
+    "axes.linewidth": 0.7,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+    "errorbar.capsize": 2.5,
+    "svg.hashsalt": "infgrand-dgl",  # the same figure, the same file
+}
+
+
+def subplots(
+    rows: int = 1, columns: int = 1, *, width: float = 5.5, height: float = 3.4, **kwargs: Any
+) -> tuple[Figure, Any]:
+    """`Figure.subplots` in this style; the size in inches is that of the whole figure."""
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns, **kwargs)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """By the suffix of `path`, whole or not at all."""
+    kind = path.suffix.removeprefix(".")
+    metadata = {"Date": None} if kind == "svg" else None
+    with writing(path) as partial, mpl.rc_context(RC):
+        figure.savefig(partial, format=kind, dpi=200, metadata=metadata)
