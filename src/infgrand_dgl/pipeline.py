@@ -89,16 +89,10 @@ def train(
         with _shared(ranks, out, overwrite, resume, fresh) as run:
             if ranks.first:
                 run.write_text("config.yaml", config.to_yaml())
-            chosen = _students(config) if students is None else students
-            return _Training(config, chosen, run, device, ranks, report).all_seeds()
-
-
-def _students(config: Config) -> dict[str, Config]:
-    plain = config.replace("student", features="auto")
-    baselines: dict[str, Config] = {
-        m: plain.model_copy(update={"method": m}) for m in config.train.baselines
-    }
-    return {**baselines, "student": config}
+            if students is None:
+                baselines = {m: config.baseline(m) for m in config.train.baselines}
+                students = {**baselines, "student": config}
+            return _Training(config, students, run, device, ranks, report).all_seeds()
 
 
 @contextmanager
