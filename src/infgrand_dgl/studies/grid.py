@@ -153,7 +153,7 @@ def _measures(config: Config) -> Iterator[tuple[str, Config, Students]]:
 
 
 def _methods(config: Config) -> Students:
-    return {m: config.baseline(m) for m in ("mlp", "glnn", "infgrand")}  # type: ignore[arg-type]
+    return {m: config.baseline(m) for m in ("mlp", "glnn", "infgrand")}
 
 
 GCN = ("gcn",)
