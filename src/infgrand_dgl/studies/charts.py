@@ -1,0 +1,278 @@
+"""The studies as figures for a paper: each a panel for every setting, teacher or dataset."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..style import AMBER, BLACK, BLUE, COLORS, GREEN, MARKERS, ORANGE, PALETTE, PINK, subplots
+from .summary import MEASURES, distinct, means, name, ordered
+from .tables import parameters
+
+Style = tuple[str, str]  # colour and hatch
+Figures = dict[str, Figure]  # by what follows the name of the study
+ACCURACY = "Test accuracy (%)"
+WIDTH = 6.5  # inches: the text of a page
+FOUR = ("teacher", "mlp", "glnn", "infgrand")
+GNNS = ("gcn", "sage", "gat")
+MARKER = dict(zip((*FOUR, *GNNS), (*"os^D", *"ovP"), strict=True))
+RAW, PROPAGATED = "", "////"  # what the student is fed
+STUDENTS = {
+    "mlp": (GREEN, RAW),
+    "mlp + propagation": (GREEN, PROPAGATED),
+    "glnn": (PINK, RAW),
+    "glnn + propagation": (PINK, PROPAGATED),
+    "infgrand loss": (ORANGE, RAW),
+    "infgrand": (ORANGE, PROPAGATED),
+}
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
+
+
+def table1(rows: pd.DataFrame) -> Figures:
+    """Points rather than bars: accuracies have no zero worth showing."""
+    found = means(rows)
+    datasets = ordered(found["dataset"])
+    height = 0.24 * len(datasets) + 0.3
+    figure, panels = _panels(found, ["setting", "teacher"], height, sharex=True, sharey=True)
+    for axes, panel in panels:
+        for i, model in enumerate(FOUR):
+            own = _of(panel, model, "dataset", datasets)
+            y = np.arange(len(datasets)) + 0.17 * (i - 1.5)
+            style = {"color": COLORS[model], "label": name(model)}
+            axes.errorbar(own["mean"], y, xerr=own["std"], fmt=MARKER[model], **style)
+        axes.set_yticks(range(len(datasets)), map(name, datasets))
+        axes.set_ylim(len(datasets) - 0.5, -0.5)
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+    return {"": _finished(figure, ACCURACY)}
+
+
+def high_low(rows: pd.DataFrame) -> Figures:
+    found = means(rows)
+    figure, panels = _panels(found, ["setting", "dataset"], 1.9, sharey=True)
+    styles = {"high": (BLUE, ""), "low": (AMBER, "////")}
+    for axes, panel in panels:
+        _bars(axes, panel.assign(model=panel["case"]), "teacher", styles)
+    return {"": _finished(figure, ylabel=_zoomed(figure, found))}
+
+
+def label_scarce(rows: pd.DataFrame) -> Figures:
+    found = means(rows)
+    shares = ordered(found["case"])
+    figure, panels = _panels(found, ["setting", "teacher", "dataset"], 1.9)
+    for axes, panel in panels:
+        for i, model in enumerate(FOUR):
+            own = _of(panel, model, "case", shares)
+            x = np.arange(len(shares)) + 0.06 * (i - 1.5)  # error bars side by side
+            style = {"color": COLORS[model], "label": name(model)}
+            axes.errorbar(x, own["mean"], own["std"], marker=MARKER[model], **style)
+        axes.set_xticks(range(len(shares)), shares)
+        axes.set_xlim(-0.3, len(shares) - 0.7)
+        axes.grid(axis="y")
+    return {"": _finished(figure, "Share of the training labels", ACCURACY)}
+
+
+def ablation(rows: pd.DataFrame) -> Figures:
+    found = means(rows)
+    figure, panels = _panels(found, ["setting", "teacher"], 2.0, columns=1, sharey=True)
+    for axes, panel in panels:
+        _bars(axes, panel, "dataset", STUDENTS)
+        _teacher(axes, panel)
+    return {"": _finished(figure, ylabel=_zoomed(figure, found))}
+
+
+def measures(rows: pd.DataFrame, correlations: pd.DataFrame | None = None) -> Figures:
+    found = means(rows)
+    students = [measure for measure in MEASURES if (found["model"] == measure).any()]
+    styles = dict(zip(students, zip(PALETTE, HATCHES, strict=True), strict=False))
+    figure, panels = _panels(found, ["setting", "teacher"], 2.0, columns=1, sharey=True)
+    for axes, panel in panels:
+        _bars(axes, panel, "dataset", styles)
+        _teacher(axes, panel)
+    figures = {"": _finished(figure, ylabel=_zoomed(figure, found))}
+    if correlations is not None and correlations["spearman"].notna().any():
+        figures["-correlations"] = _heatmaps(correlations)
+    return figures
+
+
+def tradeoff(rows: pd.DataFrame) -> Figures:
+    """A line joins the depths of one architecture, or the widths of one student."""
+    time = means(rows, "ms_per_1000_nodes")
+    found = means(rows)
+    found[["ms", "ms_std"]] = time[["mean", "std"]]
+    figure, panels = _panels(found, ["setting", "dataset"], 2.2)
+    for axes, panel in panels:
+        for (model, teacher), own in panel.groupby(["model", "teacher"]):
+            kind = teacher if model == "teacher" else model
+            own = own.sort_values("ms")
+            axes.errorbar(
+                own["ms"],
+                own["mean"],
+                own["std"],
+                own["ms_std"],
+                color=COLORS[kind],
+                marker=MARKER[kind],
+                linewidth=0.8,
+                elinewidth=0.8,
+                label=name(kind),
+            )
+        axes.set_xscale("log")
+        axes.margins(0.12)
+        axes.grid()
+    return {"": _finished(figure, "Inference time (ms per 1000 nodes, log scale)", ACCURACY)}
+
+
+def sensitivity(rows: pd.DataFrame) -> Figures:
+    """A figure for each setting and teacher, a panel for each parameter."""
+    figures = {}
+    found = means(rows)
+    datasets = ordered(found["dataset"])
+    for setting, teacher in distinct(found, ["setting", "teacher"]):
+        some = found[(found["setting"] == setting) & (found["teacher"] == teacher)]
+        by_parameter = pd.concat(parameters(some).values())
+        figure, panels = _panels(by_parameter, ["case"], 1.9, sharey=True)
+        for axes, panel in panels:
+            _curves(axes, panel, datasets)
+        suffix = f"-{teacher}-{setting}" if figures else ""
+        figures[suffix] = _finished(figure, ylabel=ACCURACY)
+    return figures
+
+
+def _curves(axes: Axes, panel: pd.DataFrame, datasets: Sequence[str]) -> None:
+    """One parameter, its values at even distances; points alone where they are words."""
+    values = ordered(panel["model"])
+    words = not all(value[:1].isdigit() for value in values)
+    for i, dataset in enumerate(datasets):
+        own = panel[panel["dataset"] == dataset].set_index("model").reindex(values)
+        color, marker = PALETTE[i], MARKERS[i]
+        style = {"color": color, "marker": marker, "label": name(dataset)}
+        x = np.arange(len(values))
+        if words:
+            shift = 0.1 * (i - (len(datasets) - 1) / 2)
+            axes.errorbar(x + shift, own["mean"], own["std"], linestyle="", **style)
+            continue
+        axes.plot(x, own["mean"], **style)
+        low, high = own["mean"] - own["std"], own["mean"] + own["std"]
+        axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+    axes.set_xticks(range(len(values)), values)
+    axes.margins(x=0.12)
+    axes.grid(axis="y")
+
+
+def _heatmaps(correlations: pd.DataFrame) -> Figure:
+    """Mean rank correlation over the seeds, a panel for each dataset."""
+    kinds = ordered([*correlations["measure"], *correlations["with"]])
+    size = 0.3 * len(kinds)
+    figure, panels = _panels(correlations, ["dataset"], size + 0.3, columns=2, sharex=True, sharey=True)
+    for axes, panel in panels:
+        rho = panel.groupby(["measure", "with"])["spearman"].mean().unstack()
+        rho = rho.reindex(index=kinds, columns=kinds)
+        rho = rho.combine_first(rho.T).to_numpy(copy=True)  # ρ is the same both ways
+        np.fill_diagonal(rho, 1)
+        image = axes.imshow(rho, cmap="PuOr", vmin=-1, vmax=1)
+        for (i, j), value in np.ndenumerate(rho):
+            if not np.isnan(value):
+                color = "white" if abs(value) > 0.65 else BLACK
+                text = f"{value:.2f}".replace("-", "−")
+                axes.text(j, i, text, ha="center", va="center", color=color, fontsize=6.5)
+        axes.set_xticks(range(len(kinds)), map(name, kinds), rotation=90)
+        axes.set_yticks(range(len(kinds)), map(name, kinds))
+        axes.tick_params(length=0, labelbottom=True)
+        axes.spines[:].set_visible(False)
+    figure.colorbar(image, ax=figure.axes, label="Spearman's ρ", shrink=0.6, aspect=30)
+    return figure
+
+
+def _panels(
+    found: pd.DataFrame,
+    keys: Sequence[str],
+    height: float,
+    columns: int = 3,
+    width: float | None = None,
+    **kwargs: Any,
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """A figure with a panel for every combination of `keys` that occurs; `height` is a panel's.
+
+    A panel's title says which it is, less what is the same for all.
+    """
+    kinds = distinct(found, keys)
+    varied = [key for key in keys if found[key].nunique() > 1] or keys
+    columns = min(columns, len(kinds))
+    lines = -(-len(kinds) // columns)
+    size = {"width": width or (4.0, 5.4, WIDTH)[columns - 1], "height": lines * height + 0.8}
+    figure, grid = subplots(lines, columns, squeeze=False, **size, **kwargs)
+    for axes in grid.flat[len(kinds) :]:
+        axes.set_axis_off()
+    for axes in grid.flat[max(0, len(kinds) - columns) : len(kinds)]:
+        axes.tick_params(labelbottom=True)  # above a place left empty, too
+    panels = []
+    for axes, kind in zip(grid.flat, kinds, strict=False):
+        here = dict(zip(keys, kind, strict=True))
+        axes.set_title(", ".join(name(here[key]) for key in varied))
+        panels.append((axes, found[(found[list(keys)] == list(kind)).all(axis=1)]))
+    return figure, panels
+
+
+def _of(panel: pd.DataFrame, model: str, key: str, values: Sequence[str]) -> pd.DataFrame:
+    """The mean and the deviation of `model` at each value of `key`, NaN where there is none."""
+    return panel[panel["model"] == model].set_index(key)[["mean", "std"]].reindex(values)
+
+
+def _bars(axes: Axes, panel: pd.DataFrame, key: str, styles: Mapping[str, Style]) -> None:
+    """A group of bars at each value of `key`, one for each model of `styles`."""
+    groups = ordered(panel[key])
+    width = 0.84 / len(styles)
+    for i, (model, (color, hatch)) in enumerate(styles.items()):
+        own = _of(panel, model, key, groups)
+        x = np.arange(len(groups)) + width * (i - (len(styles) - 1) / 2)
+        axes.bar(
+            x,
+            own["mean"],
+            width,
+            yerr=own["std"],
+            label=name(model),
+            color=color,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0.5,
+            error_kw={"elinewidth": 0.8, "ecolor": BLACK, "capsize": 1.5},
+        )
+    axes.set_xticks(range(len(groups)), map(name, groups))
+    axes.tick_params(axis="x", length=0)
+    axes.grid(axis="y")
+
+
+def _teacher(axes: Axes, panel: pd.DataFrame, key: str = "dataset") -> None:
+    """A line across each group of bars."""
+    own = _of(panel, "teacher", key, ordered(panel[key]))
+    x = np.arange(len(own))
+    style = {"colors": BLACK, "linestyles": (0, (4, 2)), "linewidth": 1.0}
+    axes.hlines(own["mean"], x - 0.45, x + 0.45, label=name("teacher"), **style)
+
+
+def _zoomed(figure: Figure, found: pd.DataFrame) -> str:
+    """Cuts the bars off below what any reaches; the label of the axis that says so."""
+    lowest = (found["mean"] - found["std"].fillna(0)).min()
+    bottom = max(0, 10 * ((lowest - 5) // 10))
+    for axes in figure.axes:
+        axes.set_ylim(bottom=bottom)
+    return f"{ACCURACY}, axis from {bottom:.0f}" if bottom else ACCURACY
+
+
+def _finished(figure: Figure, xlabel: str = "", ylabel: str = "") -> Figure:
+    """With the labels of its axes, and one legend for all panels."""
+    size = mpl.rcParams["font.size"]
+    if xlabel:
+        figure.supxlabel(xlabel, fontsize=size)
+    if ylabel:
+        figure.supylabel(ylabel, fontsize=size)
+    handles = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    return figure
