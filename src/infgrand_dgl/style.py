@@ -34,7 +34,7 @@ NAMES = {
     "gat": "GAT",
 }
 
-RC: dict[str, Any] = {
+RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,

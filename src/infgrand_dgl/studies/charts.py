@@ -7,13 +7,16 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ..style import AMBER, BLACK, BLUE, COLORS, GREEN, MARKERS, ORANGE, PALETTE, PINK, subplots
 from .summary import MEASURES, distinct, means, name, ordered
 from .tables import parameters
 
 Style = tuple[str, str]  # colour and hatch
+Kwargs = dict[str, Any]
 Figures = dict[str, Figure]  # by what follows the name of the study
 ACCURACY = "Test accuracy (%)"
 WIDTH = 6.5  # inches: the text of a page
@@ -29,25 +32,26 @@ STUDENTS = {
     "infgrand loss": (ORANGE, RAW),
     "infgrand": (ORANGE, PROPAGATED),
 }
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
+DASHES = (0, (4, 2))
 
 
 def table1(rows: pd.DataFrame) -> Figures:
     """Points rather than bars: accuracies have no zero worth showing."""
     found = means(rows)
     datasets = ordered(found["dataset"])
-    height = 0.24 * len(datasets) + 0.3
+    height = 0.3 * len(datasets) + 0.3
     figure, panels = _panels(found, ["setting", "teacher"], height, sharex=True, sharey=True)
     for axes, panel in panels:
         for i, model in enumerate(FOUR):
             own = _of(panel, model, "dataset", datasets)
             y = np.arange(len(datasets)) + 0.17 * (i - 1.5)
-            style = {"color": COLORS[model], "label": name(model)}
+            style: Kwargs = {"color": COLORS[model], "label": name(model), "markersize": 3.5}
             axes.errorbar(own["mean"], y, xerr=own["std"], fmt=MARKER[model], **style)
         axes.set_yticks(range(len(datasets)), map(name, datasets))
         axes.set_ylim(len(datasets) - 0.5, -0.5)
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
+        axes.locator_params(axis="x", nbins=6)
     return {"": _finished(figure, ACCURACY)}
 
 
@@ -68,7 +72,7 @@ def label_scarce(rows: pd.DataFrame) -> Figures:
         for i, model in enumerate(FOUR):
             own = _of(panel, model, "case", shares)
             x = np.arange(len(shares)) + 0.06 * (i - 1.5)  # error bars side by side
-            style = {"color": COLORS[model], "label": name(model)}
+            style: Kwargs = {"color": COLORS[model], "label": name(model)}
             axes.errorbar(x, own["mean"], own["std"], marker=MARKER[model], **style)
         axes.set_xticks(range(len(shares)), shares)
         axes.set_xlim(-0.3, len(shares) - 0.7)
@@ -78,7 +82,9 @@ def label_scarce(rows: pd.DataFrame) -> Figures:
 
 def ablation(rows: pd.DataFrame) -> Figures:
     found = means(rows)
-    figure, panels = _panels(found, ["setting", "teacher"], 2.0, columns=1, sharey=True)
+    figure, panels = _panels(
+        found, ["setting", "teacher"], 2.0, columns=1, width=WIDTH, sharey=True
+    )
     for axes, panel in panels:
         _bars(axes, panel, "dataset", STUDENTS)
         _teacher(axes, panel)
@@ -86,14 +92,25 @@ def ablation(rows: pd.DataFrame) -> Figures:
 
 
 def measures(rows: pd.DataFrame, correlations: pd.DataFrame | None = None) -> Figures:
+    """Points, on an axis of each panel's own: the measures are close to one another."""
     found = means(rows)
     students = [measure for measure in MEASURES if (found["model"] == measure).any()]
-    styles = dict(zip(students, zip(PALETTE, HATCHES, strict=True), strict=False))
-    figure, panels = _panels(found, ["setting", "teacher"], 2.0, columns=1, sharey=True)
+    figure, panels = _panels(found, ["setting", "teacher", "dataset"], 1.7, sharex=True)
+    figure.set_figheight(figure.get_figheight() + 0.5)  # the names below
     for axes, panel in panels:
-        _bars(axes, panel, "dataset", styles)
-        _teacher(axes, panel)
-    figures = {"": _finished(figure, ylabel=_zoomed(figure, found))}
+        own = panel.set_index("model").reindex(["teacher", *students])
+        teacher = own.loc["teacher", "mean"]
+        if not np.isnan(teacher):
+            axes.axhline(teacher, color=BLACK, linestyle=DASHES, label=name("teacher"))
+        for i, measure in enumerate(students):
+            paper = measure == "cosine"
+            style: Kwargs = {"color": ORANGE, "fmt": "D"} if paper else {"color": BLUE, "fmt": "o"}
+            label = "The paper's measure" if paper else "Another measure"
+            axes.errorbar(i, *own.loc[measure, ["mean", "std"]], label=label, **style)
+        axes.set_xticks(range(len(students)), map(name, students), rotation=90)
+        axes.set_xlim(-0.6, len(students) - 0.4)
+        axes.grid(axis="y")
+    figures = {"": _finished(figure, ylabel=ACCURACY)}
     if correlations is not None and correlations["spearman"].notna().any():
         figures["-correlations"] = _heatmaps(correlations)
     return figures
@@ -106,8 +123,9 @@ def tradeoff(rows: pd.DataFrame) -> Figures:
     found[["ms", "ms_std"]] = time[["mean", "std"]]
     figure, panels = _panels(found, ["setting", "dataset"], 2.2)
     for axes, panel in panels:
-        for (model, teacher), own in panel.groupby(["model", "teacher"]):
+        for model, teacher in distinct(panel, ["model", "teacher"]):
             kind = teacher if model == "teacher" else model
+            own = panel[(panel["model"] == model) & (panel["teacher"] == teacher)]
             own = own.sort_values("ms")
             axes.errorbar(
                 own["ms"],
@@ -121,25 +139,22 @@ def tradeoff(rows: pd.DataFrame) -> Figures:
                 label=name(kind),
             )
         axes.set_xscale("log")
+        decades = np.log10(panel["ms"].max() / panel["ms"].min())
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 1.5 else (1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(0.12)
         axes.grid()
     return {"": _finished(figure, "Inference time (ms per 1000 nodes, log scale)", ACCURACY)}
 
 
 def sensitivity(rows: pd.DataFrame) -> Figures:
-    """A figure for each setting and teacher, a panel for each parameter."""
-    figures = {}
-    found = means(rows)
+    found = pd.concat(parameters(means(rows)).values())
     datasets = ordered(found["dataset"])
-    for setting, teacher in distinct(found, ["setting", "teacher"]):
-        some = found[(found["setting"] == setting) & (found["teacher"] == teacher)]
-        by_parameter = pd.concat(parameters(some).values())
-        figure, panels = _panels(by_parameter, ["case"], 1.9, sharey=True)
-        for axes, panel in panels:
-            _curves(axes, panel, datasets)
-        suffix = f"-{teacher}-{setting}" if figures else ""
-        figures[suffix] = _finished(figure, ylabel=ACCURACY)
-    return figures
+    figure, panels = _panels(found, ["setting", "teacher", "case"], 1.8, sharey=True)
+    for axes, panel in panels:
+        _curves(axes, panel, datasets)
+    return {"": _finished(figure, ylabel=ACCURACY)}
 
 
 def _curves(axes: Axes, panel: pd.DataFrame, datasets: Sequence[str]) -> None:
@@ -149,7 +164,7 @@ def _curves(axes: Axes, panel: pd.DataFrame, datasets: Sequence[str]) -> None:
     for i, dataset in enumerate(datasets):
         own = panel[panel["dataset"] == dataset].set_index("model").reindex(values)
         color, marker = PALETTE[i], MARKERS[i]
-        style = {"color": color, "marker": marker, "label": name(dataset)}
+        style: Kwargs = {"color": color, "marker": marker, "label": name(dataset)}
         x = np.arange(len(values))
         if words:
             shift = 0.1 * (i - (len(datasets) - 1) / 2)
@@ -166,8 +181,11 @@ def _curves(axes: Axes, panel: pd.DataFrame, datasets: Sequence[str]) -> None:
 def _heatmaps(correlations: pd.DataFrame) -> Figure:
     """Mean rank correlation over the seeds, a panel for each dataset."""
     kinds = ordered([*correlations["measure"], *correlations["with"]])
-    size = 0.3 * len(kinds)
-    figure, panels = _panels(correlations, ["dataset"], size + 0.3, columns=2, sharex=True, sharey=True)
+    size = 0.36 * len(kinds) + 0.3
+    figure, panels = _panels(
+        correlations, ["dataset"], size, columns=2, width=WIDTH, sharex=True, sharey=True
+    )
+    figure.set_figheight(figure.get_figheight() + 1)  # the names below
     for axes, panel in panels:
         rho = panel.groupby(["measure", "with"])["spearman"].mean().unstack()
         rho = rho.reindex(index=kinds, columns=kinds)
@@ -177,13 +195,21 @@ def _heatmaps(correlations: pd.DataFrame) -> Figure:
         for (i, j), value in np.ndenumerate(rho):
             if not np.isnan(value):
                 color = "white" if abs(value) > 0.65 else BLACK
-                text = f"{value:.2f}".replace("-", "−")
-                axes.text(j, i, text, ha="center", va="center", color=color, fontsize=6.5)
+                text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".")
+                axes.text(j, i, text, ha="center", va="center", color=color, fontsize=7)
         axes.set_xticks(range(len(kinds)), map(name, kinds), rotation=90)
         axes.set_yticks(range(len(kinds)), map(name, kinds))
-        axes.tick_params(length=0, labelbottom=True)
+        axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=figure.axes, label="Spearman's ρ", shrink=0.6, aspect=30)
+    figure.colorbar(
+        image,
+        ax=figure.axes,
+        label="Spearman's ρ",
+        location="top",
+        aspect=40,
+        shrink=0.5,
+        ticks=(-1, -0.5, 0, 0.5, 1),
+    )
     return figure
 
 
@@ -203,7 +229,10 @@ def _panels(
     varied = [key for key in keys if found[key].nunique() > 1] or keys
     columns = min(columns, len(kinds))
     lines = -(-len(kinds) // columns)
-    size = {"width": width or (4.0, 5.4, WIDTH)[columns - 1], "height": lines * height + 0.8}
+    size: Kwargs = {
+        "width": width or (4.0, 5.4, WIDTH)[columns - 1],
+        "height": lines * height + 0.8,
+    }
     figure, grid = subplots(lines, columns, squeeze=False, **size, **kwargs)
     for axes in grid.flat[len(kinds) :]:
         axes.set_axis_off()
@@ -212,7 +241,8 @@ def _panels(
     panels = []
     for axes, kind in zip(grid.flat, kinds, strict=False):
         here = dict(zip(keys, kind, strict=True))
-        axes.set_title(", ".join(name(here[key]) for key in varied))
+        title = ", ".join(name(here[key]) for key in varied)
+        axes.set_title(title, fontsize=9 if len(title) < 26 else 7.5)
         panels.append((axes, found[(found[list(keys)] == list(kind)).all(axis=1)]))
     return figure, panels
 
@@ -222,8 +252,13 @@ def _of(panel: pd.DataFrame, model: str, key: str, values: Sequence[str]) -> pd.
     return panel[panel["model"] == model].set_index(key)[["mean", "std"]].reindex(values)
 
 
-def _bars(axes: Axes, panel: pd.DataFrame, key: str, styles: Mapping[str, Style]) -> None:
-    """A group of bars at each value of `key`, one for each model of `styles`."""
+def _bars(
+    axes: Axes, panel: pd.DataFrame, key: str, styles: Mapping[str, Style], wide: int = 3
+) -> None:
+    """A group of bars at each value of `key`, one for each model of `styles`.
+
+    The panel has room for `wide` groups: where there are fewer the bars do not grow.
+    """
     groups = ordered(panel[key])
     width = 0.84 / len(styles)
     for i, (model, (color, hatch)) in enumerate(styles.items()):
@@ -242,6 +277,8 @@ def _bars(axes: Axes, panel: pd.DataFrame, key: str, styles: Mapping[str, Style]
             error_kw={"elinewidth": 0.8, "ecolor": BLACK, "capsize": 1.5},
         )
     axes.set_xticks(range(len(groups)), map(name, groups))
+    middle, half = (len(groups) - 1) / 2, max(len(groups), wide) / 2
+    axes.set_xlim(middle - half, middle + half)
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y")
 
@@ -250,7 +287,7 @@ def _teacher(axes: Axes, panel: pd.DataFrame, key: str = "dataset") -> None:
     """A line across each group of bars."""
     own = _of(panel, "teacher", key, ordered(panel[key]))
     x = np.arange(len(own))
-    style = {"colors": BLACK, "linestyles": (0, (4, 2)), "linewidth": 1.0}
+    style: Kwargs = {"colors": BLACK, "linestyles": DASHES, "linewidth": 1.0}
     axes.hlines(own["mean"], x - 0.45, x + 0.45, label=name("teacher"), **style)
 
 
@@ -260,7 +297,7 @@ def _zoomed(figure: Figure, found: pd.DataFrame) -> str:
     bottom = max(0, 10 * ((lowest - 5) // 10))
     for axes in figure.axes:
         axes.set_ylim(bottom=bottom)
-    return f"{ACCURACY}, axis from {bottom:.0f}" if bottom else ACCURACY
+    return f"Test accuracy (%, from {bottom:.0f})" if bottom else ACCURACY
 
 
 def _finished(figure: Figure, xlabel: str = "", ylabel: str = "") -> Figure:
@@ -270,9 +307,20 @@ def _finished(figure: Figure, xlabel: str = "", ylabel: str = "") -> Figure:
         figure.supxlabel(xlabel, fontsize=size)
     if ylabel:
         figure.supylabel(ylabel, fontsize=size)
-    handles = {}
+    handles: Kwargs = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+            # The marker of an error bar without its caps.
+            line = handle[0] if isinstance(handle, ErrorbarContainer) else handle
+            handles.setdefault(label, line)
+    if any(isinstance(handle, BarContainer) for handle in handles.values()):
+        handles |= {label: handles.pop(label) for label in [name("teacher")] if label in handles}
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper center",
+        ncols=4 if len(handles) > 6 or len(handles) == 4 else 3,
+        columnspacing=1.5,
+        handlelength=1.6,
+    )
     return figure

@@ -10,7 +10,7 @@ import pandas as pd
 from .. import style
 from ..writing import writing
 from . import charts, tables
-from .summary import distinct, name, scores
+from .summary import name, scores
 
 
 class _Study(NamedTuple):
@@ -67,7 +67,7 @@ STUDIES = {
         "",
         tables.sensitivity,
         charts.sensitivity,
-        "Test accuracy of InfGraND as one hyperparameter varies, mean and standard deviation",
+        "Test accuracy of InfGraND as one hyperparameter varies, its values at even distances",
     ),
     "measures": _Study(
         "Other measures of influence",
@@ -127,6 +127,11 @@ def _figures(kind: _Study, rows: pd.DataFrame, extra: dict[str, Any]) -> charts.
 
 def _caption(kind: _Study, rows: pd.DataFrame, suffix: str) -> str:
     """With what all panels have in common, which no title says."""
-    if suffix in CAPTIONS:
+    if suffix:
         return CAPTIONS[suffix]
-    return kind.caption
+    settings, teachers = ({*rows[key]} for key in ("setting", "teacher"))
+    common = [*settings] if len(settings) == 1 else []
+    common += [f"{name(*teachers)} teacher"] if len(teachers) == 1 else []
+    if "inductive" in settings:
+        common.append("inductive: hidden test nodes" if len(settings) > 1 else "hidden test nodes")
+    return kind.caption + (f" ({', '.join(common)})" if common else "")

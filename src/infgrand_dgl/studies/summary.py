@@ -30,7 +30,7 @@ MODELS = {
     "infgrand": "InfGraND",
 }
 MEASURES = {
-    "cosine": "Cosine (paper)",
+    "cosine": "Cosine",
     "jacobian": "Jacobian",
     "pagerank": "PageRank",
     "degree": "Degree",
@@ -52,6 +52,7 @@ NAMES = style.NAMES | DATASETS | MODELS | MEASURES | PARAMETERS | INFLUENCE | SE
 ORDER = [
     *(*SETTINGS, "gcn", "sage", "gat"),
     *(*DATASETS, *MODELS, *MEASURES, *PARAMETERS, *INFLUENCE),
+    *("mean", "max", "min"),
 ]
 
 

@@ -4,7 +4,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from .summary import CELL, MEASURES, MODELS, Gain, differences, distinct, means, name, ordered, scores
+from .summary import (
+    CELL,
+    MEASURES,
+    MODELS,
+    Gain,
+    differences,
+    distinct,
+    means,
+    name,
+    ordered,
+    scores,
+)
 
 Lines = list[str]
 Pairs = list[tuple[str, str]]
@@ -125,7 +136,9 @@ def tradeoff(rows: pd.DataFrame) -> Lines:
             dataset, model, teacher, case = key
             line = [name(dataset), model_label(model, teacher, case)]
             if key not in found.index:
-                body.append([*line, status(rows[(rows[keys] == list(key)).all(axis=1)]), *3 * ["–"]])
+                body.append(
+                    [*line, status(rows[(rows[keys] == list(key)).all(axis=1)]), *3 * ["–"]]
+                )
                 continue
             own = found.loc[key]
             line += [_pm(own, found["seeds"].max()), f"{own['ms']:.3g}"]
