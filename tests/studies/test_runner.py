@@ -21,9 +21,7 @@ from infgrand_dgl.studies.runner import study
 
 QUIET = Reporter(quiet=True)
 # A generated graph in the place of each of the paper's, models of a second.
-SMALL = """data.name=synthetic data.nodes=250 data.features=40 data.classes=3 teacher.hidden=8
-student.hidden=8 teacher.layers=2 student.layers=2 train.epochs=4 train.device=cpu
-student.weight_decay=0""".split()
+SMALL = ["data.name=synthetic", "data.nodes=250", "data.features=40", "data.classes=3", "teacher.hidden=8", "student.hidden=8", "teacher.layers=2", "student.layers=2", "train.epochs=4", "train.device=cpu", "student.weight_decay=0"]
 
 
 def cells(

@@ -1,1 +1,1 @@
-"""The paper's experiments, one command and one picture each."""
+"""The paper's experiments: which models they train, and what they show."""
