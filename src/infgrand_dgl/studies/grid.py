@@ -112,9 +112,10 @@ def _tradeoff(config: Config) -> Iterator[tuple[str, Config, Students]]:
         deep = config.replace("teacher", layers=layers, fanouts=None)
         students: Students = {}
         if layers == config.teacher.layers:
-            for width in sorted({64, 256, 1024, config.student.hidden}):
-                wide = _methods(config.replace("student", hidden=width))
-                students |= {f"{name}, width {width}": c for name, c in wide.items()}
+            for width in (None, 64, 256, 1024):
+                case = "published width" if width is None else f"width {width}"
+                wide = config.replace("student", hidden=width or config.student.hidden)
+                students |= {f"{name}, {case}": c for name, c in _methods(wide).items()}
         yield f"{layers} layers", deep, students
 
 
