@@ -57,13 +57,16 @@ class Part:
     command: str = ""
 
 
-def facts(values: Mapping[str, Any]) -> Table:
+def facts(values: Mapping[str, Any], caption: str = "") -> Table:
     """Names and values, nested ones in one cell."""
-    rows = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            value = ", ".join(f"{k}: {v}" for k, v in value.items())
-        elif isinstance(value, list):
-            value = ", ".join(map(str, value)) or "none"
-        rows.append([key.replace("_", " "), str(value)])
-    return Table(rows)
+    return Table([[key.replace("_", " "), _told(v)] for key, v in values.items()], caption=caption)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}: {_told(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_told, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else str(value)

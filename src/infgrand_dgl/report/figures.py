@@ -20,6 +20,11 @@ def axes_of(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, A
     return figure, axes
 
 
+def legend(figure: Figure, columns: int = 4) -> None:
+    """Above the axes, where it hides nothing."""
+    figure.legend(loc="outside upper center", ncols=columns, frameon=False, fontsize=8.5)
+
+
 def influence_by_degree(scores: np.ndarray, degrees: np.ndarray) -> Figure:
     """One dot per node, as a bitmap."""
     figure, axes = axes_of("Neighbours (log scale)", "Global influence score")
@@ -53,10 +58,10 @@ def accuracy_by(
             elinewidth=1.2,
             label=NAMES[model],
         )
-    axes.set_xticks(range(len(groups)), groups, fontsize=7.5)
+    axes.set_xticks(range(len(groups)), groups, fontsize=8)
     axes.margins(x=0.06)
     axes.grid(axis="y")
-    axes.legend(loc="best")
+    legend(figure)
     return figure
 
 
@@ -78,18 +83,22 @@ def confusion_matrix(matrix: np.ndarray) -> Figure:
 
 
 def reliability(found: Mapping[str, Calibration]) -> Figure:
-    """Accuracy against confidence, by model."""
+    """Accuracy against confidence, by model; the larger a mark, the more nodes."""
     figure, axes = axes_of("Confidence (%)", "Accuracy (%)", SQUARE)
     axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8, linestyle="--")
     for model, c in found.items():
-        axes.plot(
-            100 * c.confidence,
-            100 * c.accuracy,
+        x, y = 100 * c.confidence, 100 * c.accuracy
+        axes.plot(x, y, color=COLORS[model], linewidth=0.9, alpha=0.7)
+        axes.scatter(
+            x,
+            y,
+            s=8 + 160 * c.nodes / c.nodes.sum(),
             color=COLORS[model],
             marker=MARKER_OF[model],
             label=f"{NAMES[model]}, ECE {100 * c.error:.1f} %",
+            clip_on=False,
         )
     axes.set_aspect("equal")
     axes.set(xlim=(0, 100), ylim=(0, 100))
-    axes.legend(loc="upper left")
+    legend(figure, 2)
     return figure

@@ -19,9 +19,9 @@ def quantile_bins(values: np.ndarray, count: int) -> list[np.ndarray]:
 
     Equal values share a bin, so that bins of small integers may differ in size.
     """
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, count + 1)))
-    bins = np.searchsorted(edges[1:-1], values, side="right")
-    found = [np.flatnonzero(bins == k) for k in range(len(edges))]
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, count + 1)[1:-1]))
+    bins = np.searchsorted(edges, values)
+    found = [np.flatnonzero(bins == k) for k in range(len(edges) + 1)]
     return [rows for rows in found if len(rows)]
 
 

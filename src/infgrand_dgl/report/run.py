@@ -57,8 +57,7 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
     with reading(path / "metrics.json", "written by train"):
         metrics = json.loads((path / "metrics.json").read_text())
         results, times = _results(metrics, config), _times(metrics)
-        data, lead = _data(metrics), _lead(metrics)
-        machine = Section("Environment", tables=[facts(metrics["environment"])])
+        origin, lead = _origin(metrics), _lead(metrics)
     dataset = with_split(load_source(config.data), config.data, seed)
     _check_same(metrics["dataset"], dataset, path)
     models = [model for model in MODELS if model in metrics]
@@ -72,9 +71,8 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
         _accuracy(run, dataset, seed, test, scores, degrees),
         _trust(test, dataset, seed),
         times,
-        data,
+        origin,
         Section("Configuration", listing=(path / "config.yaml").read_text()),
-        machine,
     ]
     return Part("Run", title, lead, [s for s in sections if s is not None]), metrics
 
@@ -135,8 +133,9 @@ def _percent(value: Mapping[str, float]) -> str:
 def _name(model: str, config: Config) -> str:
     if model == "teacher":
         return f"Teacher ({'saved logits' if config.teacher.logits else config.teacher.model})"
-    if model == "student" and _method(config) == "infgrand":
-        return "InfGraND student"
+    if model == "student":
+        method = _method(config)
+        return "InfGraND student" if method == "infgrand" else NAMES[method]
     return NAMES[model]
 
 
@@ -149,9 +148,10 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _times(metrics: Metrics) -> Section:
-    rows = []
-    for stage, seconds in metrics["seconds"].items():
-        name = NAMES.get(stage, stage)
+    rows, found = [], metrics["seconds"]
+    once = [stage for stage, seconds in found.items() if not isinstance(seconds, list)]
+    for stage in (*once, *(m for m in MODELS if m in found), "total"):
+        name, seconds = NAMES.get(stage, stage), found[stage]
         if isinstance(seconds, list):
             told = f"{np.mean(seconds):.2f} ± {np.std(seconds):.2f}"
             rows.append([f"{name}, per seed", told, f"{sum(seconds):.2f}"])
@@ -172,11 +172,14 @@ def _lead(metrics: Metrics) -> str:
     )
 
 
-def _data(metrics: Metrics) -> Section:
+def _origin(metrics: Metrics) -> Section:
     d = metrics["dataset"]
     counts = {k: f"{d[k]:,}" for k in ("nodes", "edges", "features", "classes")}
-    counts["edges"] += ", in both directions and with self-loops"
-    return Section("Dataset", tables=[facts({"name": d["name"], **counts, **d["provenance"]})])
+    counts["edges"] += ", both directions and self-loops"
+    source = {k: v for k, v in d["provenance"].items() if k not in counts}
+    data = facts({"name": d["name"], **counts, **source}, "Dataset")
+    machine = facts(metrics["environment"], "Environment")
+    return Section("Dataset and environment", tables=[data, machine])
 
 
 # From what the run holds of every node
@@ -249,9 +252,10 @@ def _training(path: Path) -> Section:
     if all(row["loss"] > 0 for row in history):
         axes.set_yscale("log")
         axes.set_ylabel("Training loss (log scale)")
+    figures.legend(loss)
     accuracy, axes = figures.axes_of("Epoch", "Validation accuracy (%)")
     draw_curves(axes, history, "val_accuracy", 100)
-    axes.legend(loc="lower right")
+    figures.legend(accuracy)
     how = "thin: each seed, thick: their mean."
     return Section(
         "Training",
@@ -329,7 +333,8 @@ def _accuracy(
                 Picture.of(
                     _by(judged, bins, names, "Global influence score"),
                     "Accuracy of each model by influence score",
-                    f"Accuracy on the {which}, in fifths by influence score.",
+                    f"Accuracy on the {which} by influence score, in five groups of about as many "
+                    "nodes.",
                 )
             )
     values = degrees[test.nodes]
@@ -339,7 +344,7 @@ def _accuracy(
         Picture.of(
             _by(test, bins, names, "Neighbours"),
             "Accuracy of each model by number of neighbours",
-            "Accuracy on the test nodes, by number of neighbours in the whole graph.",
+            "Accuracy on the test nodes by number of neighbours in the whole graph.",
         )
     )
     note = (
@@ -363,9 +368,8 @@ def _range(low: str, high: str) -> str:
 
 
 def _trust(test: Judged, dataset: NodeDataset, seed: int) -> Section:
-    """Confusions of the student (or of the first model there is), and calibration."""
-    models = list(test.probabilities)
-    shown = "student" if "student" in models else models[0]
+    """Confusions of the student, or of the model that stands for it, and calibration."""
+    shown = next(m for m in ("student", "glnn", "mlp", "teacher") if m in test.probabilities)
     matrix = confusion(test.labels, test.probabilities[shown].argmax(axis=1), dataset.num_classes)
     found = {m: calibration(p, test.labels) for m, p in test.probabilities.items()}
     who = NAMES[shown].lower() if shown in ("teacher", "student") else NAMES[shown]
@@ -391,8 +395,9 @@ def _trust(test: Judged, dataset: NodeDataset, seed: int) -> Section:
         Picture.of(
             figures.reliability(found),
             "Reliability diagram of each model",
-            "Accuracy against confidence on the test nodes in 15 bins; ECE: expected calibration "
-            "error; on the dashed line a model is as often right as it says.",
+            "Accuracy against confidence on the test nodes in 15 bins, larger marks for more nodes; "
+            "on the dashed line a model is as often right as it says. ECE: expected calibration "
+            "error.",
         )
     )
     note = f"Models of seed {seed}, the best student on validation."

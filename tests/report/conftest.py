@@ -1,0 +1,72 @@
+"""Runs of a second or two, made once, and a study's folder."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from infgrand_dgl import pipeline
+from infgrand_dgl.config import load_config
+from infgrand_dgl.console import Reporter
+from infgrand_dgl.style import save, subplots
+
+SMALL = [
+    "data.nodes=300",
+    "data.features=60",
+    "data.classes=3",
+    "teacher.hidden=8",
+    "student.hidden=8",
+    "train.epochs=5",
+    "train.seeds=[1, 2]",
+    "train.device=cpu",
+    "train.mlp=true",
+]
+
+
+def made(out: Path, *overrides: str) -> Path:
+    config = load_config("demo", [*SMALL, *overrides])
+    pipeline.train(config, out, report=Reporter(quiet=True))
+    return out
+
+
+@pytest.fixture(scope="session")
+def transductive(tmp_path_factory) -> Path:
+    return made(tmp_path_factory.mktemp("transductive") / "run")
+
+
+@pytest.fixture(scope="session")
+def inductive(tmp_path_factory) -> Path:
+    """Without the plain MLP."""
+    setting = "data.setting=inductive"
+    return made(tmp_path_factory.mktemp("inductive") / "run", setting, "train.mlp=false")
+
+
+@pytest.fixture
+def run(transductive, tmp_path) -> Path:
+    """A copy to damage."""
+    return shutil.copytree(transductive, tmp_path / "run")
+
+
+@pytest.fixture
+def study(tmp_path) -> Path:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    told = {
+        "study": "table1",
+        "title": "Table 1",
+        "command": "infgrand-dgl study table1 --seeds '<1>'",
+        "cells": {"finished": 40, "failed": 1, "not run": 0},
+        "seconds": 7300.0,
+        "environment": {"torch": "2.13", "gpus": []},
+    }
+    (folder / "study.json").write_text(json.dumps(told))
+    (folder / "table1.md").write_text(
+        "# Table 1\n\nOver **five** [seeds](https://example.org), <script>alert(1)</script>.\n\n"
+        "## Cora\n\n| model | test |\n|---|---:|\n| GLNN | 80.1 |\n\n![Accuracy](table1.svg)\n"
+    )
+    for name in ("table1", "table1-degrees"):
+        figure, axes = subplots()
+        axes.plot([1, 2])
+        save(figure, folder / f"{name}.svg")
+    return folder
