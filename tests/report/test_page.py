@@ -104,13 +104,12 @@ def test_the_same_figure_the_same_picture():
 @pytest.mark.parametrize("setting", ["transductive", "inductive"])
 def test_pictures_show_what_the_stored_models_do(setting, report, request, monkeypatch):
     folder, drawn = request.getfixturevalue(setting), {}
+
+    def watched(name, draw):
+        return lambda *args: (drawn.setdefault(name, []).append(args), draw(*args))[1]
+
     for name in ("confusion_matrix", "reliability", "accuracy_by", "influence_by_degree"):
-
-        def spy(*args, name=name, draw=getattr(figures, name)):
-            drawn.setdefault(name, []).append(args)
-            return draw(*args)
-
-        monkeypatch.setattr(figures, name, spy)
+        monkeypatch.setattr(figures, name, watched(name, getattr(figures, name)))
     page = report(folder)
 
     run = RunDirectory(folder)

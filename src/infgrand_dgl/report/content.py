@@ -40,7 +40,7 @@ class Section:
 
     title: str
     note: str = ""
-    text: Markup = Markup()
+    text: Markup | str = ""
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     listing: str = ""

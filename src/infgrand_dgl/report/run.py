@@ -82,7 +82,7 @@ def comparison(runs: Mapping[str, Metrics]) -> Part:
     rows = []
     for model in MODELS:
         found = {name: _scores(m[model]) for name, m in runs.items() if model in m}
-        for key in dict.fromkeys(key for scores in found.values() for key in scores):
+        for key in max(found.values(), key=len, default={}):  # a part may be lacking elsewhere
             cells = [found.get(name, {}).get(key, "") for name in runs]
             rows.append([f"{NAMES[model]}, {key}", *cells])
     table = Table(rows, ["", *runs], "Mean ± standard deviation over the seeds of each run.")
@@ -395,7 +395,7 @@ def _trust(test: Judged, dataset: NodeDataset, seed: int) -> Section:
         Picture.of(
             figures.reliability(found),
             "Reliability diagram of each model",
-            "Accuracy against confidence on the test nodes in 15 bins, larger marks for more nodes; "
+            "Accuracy against confidence on the test nodes in 15 bins, the larger the more nodes; "
             "on the dashed line a model is as often right as it says. ECE: expected calibration "
             "error.",
         )
