@@ -101,11 +101,9 @@ def _train(args: argparse.Namespace) -> None:
     if not first:
         return
 
-    names = {
-        "mlp": "plain MLP",
-        "teacher": f"teacher ({config.teacher.model})",
-        "student": "InfGraND student",
-    }
+    methods = {"mlp": "plain MLP", "glnn": "GLNN student", "infgrand": "InfGraND student"}
+    names: dict[str, str] = {m: methods[m] for m in config.train.baselines}
+    names |= {"teacher": f"teacher ({config.teacher.model})", "student": methods[config.method]}
     parts = {"val": "validation", "test": "test", "test_observed": "test, observed"}
     shown = [part for part in parts if part in metrics["student"]]
     report.table(
@@ -155,14 +153,26 @@ def _influence(args: argparse.Namespace) -> None:
     config, dataset, device, report = _opened(args)
 
     from .influence import spread
+    from .measures import OF_TEACHER
     from .precompute import flat_warning, influence
+    from .training.teacher import load_logits
     from .writing import save_array, writing
 
+    logits, measure = None, config.influence.measure
+    if measure in OF_TEACHER:
+        if config.teacher.logits is None:
+            raise InputError(f"influence.measure: {measure} needs teacher.logits, a file [N, C]")
+        logits = load_logits(Path(config.teacher.logits), dataset.num_nodes, dataset.num_classes)
     with writing(args.out) as partial:
         with report.stage("influence") as stage:
             start = time.perf_counter()
             found = influence(
-                config, dataset, device, scratch=partial.parent, progress=stage.update
+                config,
+                dataset,
+                device,
+                logits=logits,
+                scratch=partial.parent,
+                progress=stage.update,
             )
             seconds = time.perf_counter() - start
             stage.result = f"{seconds:.2f} s"
@@ -176,7 +186,7 @@ def _influence(args: argparse.Namespace) -> None:
         share = found.minimum.share(scored * scored)
         print(f"minimum cosine {found.minimum.value:.6g}, certified on {share:.2%} of the pairs")
     print(f"{seconds:.2f} s, {scored * scored / seconds:.3g} node pairs per second")
-    if s.flat:
+    if s.flat and measure != "uniform":
         report.warn(flat_warning(config))
     print(f"wrote {args.out}")
 
