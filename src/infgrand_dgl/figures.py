@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .style import COLORS, NAMES, save, subplots
 
-MODELS = ("teacher", "student", "glnn", "mlp")
+MODELS = ("teacher", "student", "infgrand", "glnn", "mlp")
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:

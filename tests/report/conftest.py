@@ -20,7 +20,7 @@ SMALL = [
     "train.epochs=5",
     "train.seeds=[1, 2]",
     "train.device=cpu",
-    "train.mlp=true",
+    "train.baselines=[mlp, glnn]",
 ]
 
 
@@ -37,9 +37,9 @@ def transductive(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def inductive(tmp_path_factory) -> Path:
-    """Without the plain MLP."""
+    """Without baselines."""
     setting = "data.setting=inductive"
-    return made(tmp_path_factory.mktemp("inductive") / "run", setting, "train.mlp=false")
+    return made(tmp_path_factory.mktemp("inductive") / "run", setting, "train.baselines=[]")
 
 
 @pytest.fixture

@@ -13,17 +13,19 @@ from torch import Tensor
 from ..config import Config
 from ..data import NodeDataset, load_source, with_split
 from ..errors import InputError
-from ..figures import draw_curves, draw_histogram
+from ..figures import MODELS, draw_curves, draw_histogram
 from ..files import load_array, reading
 from ..history import read_history
 from ..influence import spread
+from ..measures import OF_TEACHER
+from ..precompute import student_inputs
 from ..run import RunDirectory, load_student, predict
 from ..style import NAMES
+from ..training.methods import METHODS, reads_propagated
 from . import figures
 from .content import Part, Picture, Section, Table, facts
 from .measures import calibration, confusion, most_confused, quantile_bins, spearman
 
-MODELS = ("teacher", "student", "glnn", "mlp")
 PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
 
 LARGEST_MATRIX = 20  # classes of a confusion matrix that is drawn
@@ -69,7 +71,7 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
         _training(path),
         _influence_section(scores, degrees, config) if scores is not None else None,
         _accuracy(run, dataset, seed, test, scores, degrees),
-        _trust(test, dataset, seed),
+        _trust(test, dataset.num_classes, seed),
         times,
         origin,
         Section("Configuration", listing=(path / "config.yaml").read_text()),
@@ -106,13 +108,11 @@ def _results(metrics: Metrics, config: Config) -> Section:
             " Test: nodes that training did not see; test, observed: "
             "those whose features and edges it saw."
         )
-    again = [str(s) for s, r in zip(seeds, metrics.get("retrained", []), strict=False) if r]
+    again = {str(s): ", ".join(r) for s, r in zip(seeds, metrics["retrained"], strict=True) if r}
     note = ""
     if again:
-        note = (
-            f"The student collapsed for seed {', '.join(again)}; what is shown was trained "
-            "once more, without weight decay."
-        )
+        told = "; ".join(f"seed {seed}: {names}" for seed, names in again.items())
+        note = f"Collapsed, and trained once more without weight decay: {told}."
     return Section("Results", note, tables=[Table(rows, ["model", *titles], caption)])
 
 
@@ -134,13 +134,8 @@ def _name(model: str, config: Config) -> str:
     if model == "teacher":
         return f"Teacher ({'saved logits' if config.teacher.logits else config.teacher.model})"
     if model == "student":
-        method = _method(config)
-        return "InfGraND student" if method == "infgrand" else NAMES[method]
+        return f"Student ({NAMES[config.method]})"
     return NAMES[model]
-
-
-def _method(config: Config) -> str:
-    return getattr(config, "method", "infgrand")
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -212,9 +207,12 @@ def _judged(
             logits = torch.from_numpy(_rows(load_array(path, mmap=True), ids, dataset, path))
             found[model] = logits.float().softmax(dim=1).numpy()
             continue
-        if model == "student" and _method(run.config) == "infgrand":
-            inputs = _rows(run.propagated(seed), ids, dataset, folder / "propagated.npy")
-        else:  # they read the features as they are
+        if model == "student" and reads_propagated(run.config):
+            inputs = _rows(run.propagated(seed), ids, dataset, run.path / "propagated.npy")
+        elif model != "student" and METHODS[model].propagated:  # the run does not hold them
+            x = student_inputs(run.config, dataset, torch.device("cpu"))
+            inputs = x[nodes].float().numpy()
+        else:
             x = dataset.features
             inputs = (x if x.layout == torch.strided else x.to_dense())[nodes].float().numpy()
         found[model] = predict(load_student(folder / f"{model}.safetensors"), inputs).numpy()
@@ -230,9 +228,10 @@ def _rows(array: np.ndarray, ids: np.ndarray, dataset: NodeDataset, path: Path) 
 
 def _influence(run: RunDirectory, seed: int, num_nodes: int) -> np.ndarray | None:
     """`[N]`, NaN for nodes without a score; None where the run needed none."""
-    places = [run.path / "influence.npy", run.path / f"seed-{seed}" / "influence.npy"]
-    path = next((place for place in places if place.exists()), None)
-    if path is None:
+    config = run.config
+    per_seed = config.data.setting == "inductive" or config.influence.measure in OF_TEACHER
+    path = (run.path / f"seed-{seed}" if per_seed else run.path) / "influence.npy"
+    if not path.exists() and not METHODS[config.method].influence:
         return None
     scores = load_array(path)
     if scores.shape != (num_nodes,) or scores.dtype.kind != "f":
@@ -286,7 +285,8 @@ def _influence_section(scores: np.ndarray, degrees: np.ndarray, config: Config) 
     told = "not defined" if rank is None else f"{rank:.2f}"
     shown = "each node" if len(dots) == len(known) else f"{len(dots):,} nodes drawn at random"
     hidden = len(scores) - len(known)
-    note = f"Normalization: {config.influence.normalization}; {config.influence.hops} hops."
+    i = config.influence
+    note = f"Measure: {i.measure}; normalization: {i.normalization}; hops: {i.hops}."
     if hidden:
         note += f" The {hidden:,} nodes that training did not see have no score."
     q1, q2, q3 = s.quartiles
@@ -367,14 +367,14 @@ def _range(low: str, high: str) -> str:
     return low if low == high else f"{low}–{high}"
 
 
-def _trust(test: Judged, dataset: NodeDataset, seed: int) -> Section:
+def _trust(test: Judged, classes: int, seed: int) -> Section:
     """Confusions of the student, or of the model that stands for it, and calibration."""
     shown = next(m for m in ("student", "glnn", "mlp", "teacher") if m in test.probabilities)
-    matrix = confusion(test.labels, test.probabilities[shown].argmax(axis=1), dataset.num_classes)
+    matrix = confusion(test.labels, test.probabilities[shown].argmax(axis=1), classes)
     found = {m: calibration(p, test.labels) for m, p in test.probabilities.items()}
     who = NAMES[shown].lower() if shown in ("teacher", "student") else NAMES[shown]
     tables, pictures = [], []
-    if dataset.num_classes > LARGEST_MATRIX:
+    if classes > LARGEST_MATRIX:
         sizes = matrix.sum(axis=1)
         rows = [
             [str(i), str(j), f"{n:,}", f"{100 * n / sizes[i]:.1f}"]
