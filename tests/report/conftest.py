@@ -9,6 +9,7 @@ import pytest
 from infgrand_dgl import pipeline
 from infgrand_dgl.config import load_config
 from infgrand_dgl.console import Reporter
+from infgrand_dgl.report.page import write
 from infgrand_dgl.style import save, subplots
 
 SMALL = [
@@ -48,10 +49,9 @@ def run(transductive, tmp_path) -> Path:
     return shutil.copytree(transductive, tmp_path / "run")
 
 
-@pytest.fixture
-def study(tmp_path) -> Path:
-    folder = tmp_path / "study"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def studied(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
     told = {
         "study": "table1",
         "title": "Table 1",
@@ -70,3 +70,17 @@ def study(tmp_path) -> Path:
         axes.plot([1, 2])
         save(figure, folder / f"{name}.svg")
     return folder
+
+
+@pytest.fixture
+def study(studied, tmp_path) -> Path:
+    """A copy to damage."""
+    return shutil.copytree(studied, tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def everything(transductive, studied, inductive, tmp_path_factory) -> Path:
+    """The page of two runs and a study."""
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    write([transductive, studied, inductive], out, Reporter(quiet=True))
+    return out

@@ -4,17 +4,13 @@ import shutil
 
 import pytest
 
-from infgrand_dgl.console import Reporter
-from infgrand_dgl.report.page import write
-
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
-def test_in_a_browser(transductive, inductive, study, tmp_path):
+def test_in_a_browser(everything):
     browsers = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    out, told = tmp_path / "report.html", []
-    write([transductive, inductive, study], out, Reporter(quiet=True))
+    told: list[str] = []
     with browsers.sync_playwright() as start:
         chromium = start.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = chromium.new_page()
@@ -23,9 +19,9 @@ def test_in_a_browser(transductive, inductive, study, tmp_path):
         page.on("request", lambda request: told.append(request.url.split(",")[0][:99]))
         for width in (390, 1280):
             page.set_viewport_size({"width": width, "height": 900})
-            page.goto(out.as_uri())
+            page.goto(everything.as_uri())
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             widths = page.evaluate("[...document.images].map(i => i.complete ? i.naturalWidth : 0)")
             assert len(widths) == 18 and all(widths)
         chromium.close()
-    assert {what for what in told if not what.startswith("data:")} == {out.as_uri()}
+    assert {what for what in told if not what.startswith("data:")} == {everything.as_uri()}

@@ -328,7 +328,7 @@ def _accuracy(
         values = scores[judged.nodes]
         if len(values):
             bins = quantile_bins(values, 5)
-            names = [_range(f"{values[b].min():.2g}", f"{values[b].max():.2g}") for b in bins]
+            names = [_range(_score(values[b].min()), _score(values[b].max())) for b in bins]
             pictures.append(
                 Picture.of(
                     _by(judged, bins, names, "Global influence score"),
@@ -361,6 +361,10 @@ def _by(judged: Judged, bins: Sequence[np.ndarray], names: Sequence[str], xlabel
     }
     groups = [f"{name}\nn = {len(b):,}" for name, b in zip(names, bins, strict=True)]
     return figures.accuracy_by(groups, right, xlabel)
+
+
+def _score(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def _range(low: str, high: str) -> str:
