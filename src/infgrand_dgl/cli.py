@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import shlex
 import signal
 import sys
 import time
@@ -20,13 +21,14 @@ from .errors import InputError
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. 0: done; 1: failed; 2: bad usage or input; 130, 143: interrupted."""
     args = _parser().parse_args(argv)
+    args.command = shlex.join(["infgrand-dgl", *(sys.argv[1:] if argv is None else argv)])
     # As Ctrl-C does, a SIGTERM leaves nothing half-written.
     usual = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.basicConfig(
         format="infgrand-dgl: %(message)s", level=logging.INFO if args.verbose else logging.WARNING
     )
     try:
-        args.run_command(args)
+        status = args.run_command(args)
         sys.stdout.flush()
     except InputError as error:
         if args.verbose:
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         signal.signal(signal.SIGTERM, usual)  # one that comes while Python shuts down just ends it
-    return 0
+    return status or 0
 
 
 def _complain(what: str, error: BaseException) -> None:
@@ -248,6 +250,45 @@ def _report(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}")
 
 
+def _study(args: argparse.Namespace) -> int:
+    from .console import Reporter
+    from .errors import check_choice
+    from .studies.grid import DATASETS, SETTINGS, STUDIES, TEACHERS
+    from .studies.runner import study
+
+    plan = STUDIES[args.study]
+    chosen = {
+        "--datasets": (args.datasets, DATASETS, DATASETS),
+        "--teachers": (args.teachers, TEACHERS, plan.teachers),
+        "--settings": (args.settings, SETTINGS, plan.settings),
+    }
+    axes: list[Sequence[str]] = []
+    for option, (given, allowed, usual) in chosen.items():
+        values = list(dict.fromkeys(given or usual))
+        for value in values:
+            check_choice(option, value, allowed)
+        axes.append(values)
+    seeds = None if args.seeds is None else list(dict.fromkeys(args.seeds))
+    overrides = [*args.set, *([] if args.device is None else [f"train.device={args.device}"])]
+    report = Reporter(args.quiet)
+    datasets, teachers, settings = axes
+    cells = plan.cells(datasets, teachers, settings, seeds, overrides)
+    counts = study(
+        args.study,
+        cells,
+        args.out,
+        command=args.command,
+        overrides=overrides,
+        jobs=args.jobs,
+        report=report,
+    )
+    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    print(f"study: {args.out}; read {args.out / f'{args.study}.md'}")
+    if counts["failed"]:
+        report.warn(f"{counts['failed']} cells failed: see {args.out}/cells/*.error.txt")
+    return 1 if counts["failed"] else 0
+
+
 def _data_list(args: argparse.Namespace) -> None:
     from .config import DATASETS
     from .data import default_root
@@ -343,6 +384,12 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"expected an integer from 1 to 1024, found {text!r}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-v", "--verbose", action="store_true", help="say more about what happens")
@@ -376,7 +423,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(
         to: "argparse._SubParsersAction[argparse.ArgumentParser]",
         name: str,
-        run: Callable[[argparse.Namespace], None],
+        run: Callable[[argparse.Namespace], int | None],
         text: str,
         example: str,
         *parents: argparse.ArgumentParser,
@@ -525,6 +572,51 @@ def _parser() -> argparse.ArgumentParser:
         quiet,
     )
     verified.add_argument("folder", type=Path, metavar="DIR", help="what data prepare wrote")
+
+    studied = command(
+        commands,
+        "study",
+        _study,
+        "an experiment of the paper over its datasets, teachers and seeds: tables and figures",
+        "  infgrand-dgl study table1 --datasets cora citeseer --teachers gcn \\\n"
+        "      --seeds 2022 2023 2024 --jobs 2 --out studies/table1",
+        quiet,
+    )
+    studied.add_argument(
+        "study",
+        choices=[
+            "table1",
+            "high-low",
+            "label-scarce",
+            "ablation",
+            "tradeoff",
+            "sensitivity",
+            "measures",
+        ],
+        metavar="NAME",
+        help="table1, high-low, label-scarce, ablation, tradeoff, sensitivity or measures",
+    )
+    studied.add_argument("--datasets", nargs="+", metavar="D", help="default: the paper's six")
+    studied.add_argument("--teachers", nargs="+", metavar="T", help="gcn, sage, gat")
+    studied.add_argument("--settings", nargs="+", metavar="S", help="transductive, inductive")
+    studied.add_argument(
+        "--seeds", nargs="+", type=_seed, metavar="S", help="default: 2022 to 2026"
+    )
+    studied.add_argument(
+        "--jobs", type=_jobs, default=1, metavar="J", help="cells at a time (default: 1)"
+    )
+    studied.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where models train")
+    studied.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting of every experiment, e.g. data.root=data",
+    )
+    studied.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="finished cells in it are kept"
+    )
 
     measured = commands.add_parser("benchmark", help="time our kernels and models beside others'")
     benchmarks = measured.add_subparsers(required=True, metavar="benchmark", dest="benchmark")

@@ -275,6 +275,10 @@ class Config(Section):
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(by_alias=True), sort_keys=False)
 
+    def baseline(self, method: Method) -> Config:
+        """The same experiment by another method, on the inputs that are that method's own."""
+        return self.replace("student", features="auto").model_copy(update={"method": method})
+
     def replace(self, section: str, **changes: Any) -> Config:
         changed = getattr(self, section).model_copy(update=changes)
         return self.model_copy(update={section: changed})

@@ -89,16 +89,10 @@ def train(
         with _shared(ranks, out, overwrite, resume, fresh) as run:
             if ranks.first:
                 run.write_text("config.yaml", config.to_yaml())
-            chosen = _students(config) if students is None else students
-            return _Training(config, chosen, run, device, ranks, report).all_seeds()
-
-
-def _students(config: Config) -> dict[str, Config]:
-    plain = config.replace("student", features="auto")
-    baselines: dict[str, Config] = {
-        m: plain.model_copy(update={"method": m}) for m in config.train.baselines
-    }
-    return {**baselines, "student": config}
+            if students is None:
+                students = {m: config.baseline(m) for m in config.train.baselines}
+                students = {**students, "student": config}
+            return _Training(config, students, run, device, ranks, report).all_seeds()
 
 
 @contextmanager
@@ -235,7 +229,9 @@ class _Training:
         propagated = reads_propagated(config)
         if not propagated and config is not self.config:
             return dataset.features, "raw"
-        if not propagated:  # for `predict`
+        per_seed = seed if self.inductive and propagated else None
+        file = self.place(config, "propagated.npy", per_seed)
+        if not propagated:  # a file all the same, for `predict`
             config = config.replace("propagation", hops=0)
 
         def compute(path: Path | None, progress: Any) -> Tensor:
@@ -252,9 +248,7 @@ class _Training:
                 save_array(path, x)
             return x
 
-        per_seed = seed if self.inductive and propagated else None
         mark = fingerprint("propagate", self.data_mark, per_seed, config.propagation)
-        file = self.place(config, "propagated.npy", per_seed)
         return self.array("propagate", file, mark, compute), mark
 
     def place(self, config: Config, name: str, seed: int | None) -> str | None:

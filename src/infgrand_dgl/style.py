@@ -38,7 +38,7 @@ NAMES = {
     "gat": "GAT",
 }
 
-RC: Any = {
+RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,

@@ -63,12 +63,14 @@ def studied(tmp_path_factory) -> Path:
     (folder / "study.json").write_text(json.dumps(told))
     (folder / "table1.md").write_text(
         "# Table 1\n\nOver **five** [seeds](https://example.org), <script>alert(1)</script>.\n\n"
-        "## Cora\n\n| model | test |\n|---|---:|\n| GLNN | 80.1 |\n\n![Accuracy](table1.svg)\n"
+        "## Cora\n\n| model | test |\n|---|---:|\n| GLNN | 80.1 |\n\n![Accuracy](table1.png)\n\n"
+        "Accuracy ([SVG](table1.svg)).\n"
     )
     for name in ("table1", "table1-degrees"):
         figure, axes = subplots()
         axes.plot([1, 2])
-        save(figure, folder / f"{name}.svg")
+        for kind in ("svg", "png"):
+            save(figure, folder / f"{name}.{kind}")
     return folder
 
 

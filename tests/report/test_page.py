@@ -234,11 +234,13 @@ def test_study(report, study):
     assert "<strong>five</strong>" in page.html and "&lt;script&gt;" in page.html
     assert page.html.count("<h1>") == 1 and "<h3>Cora</h3>" in page.html
     assert '<td style="text-align:right">80.1</td>' in page.html
+    assert "Accuracy." in page.text
     # One picture where it is named, the other below.
     assert [attrs["alt"] for tag, attrs in page.tags if tag == "img"] == [
         "Accuracy",
         "table1-degrees",
     ]
+    assert all(src.startswith("data:image/svg+xml;") for src in page.attributes("src"))
 
 
 def test_unfit_paths(capsys, tmp_path):
@@ -283,7 +285,7 @@ def test_arrays_of_another_graph(run, tmp_path, capsys):
     [
         ("study.json", "{}", "study.json: not written by a study .KeyError"),
         ("table1.md", None, "table1.md: no such file"),
-        ("table1.svg", None, "table1.svg: no such file"),
+        ("table1.md", "![x](gone.png)", "gone.png: no such file"),
         ("table1.md", "![x](../secret.png)", "expected a .svg or .png beside it, found ../secret"),
         ("table1.md", "![x](https://a.b/x.png)", "expected a .svg or .png beside it, found https"),
     ],

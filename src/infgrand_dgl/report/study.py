@@ -1,6 +1,7 @@
 """A study: what it wrote in Markdown, with its pictures inside."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ def study_part(path: Path) -> Part:
     source = path / f"{name}.md"
     with reading(source, "a study's Markdown"):
         text = source.read_text()
-    body, linked = _rendered(text, source, title)
-    others = [p for p in sorted(path.glob(f"{name}*.svg")) if p.name not in linked]
+    body, shown = _rendered(text, source, title)
+    others = [p for p in sorted(path.glob(f"{name}*.svg")) if p.stem not in shown]
     pictures = [Picture(_embedded(p), p.stem, p.stem) for p in others]
     sections = [Section("", text=body), machine]
     if pictures:
@@ -48,20 +49,21 @@ def _duration(seconds: float) -> str:
 
 
 def _rendered(text: str, source: Path, title: str) -> tuple[Markup, set[str]]:
-    """HTML one heading level down, and the names of the pictures in it.
+    """HTML one heading level down, and the names of the pictures in it, without their suffix.
 
-    Raw HTML stays text, a link its words: the page leads nowhere else. A first heading that only
-    repeats the title is left out.
+    Of a picture in both formats the SVG is taken. Raw HTML stays text, a link its words: the page
+    leads nowhere else. A first heading that only repeats the title is left out.
     """
-    linked: set[str] = set()
+    shown: set[str] = set()
 
     def image(self: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         file, alt = str(tokens[at].attrs["src"]), escape(tokens[at].content)
         path = source.parent / file
         if Path(file).name != file or path.suffix not in KINDS:
             raise InputError(f"{source}: expected a .svg or .png beside it, found {file}")
-        linked.add(file)
-        return f'<img src="{_embedded(path)}" alt="{alt}">'
+        shown.add(path.stem)
+        vector = path.with_suffix(".svg")
+        return f'<img src="{_embedded(vector if vector.is_file() else path)}" alt="{alt}">'
 
     def nothing(self: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         return ""
@@ -82,13 +84,13 @@ def _rendered(text: str, source: Path, title: str) -> tuple[Markup, set[str]]:
     }
     for name, rule in rules.items():
         markdown.add_render_rule(name, rule)
-    tokens = markdown.parse(text)
+    tokens = markdown.parse(re.sub(r" \(\[SVG\]\([^)]*\)\)", "", text))  # it is here
     if len(tokens) > 2 and tokens[0].tag == "h1" and tokens[1].content == title:
         tokens = tokens[3:]
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
-    return Markup(markdown.renderer.render(tokens, markdown.options, {})), linked
+    return Markup(markdown.renderer.render(tokens, markdown.options, {})), shown
 
 
 def _embedded(path: Path) -> str:

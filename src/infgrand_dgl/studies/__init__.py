@@ -1,0 +1,1 @@
+"""The paper's experiments: which models they train, and what they show."""
