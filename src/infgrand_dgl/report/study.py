@@ -63,7 +63,8 @@ def _rendered(text: str, source: Path, title: str) -> tuple[Markup, set[str]]:
             raise InputError(f"{source}: expected a .svg or .png beside it, found {file}")
         shown.add(path.stem)
         vector = path.with_suffix(".svg")
-        return f'<img src="{_embedded(vector if vector.is_file() else path)}" alt="{alt}">'
+        uri = _embedded(vector if vector.is_file() else path)
+        return f'<span class="scroll" tabindex="0"><img src="{uri}" alt="{alt}"></span>'
 
     def nothing(self: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         return ""
