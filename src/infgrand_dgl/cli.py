@@ -242,6 +242,14 @@ def _predict(args: argparse.Namespace) -> None:
         print(f"student of seed {seed}: {len(result):,} nodes; wrote {args.out}")
 
 
+def _report(args: argparse.Namespace) -> None:
+    from .console import Reporter
+    from .report.page import write
+
+    write(args.paths, args.out, Reporter(args.quiet))
+    print(f"wrote {args.out}")
+
+
 def _study(args: argparse.Namespace) -> int:
     from .console import Reporter
     from .errors import check_choice
@@ -506,6 +514,20 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--probabilities", action="store_true", help="float32 [n, C] instead of int64 [n]"
     )
+
+    page = command(
+        commands,
+        "report",
+        _report,
+        "runs and studies as one self-contained HTML page",
+        "  infgrand-dgl report runs/cora --out cora.html\n"
+        "  infgrand-dgl report runs/before runs/after --out both.html",
+        quiet,
+    )
+    page.add_argument(
+        "paths", type=Path, nargs="+", metavar="DIR", help="a run directory, or a study's folder"
+    )
+    page.add_argument("--out", type=Path, required=True, metavar="FILE", help="report.html")
 
     data = commands.add_parser("data", help="list, describe, prepare datasets").add_subparsers(
         required=True, metavar="command"

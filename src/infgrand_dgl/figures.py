@@ -11,18 +11,27 @@ from torch import Tensor
 
 from .style import COLORS, NAMES, save, subplots
 
-MODELS = ("teacher", "student", "glnn", "mlp")
+MODELS = ("teacher", "student", "infgrand", "glnn", "mlp")
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Validation accuracy by epoch: each seed a thin line, their mean a thick one."""
+    """Validation accuracy by epoch."""
     figure, axes = _figure("Epoch", "Validation accuracy (%)")
+    draw_curves(axes, history, "val_accuracy", 100)
+    axes.legend(loc="lower right")
+    save(figure, path)
+
+
+def draw_curves(
+    axes: Axes, history: Sequence[Mapping[str, Any]], key: str, scale: float = 1
+) -> None:
+    """A column of the history by epoch: each seed a thin line, their mean a thick one."""
     for stage in MODELS:
         color = COLORS[stage]
         curves: dict[int, list[float]] = {}
         for row in history:
             if row["stage"] == stage:
-                curves.setdefault(row["seed"], []).append(100 * row["val_accuracy"])
+                curves.setdefault(row["seed"], []).append(scale * row[key])
         if not curves:
             continue
         longest = max(map(len, curves.values()))
@@ -31,15 +40,17 @@ def training_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
         # Where a seed has stopped early its last value stands for it.
         padded = [curve + [curve[-1]] * (longest - len(curve)) for curve in curves.values()]
         axes.plot(range(1, longest + 1), np.mean(padded, axis=0), color=color, label=NAMES[stage])
-    axes.legend(frameon=False, loc="lower right")
-    save(figure, path)
 
 
 def influence_histogram(scores: Tensor, path: Path) -> None:
     figure, axes = _figure("Global influence score", "Nodes")
+    draw_histogram(axes, scores)
+    save(figure, path)
+
+
+def draw_histogram(axes: Axes, scores: Tensor) -> None:
     values = scores[~scores.isnan()].cpu().double().numpy()  # float32 cannot be cut finely
     axes.hist(values, bins=60, color=COLORS["teacher"])
-    save(figure, path)
 
 
 def medians(seconds: Mapping[str, Mapping[str, float]], path: Path) -> None:

@@ -35,7 +35,7 @@ class History:
 
     def __init__(self, path: Path, tensorboard: Path | None = None, writes: bool = True) -> None:
         self.path, self.writes = path, writes
-        self.rows = _read_history(path) if path.is_file() else []
+        self.rows = read_history(path) if path.is_file() else []
         self.scalars: Any = None
         if tensorboard is not None and writes:
             try:
@@ -79,7 +79,8 @@ class History:
             self.scalars.close()
 
 
-def _read_history(path: Path) -> list[dict[str, Any]]:
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a history.csv; a number that a stage does not have is left out."""
     rows = []
     with path.open(newline="") as file:
         for row in csv.DictReader(file):

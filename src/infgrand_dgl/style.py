@@ -1,5 +1,7 @@
 """How every picture looks: one palette, readable without colour vision and on paper."""
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, BLACK = "#56B4E9", "#E69F00", "#222222"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
 MARKERS = "osD^vPX"
+MARKER_OF = {"teacher": "o", "student": "s", "mlp": "D", "glnn": "^", "infgrand": "v"}
 COLORS = {
     "teacher": BLUE,
     "student": ORANGE,
@@ -68,3 +71,15 @@ def save(figure: Figure, path: Path) -> None:
     metadata = {"Date": None} if kind == "svg" else None
     with writing(path) as partial, mpl.rc_context(RC):
         figure.savefig(partial, format=kind, dpi=200, metadata=metadata)
+
+
+def data_uri(figure: Figure) -> str:
+    """The figure as an SVG that stands in an HTML page by itself."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(RC):
+        figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
+    return as_data_uri(buffer.getvalue(), "svg+xml")
+
+
+def as_data_uri(picture: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

@@ -1,0 +1,104 @@
+"""The pictures of a report, all of one width so that they stand in a grid."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..style import BLACK, BLUE, COLORS, MARKER_OF, NAMES, RC, subplots
+from .measures import Calibration, wilson
+
+WIDTH, HEIGHT, SQUARE = 4.4, 3.1, 3.9  # inches
+
+
+def axes_of(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    figure, axes = subplots(width=WIDTH, height=height)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    return figure, axes
+
+
+def legend(figure: Figure, columns: int = 4) -> None:
+    """Above the axes, where it hides nothing."""
+    figure.legend(loc="outside upper center", ncols=columns, frameon=False, fontsize=8.5)
+
+
+def influence_by_degree(scores: np.ndarray, degrees: np.ndarray) -> Figure:
+    """One dot per node, as a bitmap."""
+    figure, axes = axes_of("Neighbours (log scale)", "Global influence score")
+    axes.scatter(degrees, scores, s=7, alpha=0.3, color=BLUE, linewidths=0, rasterized=True)
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(left=-0.2 if (degrees == 0).any() else 0.8)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    return figure
+
+
+def accuracy_by(
+    groups: Sequence[str], right: Mapping[str, Sequence[tuple[int, int]]], xlabel: str
+) -> Figure:
+    """Accuracy of each model in each group, with Wilson's 95% intervals.
+
+    Args:
+        right: by model: of each group how many are right, of how many.
+    """
+    figure, axes = axes_of(xlabel, "Accuracy (%)")
+    for k, (model, counts) in enumerate(right.items()):
+        share = np.array([r / n for r, n in counts])
+        low, high = np.array([wilson(r, n) for r, n in counts]).T
+        axes.errorbar(
+            np.arange(len(groups)) + 0.14 * (k - (len(right) - 1) / 2),
+            100 * share,
+            yerr=100 * np.abs([low - share, high - share]),
+            color=COLORS[model],
+            marker=MARKER_OF[model],
+            capsize=RC["errorbar.capsize"],
+            linewidth=0,
+            elinewidth=1.2,
+            label=NAMES[model],
+        )
+    axes.set_xticks(range(len(groups)), groups, fontsize=8)
+    axes.margins(x=0.06)
+    axes.grid(axis="y")
+    legend(figure)
+    return figure
+
+
+def confusion_matrix(matrix: np.ndarray) -> Figure:
+    """Counts, shaded by their share of the row."""
+    figure, axes = axes_of("Predicted class", "True class", SQUARE)
+    share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    size = min(9.0, 75 / len(matrix))
+    for (i, j), nodes in np.ndenumerate(matrix):
+        if nodes:
+            color = "white" if share[i, j] > 0.5 else BLACK
+            axes.text(j, i, f"{nodes}", ha="center", va="center", color=color, fontsize=size)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
+def reliability(found: Mapping[str, Calibration]) -> Figure:
+    """Accuracy against confidence, by model; the larger a mark, the more nodes."""
+    figure, axes = axes_of("Confidence (%)", "Accuracy (%)", SQUARE)
+    axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8, linestyle="--")
+    for model, c in found.items():
+        x, y = 100 * c.confidence, 100 * c.accuracy
+        axes.plot(x, y, color=COLORS[model], linewidth=0.9, alpha=0.7)
+        axes.scatter(
+            x,
+            y,
+            s=8 + 160 * c.nodes / c.nodes.sum(),
+            color=COLORS[model],
+            marker=MARKER_OF[model],
+            label=f"{NAMES[model]}, ECE {100 * c.error:.1f} %",
+            clip_on=False,
+        )
+    axes.set_aspect("equal")
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    legend(figure, 2)
+    return figure
