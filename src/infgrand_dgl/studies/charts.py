@@ -241,9 +241,11 @@ def _panels(
     panels = []
     for axes, kind in zip(grid.flat, kinds, strict=False):
         here = dict(zip(keys, kind, strict=True))
-        title = ", ".join(name(here[key]) for key in varied)
-        axes.set_title(title, fontsize=9 if len(title) < 26 else 7.5)
+        axes.set_title(", ".join(name(here[key]) for key in varied))
         panels.append((axes, found[(found[list(keys)] == list(kind)).all(axis=1)]))
+    if max(len(axes.get_title()) for axes, _ in panels) > 25:
+        for axes, _ in panels:
+            axes.title.set_fontsize(7.5)
     return figure, panels
 
 
@@ -276,7 +278,7 @@ def _bars(
             linewidth=0.5,
             error_kw={"elinewidth": 0.8, "ecolor": BLACK, "capsize": 1.5},
         )
-    axes.set_xticks(range(len(groups)), map(name, groups))
+    axes.set_xticks(range(len(groups)), map(name, groups), fontsize=9 if len(groups) < 6 else 8)
     middle, half = (len(groups) - 1) / 2, max(len(groups), wide) / 2
     axes.set_xlim(middle - half, middle + half)
     axes.tick_params(axis="x", length=0)
