@@ -254,7 +254,7 @@ def gains(found: Mapping[str, pd.Series]) -> Lines:
     return markdown(headers, body) if body else ["No two models to compare have finished."]
 
 
-def note(rows: pd.DataFrame) -> Lines:
+def note(rows: pd.DataFrame, bold: bool = True) -> Lines:
     """What the numbers of every table are, and how many are missing."""
     missing = [f"{n} {s}" for s in ("failed", "not run") if (n := (rows["status"] == s).sum())]
     lines = [f"Missing: {', '.join(missing)}.", ""] if missing else []
@@ -265,7 +265,7 @@ def note(rows: pd.DataFrame) -> Lines:
     fewer = "; a cell with fewer says so" if seeds.min() < seeds.max() else ""
     text = (
         f"Test accuracy in percent, {spread if seeds.max() > 1 else 'one seed'}{fewer}. "
-        "Bold: the best of a line, teacher included. "
+        f"{'Bold: the best of a line, teacher included. ' if bold else ''}"
         "A pair of a paired test is a cell and a seed; the seeds of a cell share its graph."
     )
     return [text, "", *lines]
