@@ -43,7 +43,7 @@ def test_train_prints_a_table_and_the_run(tiny, tmp_path, capsys):
         "4,5",
         "--set",
         "teacher.hidden=4",
-        "train.mlp=true",
+        "train.baselines=[mlp]",
         "--set",
         "train.epochs=2",
     )

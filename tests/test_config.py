@@ -20,11 +20,11 @@ def test_extends_overrides_and_round_trip(written):
     written("data: {name: cora}\nteacher: {lr: 1e-3, hidden: 32}\ntrain: {seeds: [1]}", "base.yaml")
     middle = written("extends: base.yaml\nteacher: {hidden: 64}", "middle.yaml")
     config = load_config(
-        middle, ["student.norm=batch", "distillation.lambda=0.5", "train.mlp=true"]
+        middle, ["student.norm=batch", "distillation.lambda=0.5", "train.baselines=[mlp]"]
     )
     assert (config.teacher.lr, config.teacher.hidden) == (0.001, 64)
     assert config.student.norm == "batch" and config.distillation.lambda_ == 0.5
-    assert config.train.mlp is True and config.train.seeds == [1]
+    assert config.train.baselines == ["mlp"] and config.train.seeds == [1]
     again = written(config.to_yaml(), "again.yaml")
     assert load_config(again) == config
 
@@ -58,7 +58,7 @@ def test_a_directory_name_is_resolved(written, tmp_path, monkeypatch):
         ),
         ("train: {seeds: [1, 1]}", r"c.yaml: train.seeds: expected distinct seeds, found \[1, 1\]"),
         ("train: {seeds: []}", "c.yaml: train.seeds: expected at least one"),
-        ("train: {mlp: 1}", "c.yaml: train.mlp: expected true or false, found 1"),
+        ("train: {compile: 1}", "c.yaml: train.compile: expected true or false, found 1"),
         (
             "distillation: {kl: fwd}",
             "c.yaml: distillation.kl: expected one of forward, reverse; found 'fwd'",

@@ -29,7 +29,7 @@ def experiment(tmp_path, tiny):
     content = yaml.safe_load(tiny.read_text())
     content["data"] |= {"style": "arxiv", "nodes": 1000, "features": 40}
     content["student"] |= {"layers": 3, "dropout": 0.0, "norm": "layer"}
-    content["train"] |= {"seeds": [1], "mlp": True}
+    content["train"] |= {"seeds": [1], "baselines": ["mlp"]}
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -80,7 +80,11 @@ if os.environ.get("RANK") == "1":
 def test_a_failed_process_ends_the_run_with_a_message(stage, experiment, tmp_path, monkeypatch):
     """The second one dies while both train (the plain MLP), or while it waits (the teacher)."""
     content = yaml.safe_load(experiment.read_text())
-    content["train"] |= {"epochs": 100_000, "patience": 100_000, "mlp": stage == "mlp"}
+    content["train"] |= {
+        "epochs": 100_000,
+        "patience": 100_000,
+        "baselines": ["mlp"] * (stage == "mlp"),
+    }
     experiment.write_text(yaml.safe_dump(content))
     history = tmp_path / "run.partial/history.csv"
     (tmp_path / "sitecustomize.py").write_text(DIES.format(history=history))

@@ -33,7 +33,7 @@ def test_twins_differ_in_their_data_alone(name):
 
 def test_twin_for_two_cores():
     c = load_config("arxiv-synthetic-cpu")
-    assert (c.data.style, c.data.nodes, c.train.mlp) == ("arxiv", None, True)
+    assert (c.data.style, c.data.nodes, c.train.baselines) == ("arxiv", None, ["mlp"])
     assert (c.student.layers, c.student.hidden, c.train.device) == (3, 256, "cpu")
 
 

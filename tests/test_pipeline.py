@@ -29,7 +29,7 @@ def train(config, out, **options):
 
 def test_run_directory(tiny_config, tmp_path):
     out = tmp_path / "run"
-    config = tiny_config.replace("train", mlp=True)
+    config = tiny_config.replace("train", baselines=["mlp"])
     metrics = train(config, out)
     assert json.loads((out / "metrics.json").read_text()) == metrics
     assert load_config(out / "config.yaml") == config
@@ -249,7 +249,7 @@ def test_collapsed_student_is_trained_again(tiny_config, tmp_path, monkeypatch):
     config = tiny_config.replace("train", epochs=60, seeds=[1]).replace("teacher", hidden=32)
     config = config.replace("student", weight_decay=1.0, hidden=32)
     metrics = train(config, tmp_path / "run")
-    assert metrics["retrained"] == [True]
+    assert metrics["retrained"] == [["student"]]
     assert metrics["seconds"]["student"] == [20.0]  # both trainings
     rows = list(csv.DictReader((tmp_path / "run/history.csv").open()))
     assert "student_collapsed" in {r["stage"] for r in rows}

@@ -24,7 +24,7 @@ def experiment(tiny_config):
     config = tiny_config.replace("data", style="arxiv", nodes=3000, features=40, classes=5)
     config = config.replace("teacher", hidden=16, dropout=0.1, batch_size=512)
     config = config.replace("student", hidden=16, dropout=0.1, batch_size=512)
-    return config.replace("train", epochs=8, seeds=[1], mlp=True)
+    return config.replace("train", epochs=8, seeds=[1], baselines=["mlp"])
 
 
 @pytest.mark.parametrize("setting", ["transductive", "inductive"])

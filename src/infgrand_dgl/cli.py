@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import shlex
 import signal
 import sys
 import time
@@ -20,13 +21,14 @@ from .errors import InputError
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. 0: done; 1: failed; 2: bad usage or input; 130, 143: interrupted."""
     args = _parser().parse_args(argv)
+    args.command = shlex.join(["infgrand-dgl", *(sys.argv[1:] if argv is None else argv)])
     # As Ctrl-C does, a SIGTERM leaves nothing half-written.
     usual = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.basicConfig(
         format="infgrand-dgl: %(message)s", level=logging.INFO if args.verbose else logging.WARNING
     )
     try:
-        args.run_command(args)
+        status = args.run_command(args)
         sys.stdout.flush()
     except InputError as error:
         if args.verbose:
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         signal.signal(signal.SIGTERM, usual)  # one that comes while Python shuts down just ends it
-    return 0
+    return status or 0
 
 
 def _complain(what: str, error: BaseException) -> None:
@@ -101,11 +103,9 @@ def _train(args: argparse.Namespace) -> None:
     if not first:
         return
 
-    names = {
-        "mlp": "plain MLP",
-        "teacher": f"teacher ({config.teacher.model})",
-        "student": "InfGraND student",
-    }
+    methods = {"mlp": "plain MLP", "glnn": "GLNN student", "infgrand": "InfGraND student"}
+    names: dict[str, str] = {m: methods[m] for m in config.train.baselines}
+    names |= {"teacher": f"teacher ({config.teacher.model})", "student": methods[config.method]}
     parts = {"val": "validation", "test": "test", "test_observed": "test, observed"}
     shown = [part for part in parts if part in metrics["student"]]
     report.table(
@@ -155,14 +155,26 @@ def _influence(args: argparse.Namespace) -> None:
     config, dataset, device, report = _opened(args)
 
     from .influence import spread
+    from .measures import OF_TEACHER
     from .precompute import flat_warning, influence
+    from .training.teacher import load_logits
     from .writing import save_array, writing
 
+    logits, measure = None, config.influence.measure
+    if measure in OF_TEACHER:
+        if config.teacher.logits is None:
+            raise InputError(f"influence.measure: {measure} needs teacher.logits, a file [N, C]")
+        logits = load_logits(Path(config.teacher.logits), dataset.num_nodes, dataset.num_classes)
     with writing(args.out) as partial:
         with report.stage("influence") as stage:
             start = time.perf_counter()
             found = influence(
-                config, dataset, device, scratch=partial.parent, progress=stage.update
+                config,
+                dataset,
+                device,
+                logits=logits,
+                scratch=partial.parent,
+                progress=stage.update,
             )
             seconds = time.perf_counter() - start
             stage.result = f"{seconds:.2f} s"
@@ -176,7 +188,7 @@ def _influence(args: argparse.Namespace) -> None:
         share = found.minimum.share(scored * scored)
         print(f"minimum cosine {found.minimum.value:.6g}, certified on {share:.2%} of the pairs")
     print(f"{seconds:.2f} s, {scored * scored / seconds:.3g} node pairs per second")
-    if s.flat:
+    if s.flat and measure != "uniform":
         report.warn(flat_warning(config))
     print(f"wrote {args.out}")
 
@@ -228,6 +240,45 @@ def _predict(args: argparse.Namespace) -> None:
     save_array(args.out, result)
     if not args.quiet:
         print(f"student of seed {seed}: {len(result):,} nodes; wrote {args.out}")
+
+
+def _study(args: argparse.Namespace) -> int:
+    from .console import Reporter
+    from .errors import check_choice
+    from .studies.grid import DATASETS, SETTINGS, STUDIES, TEACHERS
+    from .studies.runner import study
+
+    plan = STUDIES[args.study]
+    chosen = {
+        "--datasets": (args.datasets, DATASETS, DATASETS),
+        "--teachers": (args.teachers, TEACHERS, plan.teachers),
+        "--settings": (args.settings, SETTINGS, plan.settings),
+    }
+    axes: list[Sequence[str]] = []
+    for option, (given, allowed, usual) in chosen.items():
+        values = list(dict.fromkeys(given or usual))
+        for value in values:
+            check_choice(option, value, allowed)
+        axes.append(values)
+    seeds = None if args.seeds is None else list(dict.fromkeys(args.seeds))
+    overrides = [*args.set, *([] if args.device is None else [f"train.device={args.device}"])]
+    report = Reporter(args.quiet)
+    datasets, teachers, settings = axes
+    cells = plan.cells(datasets, teachers, settings, seeds, overrides)
+    counts = study(
+        args.study,
+        cells,
+        args.out,
+        command=args.command,
+        overrides=overrides,
+        jobs=args.jobs,
+        report=report,
+    )
+    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    print(f"study: {args.out}; read {args.out / f'{args.study}.md'}")
+    if counts["failed"]:
+        report.warn(f"{counts['failed']} cells failed: see {args.out}/cells/*.error.txt")
+    return 1 if counts["failed"] else 0
 
 
 def _data_list(args: argparse.Namespace) -> None:
@@ -325,6 +376,12 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"expected an integer from 1 to 1024, found {text!r}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-v", "--verbose", action="store_true", help="say more about what happens")
@@ -358,7 +415,7 @@ def _parser() -> argparse.ArgumentParser:
     def command(
         to: "argparse._SubParsersAction[argparse.ArgumentParser]",
         name: str,
-        run: Callable[[argparse.Namespace], None],
+        run: Callable[[argparse.Namespace], int | None],
         text: str,
         example: str,
         *parents: argparse.ArgumentParser,
@@ -493,6 +550,51 @@ def _parser() -> argparse.ArgumentParser:
         quiet,
     )
     verified.add_argument("folder", type=Path, metavar="DIR", help="what data prepare wrote")
+
+    studied = command(
+        commands,
+        "study",
+        _study,
+        "an experiment of the paper over its datasets, teachers and seeds: tables and figures",
+        "  infgrand-dgl study table1 --datasets cora citeseer --teachers gcn \\\n"
+        "      --seeds 2022 2023 2024 --jobs 2 --out studies/table1",
+        quiet,
+    )
+    studied.add_argument(
+        "study",
+        choices=[
+            "table1",
+            "high-low",
+            "label-scarce",
+            "ablation",
+            "tradeoff",
+            "sensitivity",
+            "measures",
+        ],
+        metavar="NAME",
+        help="table1, high-low, label-scarce, ablation, tradeoff, sensitivity or measures",
+    )
+    studied.add_argument("--datasets", nargs="+", metavar="D", help="default: the paper's six")
+    studied.add_argument("--teachers", nargs="+", metavar="T", help="gcn, sage, gat")
+    studied.add_argument("--settings", nargs="+", metavar="S", help="transductive, inductive")
+    studied.add_argument(
+        "--seeds", nargs="+", type=_seed, metavar="S", help="default: 2022 to 2026"
+    )
+    studied.add_argument(
+        "--jobs", type=_jobs, default=1, metavar="J", help="cells at a time (default: 1)"
+    )
+    studied.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where models train")
+    studied.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting of every experiment, e.g. data.root=data",
+    )
+    studied.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="finished cells in it are kept"
+    )
 
     measured = commands.add_parser("benchmark", help="time our kernels and models beside others'")
     benchmarks = measured.add_subparsers(required=True, metavar="benchmark", dest="benchmark")

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -36,6 +37,7 @@ DatasetName = Literal[
     "synthetic",
     "directory",
 ]
+Method = Literal["infgrand", "glnn", "mlp"]
 Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
 
 
@@ -75,6 +77,8 @@ class DataConfig(Section):
     setting: Literal["transductive", "inductive"] = "transductive"
     split_rate: float = Field(0.2, gt=0, lt=1)  # share of the test nodes hidden when inductive
     label_rate: float | None = Field(None, gt=0, le=1)  # share of the training labels kept
+    # Which: of each class at random, or those of the most, or of the least influential nodes.
+    label_choice: Literal["random", "high", "low"] = "random"
     row_normalize: bool | None = None  # rows of X sum to 1; null: as the dataset is published
     prepared: str | None = None  # the folder that `data prepare` made of this section
     # directory
@@ -98,7 +102,7 @@ class DataConfig(Section):
 
     def of_splits(self) -> dict[str, Any]:
         """The settings that say what of the data a run may see."""
-        return self.model_dump(include={"setting", "split_rate", "label_rate"})
+        return self.model_dump(include={"setting", "split_rate", "label_rate", "label_choice"})
 
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:
@@ -108,6 +112,8 @@ class DataConfig(Section):
             raise ValueError(f"{', '.join(given)}: only for name: synthetic, not {self.name}")
         if self.name == "directory" and self.root is None:
             raise ValueError("root: name: directory needs the folder that holds the graph")
+        if self.label_choice != "random" and self.label_rate is None:
+            raise ValueError(f"label_rate: label_choice: {self.label_choice} needs one")
         return self
 
 
@@ -122,11 +128,25 @@ class PropagationConfig(Section):
 class InfluenceConfig(Section):
     """`influence`: the global scores I_g."""
 
-    measure: Literal["cosine"] = "cosine"
+    measure: Literal["cosine", "jacobian", "pagerank", "degree", "entropy", "hybrid", "uniform"] = (
+        "cosine"
+    )
+    # hybrid: the cosine's share in its convex mix with the entropy; null: their product
+    mix: float | None = Field(None, ge=0, le=1)
     hops: Hops = 2
     normalization: Literal["minmax", "max", "none"] = "minmax"
     inductive: Literal["strict", "authors"] = "strict"
     algorithm: Literal["closed_form", "blocked"] = "closed_form"
+
+    @model_validator(mode="after")
+    def _fits_measure(self) -> InfluenceConfig:
+        if self.mix is not None and self.measure != "hybrid":
+            raise ValueError(f"mix: only for measure: hybrid, not {self.measure}")
+        cosine = {"inductive": "authors", "algorithm": "blocked"}
+        for key, value in cosine.items():
+            if getattr(self, key) == value and self.measure != "cosine":
+                raise ValueError(f"{key}: {value}: only for measure: cosine, not {self.measure}")
+        return self
 
 
 class TeacherConfig(Section):
@@ -168,15 +188,17 @@ class TeacherConfig(Section):
 
 
 class StudentConfig(Section):
-    """`student`: an MLP on the propagated features."""
+    """`student`: an MLP."""
 
+    # What it reads; auto: infgrand's propagated features, the baselines' raw ones.
+    features: Literal["auto", "raw", "propagated"] = "auto"
     layers: Layers = 2
     hidden: Width = 256
     dropout: float = Field(0.5, ge=0, lt=1)
     norm: Literal["none", "batch", "layer"] = "none"
     lr: float = Field(0.01, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
-    epochs: Epochs | None = None  # of student and plain MLP; null: train.epochs
+    epochs: Epochs | None = None  # of student and baselines; null: train.epochs
     batch_size: int | None = Field(None, ge=2)  # nodes per step; null: all where they fit
 
 
@@ -195,28 +217,29 @@ class DistillationConfig(Section):
 
 
 class TrainConfig(Section):
-    """`train`: what teacher, student and the plain MLP have in common."""
+    """`train`: what teacher, student and baselines have in common."""
 
     epochs: Epochs = 500
     patience: Epochs = 50  # epochs without a validation accuracy as high as the best
     seeds: list[Seed] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = (
-        "float32"  # of student and plain MLP; bfloat16: autocast
+        "float32"  # of student and baselines; bfloat16: autocast
     )
     # How first layers take their input; auto: sparse below the density where that is faster.
     inputs: Literal["auto", "dense", "sparse"] = "auto"
-    mlp: bool = False  # also train the plain MLP (raw features, cross-entropy) for comparison
-    compile: bool = False  # torch.compile of student and plain MLP
+    # Trained beside, for comparison, with the student's sizes and the same teacher.
+    baselines: list[Method] = []
+    compile: bool = False  # torch.compile of student and baselines
     checkpoint_every: int = Field(20, ge=0)  # epochs; 0: only when interrupted
     tensorboard: bool = False  # scalars into <run>/tensorboard
 
-    @field_validator("seeds")
+    @field_validator("seeds", "baselines")
     @classmethod
-    def _distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(f"expected distinct seeds, found {seeds}")
-        return seeds
+    def _distinct(cls, values: list[Any], info: ValidationInfo) -> list[Any]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"expected distinct {info.field_name}, found {values}")
+        return values
 
 
 class ResourcesConfig(Section):
@@ -229,6 +252,7 @@ class ResourcesConfig(Section):
 class Config(Section):
     """One experiment."""
 
+    method: Method = "infgrand"  # of the student: training/methods.py
     data: DataConfig
     propagation: PropagationConfig = PropagationConfig()
     influence: InfluenceConfig = InfluenceConfig()
@@ -238,8 +262,22 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     resources: ResourcesConfig = ResourcesConfig()
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Config:
+        choice, measure = self.data.label_choice, self.influence.measure
+        if choice != "random" and measure in ("entropy", "hybrid"):
+            raise ValueError(
+                f"data.label_choice: {choice}: comes before the teacher, and influence.measure: "
+                f"{measure} needs it"
+            )
+        return self
+
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(by_alias=True), sort_keys=False)
+
+    def baseline(self, method: Method) -> Config:
+        """The same experiment by another method, on the inputs that are that method's own."""
+        return self.replace("student", features="auto").model_copy(update={"method": method})
 
     def replace(self, section: str, **changes: Any) -> Config:
         changed = getattr(self, section).model_copy(update=changes)

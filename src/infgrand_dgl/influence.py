@@ -15,7 +15,7 @@ $$I_g(i) = \frac{\hat x_i\cdot s - N m}{\max_l\,\hat x_l\cdot s - N m},\qquad
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -24,12 +24,11 @@ from torch import Tensor
 from ._dgl import DGLGraph
 from .errors import check_choice
 from .graph import CSRGraph, as_csr
+from .measures import OF_FEATURES, Measure, Normalization, measured
 from .ops import propagate
 from .ops.min_cosine import MinCosine, min_cosine
 from .propagation import check_features, check_settings
 
-Measure = Literal["cosine"]
-Normalization = Literal["minmax", "max", "none"]
 Algorithm = Literal["closed_form", "blocked"]
 
 # Below this coefficient of variation the weights are as good as constant.
@@ -57,6 +56,8 @@ def influence_scores(
     measure: Measure = "cosine",
     normalization: Normalization = "minmax",
     self_loop_weight: float = 1.0,
+    logits: Tensor | None = None,
+    mix: float | None = None,
 ) -> Tensor:
     r"""Global influence $I_g$ of every node, float32 `[N]`.
 
@@ -64,23 +65,31 @@ def influence_scores(
         graph: an undirected graph (see `propagate_features`).
         features: $X$, floating point `[N, D]`, dense or sparse CSR.
         hops: k of $X^{(k)}$.
-        measure: "cosine", the paper's.
+        measure: "cosine", the paper's, or another of `measures.py`.
         normalization: "minmax" (the authors' code) gives $[0, 1]$; "max" (the paper's text)
             divides the sums by the largest and clamps negative ones to 0; "none" returns the sums.
         self_loop_weight: w of the propagation; 1 is the paper's text, 2 the authors' code.
+        logits: the teacher's, `[N, C]`; for the measures "entropy" and "hybrid".
+        mix: "hybrid": the share of the cosine in its mix with the entropy; None: their product.
 
     Raises:
         InputError: a directed graph, features of another length, NaN or infinite features, an
-            unknown measure or normalization.
+            unknown measure or normalization, no logits where they are needed.
     """
     check_choice("measure", measure, get_args(Measure))
-    return cosine_influence(
-        as_csr(graph, features.device),
-        features,
-        hops=hops,
-        normalization=normalization,
-        self_loop_weight=self_loop_weight,
-    ).scores
+    csr = as_csr(graph, features.device)
+    settings: dict[str, Any] = {
+        "hops": hops,
+        "normalization": normalization,
+        "self_loop_weight": self_loop_weight,
+    }
+    cosine = None
+    if measure in OF_FEATURES:
+        found = cosine_influence(csr, features, **settings)
+        if measure == "cosine":
+            return found.scores
+        cosine = found.scores
+    return measured(measure, csr, logits=logits, cosine=cosine, mix=mix, **settings)
 
 
 @torch.no_grad()

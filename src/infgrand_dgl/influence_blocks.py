@@ -17,7 +17,8 @@ from torch import Tensor
 from .distributed import ALONE, Ranks
 from .files import release
 from .graph import CSRGraph
-from .influence import Influence, Normalization, normalized, sums_with, total, unit_rows
+from .influence import Influence, normalized, sums_with, total, unit_rows
+from .measures import Normalization
 from .ops.min_cosine import MinCosine, min_cosine
 from .resources import Budget
 from .rows import BLOCK, dense_rows, largest_magnitude, row_blocks

@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from .config import Config
 from .console import Reporter
-from .data import NodeDataset, load_source, with_split
+from .data import NodeDataset, by_influence, load_source, with_split
 from .distributed import ALONE, Ranks, joined
 from .environment import environment
 from .errors import InputError
@@ -26,6 +25,7 @@ from .figures import influence_histogram, training_curves
 from .files import load_array, map_array
 from .history import History
 from .influence import spread
+from .measures import OF_TEACHER
 from .nn.mlp import MLP
 from .precompute import describe, flat_warning, influence, resolve_device, student_inputs
 from .resources import Budget
@@ -34,7 +34,8 @@ from .stages import Stages, fingerprint
 from .training.checkpoint import Checkpoint
 from .training.evaluation import evaluate, milliseconds_per_1000_nodes, summary
 from .training.loop import OnEpoch, Surroundings
-from .training.student import classes, train_mlp, train_student
+from .training.methods import METHODS, reads_propagated
+from .training.student import classes, train_student
 from .training.teacher import (
     is_sampled,
     load_logits,
@@ -59,6 +60,7 @@ def train(
     config: Config,
     out: Path,
     *,
+    students: Mapping[str, Config] | None = None,
     overwrite: bool = False,
     resume: bool = False,
     fresh: bool = False,
@@ -67,7 +69,11 @@ def train(
     """Runs an experiment over all its seeds into the run directory `out`; returns its metrics.
 
     Every process of a torchrun calls it; the first one writes. `out` must then lie on a file
-    system that all of them see. For the flags see `run.new_run`.
+    system that all of them see. For the other flags see `run.new_run`.
+
+    Args:
+        students: of the one teacher, by name; they differ from `config` in how they are trained.
+            By default "student", which is `config`'s own, and `train.baselines`.
     """
     device = resolve_device(config.train.device)
     if config.distillation.loss == "apply_edges" and device.type != "cpu":
@@ -83,7 +89,10 @@ def train(
         with _shared(ranks, out, overwrite, resume, fresh) as run:
             if ranks.first:
                 run.write_text("config.yaml", config.to_yaml())
-            return _Training(config, run, device, ranks, report).all_seeds()
+            if students is None:
+                students = {m: config.baseline(m) for m in config.train.baselines}
+                students = {**students, "student": config}
+            return _Training(config, students, run, device, ranks, report).all_seeds()
 
 
 @contextmanager
@@ -99,25 +108,17 @@ def _shared(
         yield RunDirectory(ranks.tell(out))
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """What depends on the graph and on what may be seen of it, but not on any training."""
-
-    influence: Tensor  # [N], NaN for nodes that training may not see (strict)
-    inputs: Tensor  # X~ [N, D]
-    mark: str  # the fingerprint of both
-
-
 class _Training:
     def __init__(
         self,
         config: Config,
+        students: Mapping[str, Config],
         run: RunDirectory,
         device: torch.device,
         ranks: Ranks,
         report: Reporter,
     ) -> None:
-        self.config, self.run, self.device = config, run, device
+        self.config, self.students, self.run, self.device = config, students, run, device
         self.ranks, self.report = ranks, report
         self.inductive = config.data.setting == "inductive"
         self.stages = Stages(run.path)
@@ -125,6 +126,8 @@ class _Training:
         if ranks.first:
             self.scratch.mkdir(exist_ok=True)
         self.seconds = {"load": 0.0, "influence": 0.0, "propagate": 0.0}
+        self.arrays: dict[str, Tensor] = {}  # by fingerprint
+        self.scores: Tensor | None = None  # influence, for the picture
 
     def all_seeds(self) -> Result:
         config = self.config
@@ -136,15 +139,12 @@ class _Training:
         self.budget = Budget.of(config.resources)
         board = self.run.path / "tensorboard" if config.train.tensorboard else None
         self.history = History(self.run.path / "history.csv", board, self.ranks.first)
-        prepared: _Prepared | None = None
         results = []
         for seed in config.train.seeds:
-            dataset = with_split(source, config.data, seed)
-            if prepared is None or self.inductive:
-                prepared = self.prepare(dataset, seed)
-            results.append(self.one_seed(dataset, prepared, seed))
-        assert prepared is not None
-        names = [model for model in ("mlp", "teacher", "student") if model in results[0]]
+            if self.inductive:
+                self.arrays.clear()
+            results.append(self.one_seed(with_split(source, config.data, seed), seed))
+        names = [model for model in ("teacher", *self.students) if model in results[0]]
         metrics: Result = {
             "dataset": {
                 "name": source.name,
@@ -155,6 +155,7 @@ class _Training:
                 "provenance": source.provenance,
             },
             "setting": config.data.setting,
+            "method": config.method,
             "seeds": config.train.seeds,
             **{model: summary([r[model] for r in results]) for model in names},
             "retrained": [r["retrained"] for r in results],
@@ -164,55 +165,76 @@ class _Training:
             "environment": environment(),
         }
         if self.ranks.first:
-            self.finish(metrics, prepared)
+            self.finish(metrics)
         self.ranks.wait()
         return metrics
 
-    def finish(self, metrics: Result, prepared: _Prepared) -> None:
-        seeds = zip(metrics["seeds"], metrics["retrained"], strict=True)
-        retrained = {seed for seed, again in seeds if again}
-        names = {"student": "student_collapsed", "student_retrained": "student"}
-        rows = [
-            row | {"stage": names.get(row["stage"], row["stage"])}
-            if row["seed"] in retrained
-            else row
-            for row in self.history.rows
-        ]
+    def finish(self, metrics: Result) -> None:
+        retrained = dict(zip(metrics["seeds"], metrics["retrained"], strict=True))
+
+        def name(seed: int, stage: str) -> str:
+            if stage in retrained[seed]:
+                return f"{stage}_collapsed"
+            model = stage.removesuffix("_retrained")
+            return model if model in retrained[seed] else stage
+
+        rows = [row | {"stage": name(row["seed"], row["stage"])} for row in self.history.rows]
         self.history.write(rows)
         self.history.close()
         figures = self.run.path / "figures"
         training_curves(rows, figures / "training_curves.png")
-        influence_histogram(prepared.influence, figures / "influence_histogram.png")
+        if self.scores is not None:
+            influence_histogram(self.scores, figures / "influence_histogram.png")
         self.run.write_metrics(metrics)
 
-    # What is computed once
+    # What no training changes
 
-    def prepare(self, dataset: NodeDataset, seed: int) -> _Prepared:
-        """Influence and propagated features, written to the run (inductive: to the seed)."""
-        config, folder = self.config, f"seed-{seed}/" if self.inductive else ""
-        basis = [self.data_mark, seed if self.inductive else None]
-        w = config.propagation.self_loop_weight
+    def influence(
+        self, config: Config, dataset: NodeDataset, seed: int, taught: tuple[Tensor, str] | None
+    ) -> tuple[Tensor, str]:
+        """I_g `[N]`, NaN for nodes that training may not see (strict), and its fingerprint."""
+        of_teacher = config.influence.measure in OF_TEACHER
+        logits, teacher = taught if taught and of_teacher else (None, None)
 
-        def scored(path: Path, progress: Any) -> Tensor:
+        def compute(path: Path | None, progress: Any) -> Tensor:
             found = influence(
                 config,
                 dataset,
                 self.device,
+                logits=logits,
                 budget=self.budget,
                 scratch=self.scratch,
                 ranks=self.ranks,
                 progress=progress,
             )
-            if self.ranks.first:
+            if self.ranks.first and path is not None:
                 save_array(path, found.scores)
             return found.scores
 
-        marks = [fingerprint("influence", basis, config.influence, w)]
-        scores = self.array("influence", f"{folder}influence.npy", marks[0], scored)
-        if spread(scores).flat:
-            self.report.warn(flat_warning(config))
+        per_seed = self.inductive or of_teacher
+        basis = [self.data_mark, seed if per_seed else None, teacher]
+        weight = config.propagation.self_loop_weight
+        mark = fingerprint("influence", basis, config.influence, weight)
+        file = self.place(config, "influence.npy", seed if per_seed else None)
+        new = mark not in self.arrays
+        scores = self.array("influence", file, mark, compute)
+        if config is self.config:
+            self.scores = scores
+            if new and config.influence.measure != "uniform" and spread(scores).flat:
+                self.report.warn(flat_warning(config))
+        return scores, mark
 
-        def propagated(path: Path, progress: Any) -> Tensor:
+    def inputs(self, config: Config, dataset: NodeDataset, seed: int) -> tuple[Tensor, str]:
+        """What the student reads, `[N, D]`, and its fingerprint: X~, or X."""
+        propagated = reads_propagated(config)
+        if not propagated and config is not self.config:
+            return dataset.features, "raw"
+        per_seed = seed if self.inductive and propagated else None
+        file = self.place(config, "propagated.npy", per_seed)
+        if not propagated:  # a file all the same, for `predict`
+            config = config.replace("propagation", hops=0)
+
+        def compute(path: Path | None, progress: Any) -> Tensor:
             x = student_inputs(
                 config,
                 dataset,
@@ -222,18 +244,43 @@ class _Training:
                 ranks=self.ranks,
                 progress=progress,
             )
-            if self.ranks.first and not path.exists():
+            if self.ranks.first and path is not None and not path.exists():
                 save_array(path, x)
             return x
 
-        marks.append(fingerprint("propagate", basis, config.propagation))
-        inputs = self.array("propagate", f"{folder}propagated.npy", marks[1], propagated)
-        return _Prepared(scores, inputs, fingerprint(marks))
+        mark = fingerprint("propagate", self.data_mark, per_seed, config.propagation)
+        return self.array("propagate", file, mark, compute), mark
+
+    def place(self, config: Config, name: str, seed: int | None) -> str | None:
+        """Where in the run an array of its own student goes; those of others stay in memory."""
+        if config is not self.config:
+            return None
+        return name if seed is None else f"seed-{seed}/{name}"
 
     def array(
-        self, name: str, file: str, mark: str, compute: Callable[[Path, Any], Tensor]
+        self,
+        name: str,
+        file: str | None,
+        mark: str,
+        compute: Callable[[Path | None, Any], Tensor],
     ) -> Tensor:
-        """A stage whose result is one array, in `file`."""
+        """A stage whose result is one array, in `file` where one is given."""
+        there = file is None or (self.run.path / file).is_file()
+        if mark in self.arrays and self.ranks.tell(there):
+            return self.arrays[mark]
+        self.arrays[mark] = self.new_array(name, file, mark, compute)
+        return self.arrays[mark]
+
+    def new_array(
+        self,
+        name: str,
+        file: str | None,
+        mark: str,
+        compute: Callable[[Path | None, Any], Tensor],
+    ) -> Tensor:
+        if file is None:
+            with self.report.timed(name) as stage:
+                return compute(None, stage.update)
         key, path = file.removesuffix(".npy"), self.run.path / file
         result = self.ranks.tell(self.stages.finished(key, mark))
         if result is not None:
@@ -262,80 +309,109 @@ class _Training:
 
     # Trainings
 
-    def one_seed(self, dataset: NodeDataset, prepared: _Prepared, seed: int) -> Result:
-        config, device = self.config, self.device
-        view, t = dataset.observed_view(), config.train
+    def one_seed(self, dataset: NodeDataset, seed: int) -> Result:
+        config, t = self.config, self.config.train
         folder = self.run.path / f"seed-{seed}"
         if self.ranks.first:
             folder.mkdir(exist_ok=True)
-        seen = slice(None) if dataset.parts.observed is None else dataset.parts.observed
-        basis = [self.data_mark, seed, t.epochs, t.patience, t.inputs, device.type]
-        result: Result = {"seconds": {}}
+        basis = [self.data_mark, seed, t.epochs, t.patience, t.inputs, self.device.type]
+        if config.data.label_choice != "random":
+            scores, mark = self.influence(config, dataset, seed, None)
+            dataset = by_influence(dataset, config.data, scores)
+            basis.append(mark)
+        for c in self.students.values():  # before hours of training, what may fail
+            if METHODS[c.method].influence and c.influence.measure not in OF_TEACHER:
+                self.influence(c, dataset, seed, None)
+            self.inputs(c, dataset, seed)
+        result: Result = {"seconds": {}, "retrained": []}
 
         def save(name: str, model: torch.nn.Module) -> None:
             if self.ranks.first:
                 save_weights(folder / f"{name}.safetensors", model)
 
-        def judged(model: MLP, inputs: Tensor) -> Result:
+        alone = [name for name, c in self.students.items() if not METHODS[c.method].teacher]
+        for name in alone:
+            self.student(result, name, dataset, seed, basis, None, save)
+        if len(alone) < len(self.students) or not self.students:
+            taught = self.teach(result, dataset, seed, basis, save)
+            for name in self.students:
+                if name not in alone:
+                    self.student(result, name, dataset, seed, basis, taught, save)
+        result["seconds"]["total"] = sum(result["seconds"].values())
+        return result
+
+    def student(
+        self,
+        result: Result,
+        name: str,
+        dataset: NodeDataset,
+        seed: int,
+        basis: Sequence[Any],
+        taught: tuple[Tensor, str] | None,
+        save: Callable[[str, torch.nn.Module], None],
+    ) -> None:
+        """One student, and if it collapses, once more."""
+        config = self.students[name]
+        method, view = METHODS[config.method], dataset.observed_view()
+        seen = slice(None) if dataset.parts.observed is None else dataset.parts.observed
+        scores, marks = None, [basis]
+        if method.influence:
+            scores, mark = self.influence(config, dataset, seed, taught)
+            marks.append(mark)
+        inputs, mark = self.inputs(config, dataset, seed)
+        marks.append(mark)
+        logits = None
+        if taught is not None and method.teacher:
+            logits, mark = taught
+            marks.append(mark)
+        own = inputs is not dataset.features
+        settings = config.distillation.model_dump(include=method.settings)
+
+        def judged(model: MLP) -> Result:
+            x = inputs if inputs.layout == torch.strided else inputs.to_dense()
             ids = torch.arange(min(dataset.num_nodes, TIMED_NODES))
-            some = inputs[ids.to(inputs.device)].to(device).float()
+            some = x[ids.to(x.device)].to(self.device).float()
             return {
-                **evaluate(lambda ids: classes(model, inputs, ids, device), dataset),
+                **evaluate(lambda ids: classes(model, x, ids, self.device), dataset),
                 "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: model(some)),
             }
 
-        if t.mlp:
-
-            def plain(at: Surroundings, on_epoch: OnEpoch) -> Callable[[], Result]:
-                mlp = train_mlp(config, view, at, seed, on_epoch)
-                save("mlp", mlp)
-                x = dataset.features
-                return lambda: judged(mlp, x if x.layout == torch.strided else x.to_dense())
-
-            mark = fingerprint("mlp", basis, config.student, t.precision, self.ranks.size)
-            self.trained(result, seed, "mlp", mark, ["mlp.safetensors"], plain)
-
-        logits, teacher_mark = self.teach(result, dataset, seed, basis, save)
-
-        def distil(config: Config, name: str) -> None:
+        def once(config: Config, name: str) -> None:
             def work(at: Surroundings, on_epoch: OnEpoch) -> Callable[[], Result]:
-                student = train_student(
+                model = train_student(
                     config,
                     view,
-                    prepared.inputs[seen],
-                    prepared.influence[seen],
-                    logits[seen],
+                    inputs[seen] if own else view.features,
+                    None if scores is None else scores[seen],
+                    None if logits is None else logits[seen],
                     at,
                     seed,
                     on_epoch,
                 )
-                save(name, student)
-                return lambda: judged(student, prepared.inputs)
+                save(name, model)
+                return lambda: judged(model)
 
-            mark = fingerprint(
-                [basis, prepared.mark, teacher_mark, t.precision, self.ranks.size],
-                config.student,
-                config.distillation,
-            )
+            precision, size = config.train.precision, self.ranks.size
+            mark = fingerprint(marks, config.method, config.student, settings, precision, size)
             self.trained(result, seed, name, mark, [f"{name}.safetensors"], work)
 
-        distil(config, "student")
-        result["retrained"] = False
-        if self.collapsed(result):
+        once(config, name)
+        if method.teacher and self.collapsed(result, name):
             self.report.warn(
-                "the student collapsed: its teacher's soft labels are so uniform that "
+                f"{name}: the student collapsed: its teacher's soft labels are so uniform that "
                 "weight decay outweighs the loss; once more without weight decay"
             )
-            distil(config.replace("student", weight_decay=0.0), "student_retrained")
-            retrained = result.pop("student_retrained")
-            result["seconds"]["student"] += result["seconds"].pop("student_retrained")
-            if retrained["val"] > result["student"]["val"]:
-                result["student"], result["retrained"] = retrained, True
+            again = f"{name}_retrained"
+            once(config.replace("student", weight_decay=0.0), again)
+            retrained = result.pop(again)
+            result["seconds"][name] += result["seconds"].pop(again)
+            if retrained["val"] > result[name]["val"]:
+                result[name] = retrained
+                result["retrained"].append(name)
                 if self.ranks.first:
-                    again = folder / "student_retrained.safetensors"
-                    shutil.copyfile(again, folder / "student.safetensors")
-        result["seconds"]["total"] = sum(result["seconds"].values())
-        return result
+                    folder = self.run.path / f"seed-{seed}"
+                    weights = (folder / f"{model}.safetensors" for model in (again, name))
+                    shutil.copyfile(*weights)
 
     def teach(
         self,
@@ -391,15 +467,15 @@ class _Training:
         self.trained(result, seed, "teacher", mark, files, work, device, together=sampled)
         return self.read(path), mark
 
-    def collapsed(self, result: Result) -> bool:
+    def collapsed(self, result: Result, name: str) -> bool:
         """A student far below its teacher on the validation nodes, and a weight decay to blame.
 
         A teacher whose best epoch came early has almost uniform soft labels; the gradient of the
         distillation loss is then smaller than that of the L2 penalty. The authors' code is subject
         to it too (docs/reproduction.md).
         """
-        gap = result["teacher"]["val"] - result["student"]["val"]
-        return gap > COLLAPSED and self.config.student.weight_decay > 0
+        gap = result["teacher"]["val"] - result[name]["val"]
+        return gap > COLLAPSED and self.students[name].student.weight_decay > 0
 
     def trained(
         self,

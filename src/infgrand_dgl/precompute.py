@@ -15,6 +15,7 @@ from .errors import InputError
 from .files import is_mapped, map_array, release
 from .influence import Influence, cosine_influence
 from .influence_blocks import cosine_influence_by_blocks
+from .measures import OF_FEATURES, measured
 from .propagation import propagate_features
 from .resources import Budget
 from .rows import largest_magnitude
@@ -41,6 +42,7 @@ def influence(
     dataset: NodeDataset,
     device: torch.device,
     *,
+    logits: Tensor | None = None,
     budget: Budget | None = None,
     scratch: Path | None = None,
     ranks: Ranks = ALONE,
@@ -56,14 +58,15 @@ def influence(
     same.
 
     Args:
+        logits: the teacher's, `[N, C]`, for the measures that need them.
         budget: what this process may hold; by default as `config.resources` says.
         scratch: a folder for the temporary file, of all processes; by default the system's.
         ranks: the processes that share the work; all get the scores.
         progress: is told how much is done where that is not one step.
 
     Raises:
-        InputError: NaN or infinite features; a budget in which not even little pieces fit, or in
-            which `algorithm: blocked` does not.
+        InputError: NaN or infinite features; no logits where the measure needs them; a budget in
+            which not even little pieces fit, or in which `algorithm: blocked` does not.
     """
     c, observed = config.influence, dataset.parts.observed
     budget = budget or Budget.of(config.resources)
@@ -73,37 +76,60 @@ def influence(
         "hops": c.hops,
         "normalization": c.normalization,
         "self_loop_weight": config.propagation.self_loop_weight,
-        "num_columns": None if observed is None or strict else len(observed),
     }
-    # x, y and their unit rows; the search's own order of one of them takes the place of y.
-    needed = _needs(seen, device, matrices=4)
-    blocked = c.algorithm == "blocked"
-    if blocked:
-        budget.require("form all pairs (influence.algorithm: blocked)", *needed)
-    if blocked or (ranks.size == 1 and budget.fits(*needed)):
-        found = cosine_influence(
+    found = Influence(torch.empty(0))
+    if c.measure in OF_FEATURES:
+        count = None if observed is None or strict else len(observed)
+        options = {**settings, "num_columns": count, "algorithm": c.algorithm}
+        found = _cosine(seen, device, options, budget, scratch, ranks, progress)
+    if c.measure != "cosine":
+        if logits is not None and strict:
+            logits = logits[observed]
+        scores = measured(
+            c.measure,
             seen.csr.to(device),
-            seen.dense_features().to(device),
-            algorithm=c.algorithm,
+            logits=logits,
+            cosine=found.scores,
+            mix=c.mix,
             **settings,
         )
-    else:
-        found = cosine_influence_by_blocks(
-            seen.csr,
-            seen.features,
-            device=device,
-            budget=budget,
-            scratch=scratch,
-            ranks=ranks,
-            progress=progress,
-            **settings,
-        )
+        found = replace(found, scores=scores)
     release(seen.csr.indptr, seen.csr.indices, seen.features)
     if not strict:
         return found
     scores = torch.full((dataset.num_nodes,), torch.nan, device=device)
     scores[observed] = found.scores
     return replace(found, scores=scores)
+
+
+def _cosine(
+    seen: NodeDataset,
+    device: torch.device,
+    settings: dict[str, Any],
+    budget: Budget,
+    scratch: Path | None,
+    ranks: Ranks,
+    progress: Progress | None,
+) -> Influence:
+    # x, y and their unit rows; the search's own order of one of them takes the place of y.
+    needed = _needs(seen, device, matrices=4)
+    blocked = settings["algorithm"] == "blocked"
+    if blocked:
+        budget.require("form all pairs (influence.algorithm: blocked)", *needed)
+    if blocked or (ranks.size == 1 and budget.fits(*needed)):
+        csr, features = seen.csr.to(device), seen.dense_features().to(device)
+        return cosine_influence(csr, features, **settings)
+    del settings["algorithm"]
+    return cosine_influence_by_blocks(
+        seen.csr,
+        seen.features,
+        device=device,
+        budget=budget,
+        scratch=scratch,
+        ranks=ranks,
+        progress=progress,
+        **settings,
+    )
 
 
 def student_inputs(

@@ -1,7 +1,8 @@
 """Influence and propagation as DGL transforms, for a dataset's `transform=` argument."""
 
 from ._dgl import DGLGraph, dgl
-from .influence import Measure, Normalization, influence_scores
+from .influence import influence_scores
+from .measures import Measure, Normalization
 from .ops import Pooling
 from .propagation import propagate_features
 

@@ -18,7 +18,8 @@ def train(model, config, dataset):
     losses: list[float] = []
     last = (HERE, 7, lambda epoch, values: losses.append(values["loss"]))
     if model == "mlp":
-        student.train_mlp(config, dataset, *last)
+        config = config.model_copy(update={"method": "mlp"})
+        student.train_student(config, dataset, dataset.features, None, None, *last)
     elif model == "teacher":
         teacher.train_teacher(config, dataset, *last)
     else:

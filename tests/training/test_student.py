@@ -82,7 +82,9 @@ def test_model_is_as_configured(norm, tiny_config, dataset, given):
     config = tiny_config.replace("student", layers=3, hidden=5, dropout=0.3, norm=norm)
     shape = {"hidden": 5, "classes": 3, "layers": 3, "norm": norm}
     student, _ = distil(config, dataset, given)
-    mlp = training.train_mlp(config, dataset, HERE, SEED, lambda epoch, values: None)
+    mlp, _ = distil(
+        config.model_copy(update={"method": "mlp"}), dataset, (dataset.features, None, None)
+    )
     assert student.shape == {"in_features": 12, **shape}
     assert mlp.shape == {"in_features": dataset.num_features, **shape}
     assert student.dropout.p == mlp.dropout.p == 0.3

@@ -6,11 +6,19 @@ from pathlib import Path
 
 from ..config import Config, DataConfig, load_config
 from .dataset import NodeDataset, Split, check
-from .splits import with_split
+from .splits import by_influence, with_split
 
 log = logging.getLogger(__name__)
 
-__all__ = ["NodeDataset", "Split", "default_root", "load_dataset", "load_source", "with_split"]
+__all__ = [
+    "NodeDataset",
+    "Split",
+    "by_influence",
+    "default_root",
+    "load_dataset",
+    "load_source",
+    "with_split",
+]
 
 
 def load_dataset(config: Config | str | Path, seed: int | None = None) -> NodeDataset:

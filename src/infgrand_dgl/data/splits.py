@@ -11,11 +11,14 @@ from .dataset import UNLABELLED, NodeDataset, Split
 
 
 def with_split(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
-    """The dataset with its split for one seed: drawn if not published, then hidden and thinned."""
+    """The dataset with its split for one seed: drawn if not published, then hidden and thinned.
+
+    Labels that are chosen by influence are not thinned yet: see `by_influence`.
+    """
     split = dataset.split or per_class(dataset.labels, seed)
     if config.setting == "inductive":
         split = hide(split, config.split_rate, seed)
-    if config.label_rate is not None:
+    if config.label_rate is not None and config.label_choice == "random":
         train = thin(split.train, dataset.labels, config.label_rate, seed)
         split = replace(split, train=train)
     return replace(dataset, split=split)
@@ -63,3 +66,19 @@ def thin(train: Tensor, labels: Tensor, rate: float, seed: int) -> Tensor:
         count = max(1, round(rate * len(ids)))
         kept.append(ids[torch.randperm(len(ids), generator=generator)[:count]])
     return torch.cat(kept).sort().values
+
+
+def by_influence(dataset: NodeDataset, config: DataConfig, influence: Tensor) -> NodeDataset:
+    """Of the training nodes, `label_rate` of the most or of the least influential ones.
+
+    Over all classes together, as the paper compares them: a class may lose all its labels.
+
+    Args:
+        influence: I_g, `[N]`.
+    """
+    if config.label_rate is None or config.label_choice == "random":
+        return dataset
+    train = dataset.train
+    order = influence[train].cpu().argsort(descending=config.label_choice == "high", stable=True)
+    kept = train[order[: max(1, round(config.label_rate * len(train)))]].sort().values
+    return replace(dataset, split=replace(dataset.parts, train=kept))

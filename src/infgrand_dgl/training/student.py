@@ -1,24 +1,21 @@
-"""The student: an MLP on propagated features, and the plain MLP it is compared with."""
+"""The student: an MLP, trained by the method of its configuration."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config import Config
 from ..data import NodeDataset
-from ..data.dataset import UNLABELLED
-from ..distillation import DistillationLoss, supervised_loss
 from ..errors import InputError
-from ..files import is_mapped, new_array, release
+from ..files import is_mapped, release
 from ..nn.mlp import MLP
 from ..resources import Budget
 from ..sparse import SparseMatrix, first_layer_input
 from .batches import NodeBatches, Rows
 from .loop import OnEpoch, Surroundings, adam, fit, seed_everything
+from .methods import METHODS
 
 ROWS_AT_ONCE = 1 << 14  # of an evaluation, and at least from a file
 LARGEST_STEP = 1 << 16  # nodes of a step whose size nobody gave, where all do not fit
@@ -29,79 +26,47 @@ def train_student(
     config: Config,
     view: NodeDataset,
     inputs: Tensor,
-    influence: Tensor,
-    logits: Tensor,
+    influence: Tensor | None,
+    logits: Tensor | None,
     at: Surroundings,
     seed: int,
     on_epoch: OnEpoch,
 ) -> MLP:
-    r"""Distils into an MLP: $L = \lambda L_s + (1 - \lambda) L_d$ ("The Complete Objective").
+    """Trains an MLP by `config.method`.
 
-    A step sees all nodes where they fit, or `student.batch_size` of them; both losses are sums over
-    nodes, so that the mean of an epoch's gradients at fixed weights is the gradient of L.
+    A step sees all nodes that the method's loss is a sum over, where they fit, or
+    `student.batch_size` of them: the mean of an epoch's gradients at fixed weights is the gradient
+    of the whole loss.
 
     Args:
         view: what training may see; ids and rows below are its own.
-        inputs: $\tilde X$, `[N, D]`, floating point, possibly memory-mapped.
-        influence: $I_g$, `[N]`.
-        logits: the teacher's, `[N, C]`, likewise.
+        inputs: what the student reads, `[N, D]`, floating point, dense (possibly memory-mapped) or
+            sparse CSR.
+        influence: $I_g$, `[N]`, and
+        logits: the teacher's, `[N, C]`, possibly memory-mapped; None where the method has no use
+            for them.
 
     Returns:
         The student with its best weights.
     """
     budget = at.budget or Budget.of(config.resources)
-    distillation = _distillation(config, view, influence, logits, at, budget)
-    labels = torch.full((view.num_nodes,), UNLABELLED)
-    labels[view.train] = view.labels[view.train]
+    objective = METHODS[config.method].objective(config, view, influence, logits, at, budget)
     x, size, pool = _placed(config, inputs, view.num_classes, at, budget)
-    rows: Rows = {"x": x, "labels": labels, "influence": influence.float()}
-    if distillation.form == "collapsed":
-        rows |= distillation.per_node()
-    elif size is not None or at.ranks.size > 1:
+    if objective.whole and (size is not None or at.ranks.size > 1):
         raise InputError(
-            f"distillation.loss: {distillation.form} needs all nodes in one step of one process; "
-            "collapsed does not"
+            f"distillation.loss: {config.distillation.loss} needs all nodes in one step of one "
+            "process; collapsed does not"
         )
+    nodes = objective.nodes
+    mine = x if nodes is None else x[nodes.to(x.device)]
     where = at.device if pool is None else torch.device("cpu")
-    rows = {name: values.to(where) for name, values in rows.items()}
+    rows = {name: values.to(where) for name, values in {"x": mine, **objective.rows}.items()}
     batches = NodeBatches(rows, size, at.device, pool=pool, ranks=at.ranks, seed=seed)
-    d, share = config.distillation, at.ranks.size * len(batches)
+    share = at.ranks.size * len(batches)
 
     def losses(forward: Callable[[Features], Tensor], batch: Rows) -> dict[str, Tensor]:
-        out = forward(batch["x"])
-        mine = batch["labels"] != UNLABELLED
-        supervised = supervised_loss(
-            out[mine],
-            batch["labels"][mine],
-            batch["influence"][mine],
-            delta1=d.delta1,
-            delta2=d.delta2,
-            count=len(view.train),
-        )
-        part = (batch["targets"], batch["own"]) if "targets" in batch else ()
-        distilled = distillation(out, *part)
-        total = d.lambda_ * supervised + (1 - d.lambda_) * distilled
-        found = {"loss": total, "supervised_loss": supervised, "distillation_loss": distilled}
+        found = objective.losses(forward(batch["x"]), batch)
         return {name: share * loss for name, loss in found.items()}
-
-    return _train(config, view, x, batches, losses, at, seed, on_epoch)
-
-
-def train_mlp(
-    config: Config, view: NodeDataset, at: Surroundings, seed: int, on_epoch: OnEpoch
-) -> MLP:
-    """The plain MLP: raw features, cross-entropy on the training nodes, the student's sizes."""
-    if config.student.norm == "batch" and len(view.train) < 2:
-        raise InputError("train.mlp: student.norm: batch needs two training nodes, found one")
-    budget = at.budget or Budget.of(config.resources)
-    x, size, pool = _placed(config, view.features, view.num_classes, at, budget)
-    rows: Rows = {"x": x[view.train.to(x.device)], "labels": view.labels[view.train].to(x.device)}
-    batches = NodeBatches(rows, size, at.device, pool=pool, ranks=at.ranks, seed=seed)
-    share = at.ranks.size * len(batches) / len(view.train)
-
-    def losses(forward: Callable[[Features], Tensor], batch: Rows) -> dict[str, Tensor]:
-        out = forward(batch["x"]).float()
-        return {"loss": share * cross_entropy(out, batch["labels"], reduction="sum")}
 
     return _train(config, view, x, batches, losses, at, seed, on_epoch)
 
@@ -177,29 +142,6 @@ def classes(model: MLP, inputs: Features, ids: Tensor, device: torch.device) -> 
 
 def _float(x: Features) -> Features:
     return x.float() if isinstance(x, Tensor) else x
-
-
-def _distillation(
-    config: Config,
-    view: NodeDataset,
-    influence: Tensor,
-    logits: Tensor,
-    at: Surroundings,
-    budget: Budget,
-) -> DistillationLoss:
-    d = config.distillation
-    N, C = logits.shape
-    knobs: dict[str, Any] = {"gamma1": d.gamma1, "gamma2": d.gamma2, "tau": d.tau, "kl": d.kl}
-    knobs |= {"edge_weighting": d.edge_weighting, "form": d.loss}
-    # The aggregated matrix and its sums, and what the product and each row hold beside.
-    beside = 256 * N
-    if d.loss != "collapsed" or 12 * N * C + beside < budget.left(at.device):
-        return DistillationLoss(view.csr, logits.to(at.device), influence, **knobs)
-    out = None
-    if budget.left() < 12 * N * C and at.scratch is not None:
-        out = new_array(at.scratch / f"targets-{at.ranks.rank}.npy", (N, C), "float32")
-    columns = max(1, min(C, (budget.left() - beside) // (8 * N)))
-    return DistillationLoss(view.csr, logits, influence, columns=columns, out=out, **knobs)
 
 
 def _placed(

@@ -1,0 +1,58 @@
+"""Milliseconds until the classes of 10 nodes are known: what serving a request takes.
+
+A student reads stored propagated features. A teacher forwards the whole graph, or the whole
+neighbourhood of the nodes, fetched by DGL, whichever is faster: both are exact. Random weights:
+time does not depend on them.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..benchmark.inference import repeated, sampled
+from ..data import load_dataset
+from ..nn.mlp import MLP
+from ..precompute import resolve_device, student_inputs
+from ..training.teacher import build_teacher, teacher_device, teacher_inputs
+from .grid import Cell
+
+REQUEST = 10  # nodes
+ROUNDS = 5
+
+
+def latencies(cell: Cell) -> dict[tuple[str, str], float]:
+    """Median milliseconds of each of the cell's models, by model and case."""
+    config = cell.config
+    dataset = load_dataset(config, cell.seed)
+    N, D, C = dataset.num_nodes, dataset.num_features, dataset.num_classes
+    device = resolve_device(config.train.device)
+
+    gnn = build_teacher(config.teacher, D, C).to(teacher_device(config.teacher, device)).eval()
+    graph, x = teacher_inputs(gnn, dataset, config.train.inputs)
+    features = dataset.dense_features().to(device)
+    ways: list[Callable[[Tensor], Tensor]] = [lambda nodes: gnn(graph, x)[nodes.to(device)]]
+    if gnn.backend == "native":
+        ways.append(partial(sampled, gnn, dataset.graph, features, fanout=-1))
+    found = {("teacher", cell.case): min(_median(way, N, device) for way in ways)}
+
+    inputs = student_inputs(config, dataset, device) if cell.students else features
+    for name, each in cell.students.items():
+        model, _, case = name.partition(", ")
+        s = each.student
+        student = MLP(D, s.hidden, C, layers=s.layers, norm=s.norm).to(device).eval()
+        serve = partial(_served, student, inputs)
+        found[model, case] = _median(serve, N, device)
+    return found
+
+
+def _served(student: MLP, inputs: Tensor, nodes: Tensor) -> Tensor:
+    return student(inputs[nodes.to(inputs.device)])
+
+
+def _median(call: Callable[[Tensor], Tensor], num_nodes: int, device: torch.device) -> float:
+    laps = repeated(call, num_nodes, REQUEST, device)
+    laps()  # warms up
+    return 1e3 * float(np.median([s for _ in range(ROUNDS) for s in laps()]))

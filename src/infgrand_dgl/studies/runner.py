@@ -1,0 +1,251 @@
+"""Runs the cells of a study, several at a time, each in a process of its own.
+
+    study.json           what was asked for, how many cells are finished, versions and devices
+    results.csv          one row for each trained model
+    correlations.csv     of the measures (study measures)
+    <study>*.md|png|svg  tables and figures
+    cells/<cell>/        config.yaml, metrics.json, history.csv, logits of a finished cell
+    cells/<cell>.error.txt  why one failed
+
+A finished cell is kept and not run again while its configuration is the same.
+"""
+
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..config import Config
+from ..console import Reporter
+from ..environment import environment
+from ..errors import InputError
+from ..files import reading
+from ..stages import fingerprint
+from ..writing import writing
+from .grid import STUDIES, Cell
+from .render import render
+
+MARKER = "study.json"
+# Settings that say where and not what: a study may go on with others.
+PLACES = ("data.root=", "train.device=", "resources.")
+
+
+def study(
+    name: str,
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    command: str,
+    overrides: Sequence[str] = (),
+    jobs: int = 1,
+    report: Reporter,
+) -> dict[str, int]:
+    """Runs what is not finished yet and renders everything that is; counts of cells by status.
+
+    Args:
+        cells: what is asked for; finished ones in `out` that are not among them are rendered too.
+        command: that makes this study, for its page.
+        overrides: `key=value`; a folder holds one study with one set of them.
+        jobs: cells at a time; each takes an even share of the threads.
+
+    Raises:
+        InputError: `out` holds something else, or the study with other settings.
+    """
+    what = sorted(o for o in overrides if not o.startswith(PLACES))
+    before = _opened(name, out, what)
+    if STUDIES[name].alone:
+        jobs = 1
+    marks = {cell.name: _mark(cell) for cell in cells}
+    todo = [cell for cell in cells if _finished(out, cell.name).get("mark") != marks[cell.name]]
+    start = time.perf_counter()
+    about = {
+        "study": name,
+        "title": STUDIES[name].title,
+        "command": command,
+        "set": what,
+        "environment": environment(),
+    }
+    if len(todo) < len(cells):
+        report.line(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already")
+    try:
+        _run(name, todo, marks, out, jobs, report)
+    except BaseException as error:
+        error.add_note("what is finished is kept; to go on: the same command")
+        raise
+    finally:
+        seconds = before.get("seconds", 0.0) + time.perf_counter() - start
+        counts = _gather(name, cells, out, {**about, "seconds": seconds})
+    return counts
+
+
+def _opened(name: str, out: Path, what: list[str]) -> dict[str, Any]:
+    path = out / MARKER
+    if path.is_file():
+        with reading(path, "written by study"):
+            before = json.loads(path.read_text())
+            found = (before["study"], before["set"])
+        if found != (name, what):
+            told = " ".join([found[0], *found[1]])
+            raise InputError(f"--out {out}: holds the study {told}; choose another folder")
+        return before
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out}: expected a new folder, or one of this study")
+    (out / "cells").mkdir(parents=True, exist_ok=True)
+    return {}
+
+
+def _mark(cell: Cell) -> str:
+    """Of what a cell computes; not of where."""
+
+    def plain(config: Config) -> Config:
+        return config.replace("data", root=None).replace("train", device="auto")
+
+    students = {name: plain(config) for name, config in cell.students.items()}
+    return fingerprint(plain(cell.config), students)
+
+
+def _finished(out: Path, name: str) -> dict[str, Any]:
+    path = out / "cells" / name / "cell.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _run(
+    name: str,
+    todo: Sequence[Cell],
+    marks: Mapping[str, str],
+    out: Path,
+    jobs: int,
+    report: Reporter,
+) -> None:
+    # Forked from a server that has imported everything, and started no thread.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["infgrand_dgl.studies.worker"])
+    threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+    running: dict[int, tuple[BaseProcess, Cell, float]] = {}
+    waiting, done, start = list(todo), 0, time.perf_counter()
+    with report.stage(name, len(todo)) as stage:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    cell = waiting.pop(0)
+                    process = _started(context, name, cell, marks[cell.name], out, threads)
+                    running[process.sentinel] = process, cell, time.perf_counter()
+                    stage.update(done, note=_names(running))
+                ended = wait(list(running))
+                for sentinel in [s for s in running if s in ended]:
+                    process, cell, began = running.pop(sentinel)
+                    process.join()
+                    done += 1
+                    now = time.perf_counter()
+                    left = (now - start) / done * (len(todo) - done)
+                    told = _outcome(process, out / "cells" / cell.name)
+                    report.line(
+                        f"{cell.name}: {told}, {now - began:.0f} s "
+                        f"({done} of {len(todo)}, about {left / 60:.0f} min left)"
+                    )
+                    stage.update(done, note=_names(running))
+        except BaseException:
+            for process, *_ in running.values():
+                process.terminate()
+            for process, *_ in running.values():
+                process.join()
+            raise
+        stage.result = f"{time.perf_counter() - start:.0f} s"
+
+
+def _started(
+    context: Any, name: str, cell: Cell, mark: str, out: Path, threads: int | None
+) -> BaseProcess:
+    from .worker import error_of, work
+
+    folder = out / "cells" / cell.name
+    if folder.is_dir():  # of another configuration
+        shutil.rmtree(folder)
+    error_of(folder).unlink(missing_ok=True)
+    process = context.Process(target=work, args=(name, cell, mark, folder, threads))
+    process.start()
+    return process
+
+
+def _names(running: Mapping[int, tuple[BaseProcess, Cell, float]]) -> str:
+    return ", ".join(cell.name for _, cell, _ in running.values())
+
+
+def _outcome(process: BaseProcess, folder: Path) -> str:
+    if process.exitcode == 0:
+        return "finished"
+    error = folder.with_name(f"{folder.name}.error.txt")
+    if not error.is_file():  # killed, for want of memory perhaps
+        error.write_text(f"the process ended with exit code {process.exitcode}\n")
+    return f"failed ({error.read_text().strip().splitlines()[-1]})"
+
+
+def _gather(name: str, cells: Sequence[Cell], out: Path, about: dict[str, Any]) -> dict[str, int]:
+    """Writes tables, figures and study.json from what is finished."""
+    rows: list[dict[str, Any]] = []
+    related: list[dict[str, Any]] = []
+    counts = {"finished": 0, "failed": 0, "not run": 0}
+    names = [path.parent.name for path in sorted((out / "cells").glob("*/cell.json"))]
+    for each in names:
+        found = _finished(out, each)
+        rows += [{**row, "status": "finished"} for row in found["rows"]]
+        related += found["correlations"]
+        counts["finished"] += 1
+    for cell in cells:
+        if cell.name not in names:
+            failed = (out / "cells" / f"{cell.name}.error.txt").is_file()
+            status = "failed" if failed else "not run"
+            rows.append({**cell.where(), "case": cell.case, "model": "", "status": status})
+            counts[status] += 1
+    frame = pd.DataFrame(rows, columns=[*COLUMNS])
+    _write_csv(frame, out / "results.csv")
+    correlations = None
+    if related:
+        correlations = pd.DataFrame(related)
+        _write_csv(correlations, out / "correlations.csv")
+    about["cells"] = counts
+    with writing(out / MARKER) as partial:
+        partial.write_text(json.dumps(about, indent=2) + "\n")
+    render(name, frame, out, correlations=correlations, about=_told(about))
+    return counts
+
+
+COLUMNS = (
+    "dataset",
+    "teacher",
+    "setting",
+    "seed",
+    "case",
+    "model",
+    "validation",
+    "test",
+    "test_observed",
+    "ms_per_1000_nodes",
+    "ms_per_request",
+    "seconds",
+    "retrained",
+    "status",
+)
+
+
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    with writing(path) as partial:
+        frame.to_csv(partial, index=False)
+
+
+def _told(about: Mapping[str, Any]) -> str:
+    e, counts = about["environment"], about["cells"]
+    where = ", ".join(e["gpus"]) or f"{e['cpu']}, {e['cpu_cores']} cores"
+    cells = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return (
+        f"`{about['command']}`: {cells}; {about['seconds'] / 60:.0f} min on {where} "
+        f"(infgrand-dgl {e['infgrand_dgl']}, torch {e['torch']})."
+    )
