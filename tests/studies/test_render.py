@@ -31,7 +31,7 @@ def test_renders_with_gaps(study, tmp_path):
     rows = with_gaps(made_up(study))
     files = render(study, rows, tmp_path, correlations=found, about="It took 12 s.")
     page = check(files, tmp_path, study)
-    assert len(files) == (5 if study == "measures" else 3)
+    assert len(files) == (5 if study in ("measures", "tradeoff") else 3)
     assert "It took 12 s." in page and "failed" in page and "(2 seeds)" in page
     assert "nan" not in page
 

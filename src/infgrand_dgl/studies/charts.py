@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from ..style import AMBER, BLACK, BLUE, COLORS, GREEN, MARKERS, ORANGE, PALETTE, PINK, subplots
-from .summary import MEASURES, distinct, means, name, ordered
+from .summary import CELL, MEASURES, TIMES, distinct, means, name, ordered, times
 from .tables import parameters
 
 Style = tuple[str, str]  # colour and hatch
@@ -118,9 +118,15 @@ def measures(rows: pd.DataFrame, correlations: pd.DataFrame | None = None) -> Fi
 
 def tradeoff(rows: pd.DataFrame) -> Figures:
     """A line joins the depths of one architecture, or the widths of one student."""
-    time = means(rows, "ms_per_1000_nodes")
-    found = means(rows)
-    found[["ms", "ms_std"]] = time[["mean", "std"]]
+    suffixes = {"ms_per_1000_nodes": "", "ms_per_request": "-request"}
+    return {suffixes[clock]: _scatter(rows, clock) for clock in times(rows)}
+
+
+def _scatter(rows: pd.DataFrame, clock: str) -> Figure:
+    keys = [*CELL, "model"]
+    time = means(rows, clock).set_index(keys)
+    found = means(rows).set_index(keys)
+    found = found.assign(ms=time["mean"], ms_std=time["std"]).dropna(subset="ms").reset_index()
     figure, panels = _panels(found, ["setting", "dataset"], 2.2)
     for axes, panel in panels:
         for model, teacher in distinct(panel, ["model", "teacher"]):
@@ -145,11 +151,14 @@ def tradeoff(rows: pd.DataFrame) -> Figures:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(0.12)
         axes.grid()
-    return {"": _finished(figure, "Inference time (ms per 1000 nodes, log scale)", ACCURACY)}
+    return _finished(figure, f"Inference time ({TIMES[clock]}, log scale)", ACCURACY)
 
 
 def sensitivity(rows: pd.DataFrame) -> Figures:
-    found = pd.concat(parameters(means(rows)).values())
+    by_parameter = parameters(means(rows))
+    if not by_parameter:
+        return {}  # none but teachers
+    found = pd.concat(by_parameter.values())
     datasets = ordered(found["dataset"])
     figure, panels = _panels(found, ["setting", "teacher", "case"], 1.8, sharey=True)
     for axes, panel in panels:

@@ -77,7 +77,10 @@ STUDIES = {
         "Test accuracy of the student under each measure of influence",
     ),
 }
-CAPTIONS = {"-correlations": "Mean rank correlation of the measures over the seeds"}
+CAPTIONS = {
+    "-request": "Test accuracy against the time that a request of 10 nodes takes",
+    "-correlations": "Mean rank correlation of the measures over the seeds",
+}
 
 
 def render(
