@@ -146,11 +146,11 @@ def tradeoff(rows: pd.DataFrame) -> Lines:
                 continue
             own = found.loc[key]
             line += [_pm(own, found["seeds"].max()), "–"]
-            line += [text for clock in clocks for text in (f"{own[clock]:.3g}", "–")]
+            line += [text for clock in clocks for text in (_digits(own[clock]), "–")]
             student = reference(found, dataset, teacher)
             if student is not None and student.name != key:
                 line[3] = f"{_signed(student['mean'] - own['mean'], 1)} points"
-                line[5::2] = [f"{own[clock] / student[clock]:.3g} ×" for clock in clocks]
+                line[5::2] = [_digits(own[clock] / student[clock], " ×") for clock in clocks]
             body.append(line)
         return markdown(headers, body)
 
@@ -310,6 +310,10 @@ def _pm(values: pd.Series, seeds: int) -> str:
 
 def _signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _digits(value: float, unit: str = "") -> str:
+    return "–" if pd.isna(value) else f"{value:.3g}{unit}"
 
 
 def _p(value: float) -> str:
