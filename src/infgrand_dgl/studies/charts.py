@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from ..style import AMBER, BLACK, BLUE, COLORS, GREEN, MARKERS, ORANGE, PALETTE, PINK, subplots
-from .summary import MEASURES, distinct, means, name, ordered
+from .summary import CELL, MEASURES, TIMES, distinct, means, name, ordered, times
 from .tables import parameters
 
 Style = tuple[str, str]  # colour and hatch
@@ -118,9 +118,15 @@ def measures(rows: pd.DataFrame, correlations: pd.DataFrame | None = None) -> Fi
 
 def tradeoff(rows: pd.DataFrame) -> Figures:
     """A line joins the depths of one architecture, or the widths of one student."""
-    time = means(rows, "ms_per_1000_nodes")
-    found = means(rows)
-    found[["ms", "ms_std"]] = time[["mean", "std"]]
+    suffixes = {"ms_per_1000_nodes": "", "ms_per_request": "-request"}
+    return {suffixes[clock]: _scatter(rows, clock) for clock in times(rows)}
+
+
+def _scatter(rows: pd.DataFrame, clock: str) -> Figure:
+    keys = [*CELL, "model"]
+    time = means(rows, clock).set_index(keys)
+    found = means(rows).set_index(keys)
+    found = found.assign(ms=time["mean"], ms_std=time["std"]).dropna(subset="ms").reset_index()
     figure, panels = _panels(found, ["setting", "dataset"], 2.2)
     for axes, panel in panels:
         for model, teacher in distinct(panel, ["model", "teacher"]):
@@ -145,11 +151,14 @@ def tradeoff(rows: pd.DataFrame) -> Figures:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(0.12)
         axes.grid()
-    return {"": _finished(figure, "Inference time (ms per 1000 nodes, log scale)", ACCURACY)}
+    return _finished(figure, f"Inference time ({TIMES[clock]}, log scale)", ACCURACY)
 
 
 def sensitivity(rows: pd.DataFrame) -> Figures:
-    found = pd.concat(parameters(means(rows)).values())
+    by_parameter = parameters(means(rows))
+    if not by_parameter:
+        return {}  # none but teachers
+    found = pd.concat(by_parameter.values())
     datasets = ordered(found["dataset"])
     figure, panels = _panels(found, ["setting", "teacher", "case"], 1.8, sharey=True)
     for axes, panel in panels:
@@ -241,9 +250,11 @@ def _panels(
     panels = []
     for axes, kind in zip(grid.flat, kinds, strict=False):
         here = dict(zip(keys, kind, strict=True))
-        title = ", ".join(name(here[key]) for key in varied)
-        axes.set_title(title, fontsize=9 if len(title) < 26 else 7.5)
+        axes.set_title(", ".join(name(here[key]) for key in varied))
         panels.append((axes, found[(found[list(keys)] == list(kind)).all(axis=1)]))
+    if max(len(axes.get_title()) for axes, _ in panels) > 25:
+        for axes, _ in panels:
+            axes.title.set_fontsize(7.5)
     return figure, panels
 
 
@@ -276,7 +287,7 @@ def _bars(
             linewidth=0.5,
             error_kw={"elinewidth": 0.8, "ecolor": BLACK, "capsize": 1.5},
         )
-    axes.set_xticks(range(len(groups)), map(name, groups))
+    axes.set_xticks(range(len(groups)), map(name, groups), fontsize=9 if len(groups) < 6 else 8)
     middle, half = (len(groups) - 1) / 2, max(len(groups), wide) / 2
     axes.set_xlim(middle - half, middle + half)
     axes.tick_params(axis="x", length=0)

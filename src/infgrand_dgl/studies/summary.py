@@ -47,6 +47,10 @@ PARAMETERS = {
     "pooling": "Pooling",
 }
 SETTINGS = {"transductive": "Transductive", "inductive": "Inductive"}
+TIMES = {
+    "ms_per_1000_nodes": "ms per 1000 nodes",
+    "ms_per_request": "ms per request of 10 nodes",
+}
 INFLUENCE = {"high": "High influence", "low": "Low influence"}
 NAMES = style.NAMES | DATASETS | MODELS | MEASURES | PARAMETERS | INFLUENCE | SETTINGS
 ORDER = [
@@ -82,8 +86,13 @@ def distinct(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[str, ...]]:
 def scores(rows: pd.DataFrame, column: str = "test") -> pd.Series:
     """`column` of every finished training by cell, model and seed; accuracies in percent."""
     done = rows[(rows["status"] == "finished") & rows[column].notna()]
-    percent = 1.0 if column == "ms_per_1000_nodes" else 100.0
+    percent = 1.0 if column in TIMES else 100.0
     return percent * done.groupby([*CELL, "model", "seed"])[column].mean().astype(float)
+
+
+def times(rows: pd.DataFrame) -> list[str]:
+    """The columns of `TIMES` that were measured."""
+    return [column for column in TIMES if column in rows and not scores(rows, column).empty]
 
 
 def means(rows: pd.DataFrame, column: str = "test") -> pd.DataFrame:

@@ -8,6 +8,7 @@ from .summary import (
     CELL,
     MEASURES,
     MODELS,
+    TIMES,
     Gain,
     differences,
     distinct,
@@ -15,6 +16,7 @@ from .summary import (
     name,
     ordered,
     scores,
+    times,
 )
 
 Lines = list[str]
@@ -81,9 +83,10 @@ def sensitivity(rows: pd.DataFrame) -> Lines:
     def part(rows: pd.DataFrame, column: str) -> Lines:
         lines: Lines = []
         for parameter, values in parameters(rows).items():
-            table = accuracies(values, CELLS, ordered(values["model"]), column)
+            models = [value for value in ordered(values["model"]) if value]
+            table = accuracies(values, CELLS, models, column)
             lines += [f"### {name(parameter)}", "", *table, ""]
-        return lines[:-1]
+        return lines[:-1] or ["Nothing has finished."]
 
     return by_setting(rows, part)
 
@@ -118,41 +121,42 @@ def rank_correlations(correlations: pd.DataFrame) -> Lines:
                 rho = correlations.loc[pair & (correlations["dataset"] == dataset), "spearman"]
                 rho = rho.dropna()
                 spread = f" ± {rho.std(ddof=0):.2f}" if len(rho) > 1 else ""
-                line.append(f"{rho.mean():.2f}{spread}" if len(rho) else "–")
+                line.append(f"{rho.mean():.2f}{spread}".replace("-", "−") if len(rho) else "–")
             body.append(line)
     return markdown(["Measure", "With", *map(name, datasets)], body)
 
 
 def tradeoff(rows: pd.DataFrame) -> Lines:
-    headers = ["Dataset", "Model", "Test accuracy (%)", "ms per 1000 nodes"]
-    headers += ["InfGraND is faster by", "and more accurate by"]
+    clocks = times(rows)
+    headers = ["Dataset", "Model", "Test accuracy (%)", "InfGraND is more accurate by"]
+    headers += [header for clock in clocks for header in (TIMES[clock], "InfGraND is faster by")]
 
     def part(rows: pd.DataFrame, column: str) -> Lines:
         keys = ["dataset", "model", "teacher", "case"]
-        time = means(rows, "ms_per_1000_nodes").set_index(keys)["mean"]
-        found = means(rows, column).set_index(keys).assign(ms=time)
+        found = means(rows, column).set_index(keys)
+        for other in ("validation", *clocks):
+            found[other] = means(rows, other).set_index(keys)["mean"]
         body = []
         for key in distinct(_without_stand_ins(rows), keys):
             dataset, model, teacher, case = key
             line = [name(dataset), model_label(model, teacher, case)]
             if key not in found.index:
-                body.append(
-                    [*line, status(rows[(rows[keys] == list(key)).all(axis=1)]), *3 * ["–"]]
-                )
+                line.append(status(rows[(rows[keys] == list(key)).all(axis=1)]))
+                body.append([*line, *["–"] * (len(headers) - len(line))])
                 continue
             own = found.loc[key]
-            line += [_pm(own, found["seeds"].max()), f"{own['ms']:.3g}"]
+            line += [_pm(own, found["seeds"].max()), "–"]
+            line += [text for clock in clocks for text in (_digits(own[clock]), "–")]
             student = reference(found, dataset, teacher)
-            if student is None or student.name == key:
-                body.append([*line, "–", "–"])
-                continue
-            gain = _signed(student["mean"] - own["mean"], 1)
-            body.append([*line, f"{own['ms'] / student['ms']:.3g} ×", f"{gain} points"])
+            if student is not None and student.name != key:
+                line[3] = f"{_signed(student['mean'] - own['mean'], 1)} points"
+                line[5::2] = [_digits(own[clock] / student[clock], " ×") for clock in clocks]
+            body.append(line)
         return markdown(headers, body)
 
     compared = (
-        "The InfGraND compared with is that of the published width (else the narrowest) "
-        "distilled from the same architecture (else from the first)."
+        "The InfGraND compared with was distilled from the same architecture (else from the "
+        "first); of several widths it is the best on the validation nodes."
     )
     return [compared, "", *by_setting(rows, part)]
 
@@ -162,9 +166,10 @@ def reference(found: pd.DataFrame, dataset: str, teacher: str) -> pd.Series | No
     students = [key for key in found.index if key[:2] == (dataset, "infgrand")]
     if not students:
         return None
-    teachers, cases = ordered(s[2] for s in students), ordered(s[3] for s in students)
-    rank = {s: (s[2] != teacher, teachers.index(s[2]), cases.index(s[3])) for s in students}
-    return found.loc[min(students, key=lambda s: rank[s])]
+    teachers = ordered(key[2] for key in students)
+    own = teacher if teacher in teachers else teachers[0]
+    same = [found.loc[key] for key in students if key[2] == own]
+    return max(same, key=lambda values: values["validation"])
 
 
 def model_label(model: str, teacher: str, case: str) -> str:
@@ -176,8 +181,12 @@ def model_label(model: str, teacher: str, case: str) -> str:
 def parameters(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows in which each parameter varies, its value in the place of the model."""
     split = rows["case"].str.partition("=")
-    rows = rows.assign(case=split[0], model=split[2])
-    return {key: rows[rows["case"] == key] for key in ordered(rows["case"])}
+    varied = rows.assign(case=split[0], model=split[2])[rows["case"] != ""]
+    waiting = rows[(rows["model"] == "") & (rows["case"] == "")]  # stand for every parameter
+    return {
+        key: pd.concat([varied[varied["case"] == key], waiting.assign(case=key)])
+        for key in ordered(varied["case"])
+    }
 
 
 def by_setting(
@@ -254,7 +263,7 @@ def gains(found: Mapping[str, pd.Series]) -> Lines:
     return markdown(headers, body) if body else ["No two models to compare have finished."]
 
 
-def note(rows: pd.DataFrame) -> Lines:
+def note(rows: pd.DataFrame, bold: bool = True) -> Lines:
     """What the numbers of every table are, and how many are missing."""
     missing = [f"{n} {s}" for s in ("failed", "not run") if (n := (rows["status"] == s).sum())]
     lines = [f"Missing: {', '.join(missing)}.", ""] if missing else []
@@ -265,7 +274,7 @@ def note(rows: pd.DataFrame) -> Lines:
     fewer = "; a cell with fewer says so" if seeds.min() < seeds.max() else ""
     text = (
         f"Test accuracy in percent, {spread if seeds.max() > 1 else 'one seed'}{fewer}. "
-        "Bold: the best of a line, teacher included. "
+        f"{'Bold: the best of a line, teacher included. ' if bold else ''}"
         "A pair of a paired test is a cell and a seed; the seeds of a cell share its graph."
     )
     return [text, "", *lines]
@@ -301,6 +310,10 @@ def _pm(values: pd.Series, seeds: int) -> str:
 
 def _signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _digits(value: float, unit: str = "") -> str:
+    return "–" if pd.isna(value) else f"{value:.3g}{unit}"
 
 
 def _p(value: float) -> str:
