@@ -13,7 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from . import __version__
+from . import __version__, studies
 from .benchmark import command as benchmark
 from .errors import InputError
 
@@ -584,17 +584,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     studied.add_argument(
         "study",
-        choices=[
-            "table1",
-            "high-low",
-            "label-scarce",
-            "ablation",
-            "tradeoff",
-            "sensitivity",
-            "measures",
-        ],
+        choices=studies.NAMES,
         metavar="NAME",
-        help="table1, high-low, label-scarce, ablation, tradeoff, sensitivity or measures",
+        help=", ".join(studies.NAMES),
     )
     studied.add_argument("--datasets", nargs="+", metavar="D", help="default: the paper's six")
     studied.add_argument("--teachers", nargs="+", metavar="T", help="gcn, sage, gat")

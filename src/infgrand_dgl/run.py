@@ -41,7 +41,8 @@ from .writing import FolderKind, check_folder, explained, parents, put_folder, u
 RUN = FolderKind(
     "run",
     "metrics.json",
-    r"(config\.yaml|metrics\.json|history\.csv|stages\.json|\w+\.npy|seed-\d+|figures|tensorboard)",
+    r"(config\.yaml|metrics\.json|history\.csv|stages\.json|report\.html|\w+\.npy|seed-\d+|figures"
+    r"|tensorboard)",
 )
 LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"
 

@@ -44,13 +44,11 @@ class Cell:
 class Study:
     """
     Args:
-        title: of its page.
         cases: what is trained in each cell of the published grid.
         settings, teachers: by default.
         alone: whether its cells are timed, and so run one after another.
     """
 
-    title: str
     cases: Cases
     settings: Sequence[str] = SETTINGS
     teachers: Sequence[str] = TEACHERS
@@ -116,7 +114,7 @@ def _tradeoff(config: Config) -> Iterator[tuple[str, Config, Students]]:
                 case = "published width" if width is None else f"width {width}"
                 wide = config.replace("student", hidden=width or config.student.hidden)
                 students |= {f"{name}, {case}": c for name, c in _methods(wide).items()}
-        yield f"{layers} layers", deep, students
+        yield f"{layers} layer{'s' * (layers > 1)}", deep, students
 
 
 SENSITIVITY: dict[str, Sequence[Any]] = {
@@ -157,14 +155,13 @@ def _methods(config: Config) -> Students:
     return {m: config.baseline(m) for m in ("mlp", "glnn", "infgrand")}
 
 
-GCN = ("gcn",)
-TRANSDUCTIVE = ("transductive",)
+GCN, TRANSDUCTIVE = ("gcn",), ("transductive",)
 STUDIES = {
-    "table1": Study("InfGraND beside its teachers, GLNN and MLP", _table1),
-    "high-low": Study("GNNs trained on high- and low-influence nodes", _high_low, TRANSDUCTIVE),
-    "label-scarce": Study("Few labels", _label_scarce, TRANSDUCTIVE, GCN),
-    "ablation": Study("Loss and propagation, with and without", _ablation, SETTINGS, GCN),
-    "tradeoff": Study("Accuracy and inference time", _tradeoff, TRANSDUCTIVE, TEACHERS, alone=True),
-    "sensitivity": Study("Sensitivity to the settings", _sensitivity, TRANSDUCTIVE, GCN),
-    "measures": Study("Measures of influence", _measures, TRANSDUCTIVE, GCN),
+    "table1": Study(_table1),
+    "high-low": Study(_high_low, TRANSDUCTIVE),
+    "label-scarce": Study(_label_scarce, TRANSDUCTIVE, GCN),
+    "ablation": Study(_ablation, SETTINGS, GCN),
+    "tradeoff": Study(_tradeoff, TRANSDUCTIVE, TEACHERS, alone=True),
+    "sensitivity": Study(_sensitivity, TRANSDUCTIVE, GCN),
+    "measures": Study(_measures, TRANSDUCTIVE, GCN),
 }

@@ -30,8 +30,8 @@ from ..errors import InputError
 from ..files import reading
 from ..stages import fingerprint
 from ..writing import writing
+from . import render
 from .grid import STUDIES, Cell
-from .render import render
 
 MARKER = "study.json"
 # Settings that say where and not what: a study may go on with others.
@@ -68,7 +68,7 @@ def study(
     start = time.perf_counter()
     about = {
         "study": name,
-        "title": STUDIES[name].title,
+        "title": render.STUDIES[name].title,
         "command": command,
         "set": what,
         "environment": environment(),
@@ -214,7 +214,7 @@ def _gather(name: str, cells: Sequence[Cell], out: Path, about: dict[str, Any]) 
     about["cells"] = counts
     with writing(out / MARKER) as partial:
         partial.write_text(json.dumps(about, indent=2) + "\n")
-    render(name, frame, out, correlations=correlations, about=_told(about))
+    render.render(name, frame, out, correlations=correlations, about=_told(about))
     return counts
 
 
