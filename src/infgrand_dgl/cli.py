@@ -280,6 +280,7 @@ def _study(args: argparse.Namespace) -> int:
         command=args.command,
         overrides=overrides,
         jobs=args.jobs,
+        render_only=args.render_only,
         report=report,
     )
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
@@ -596,6 +597,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     studied.add_argument(
         "--jobs", type=_jobs, default=1, metavar="J", help="cells at a time (default: 1)"
+    )
+    studied.add_argument(
+        "--render-only", action="store_true", help="tables and figures of what is finished"
     )
     studied.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where models train")
     studied.add_argument(

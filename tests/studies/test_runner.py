@@ -17,6 +17,7 @@ from infgrand_dgl import InputError, pipeline
 from infgrand_dgl.config import load_config
 from infgrand_dgl.console import Reporter
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.studies import runner
 from infgrand_dgl.studies.grid import DATASETS, SENSITIVITY, SETTINGS, STUDIES, TEACHERS
 from infgrand_dgl.studies.runner import study
 
@@ -208,6 +209,40 @@ def test_a_folder_holds_one_study(tmp_path):
     (tmp_path / "full/file").write_text("")
     with pytest.raises(InputError, match="expected a new folder, or one of this study"):
         run("table1", asked, tmp_path / "full")
+
+
+def test_render_only(tmp_path):
+    """Nothing runs; what made the study stays on its page."""
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="holds no study yet"):
+        run("table1", cells(seeds=[1]), out, render_only=True)
+    assert not out.exists()
+    run("table1", cells(seeds=[1]), out)
+    kept, marker = started(out), json.loads((out / "study.json").read_text())
+    (out / "table1.svg").unlink()
+    every = cells(seeds=[1], teachers=("gcn", "sage"))
+    counts = study("table1", every, out, command="later", render_only=True, report=QUIET)
+    assert counts == {"finished": 1, "failed": 0, "not run": 1}
+    assert started(out) == kept and (out / "table1.svg").exists()
+    assert "GraphSAGE | not run |" in (out / "table1.md").read_text()
+    again = json.loads((out / "study.json").read_text())
+    assert again["command"] == marker["command"] == "infgrand-dgl study"
+
+
+def test_goes_on_after_a_kill(tmp_path, monkeypatch):
+    """Nothing but the marker was written: the folder is the study's all the same."""
+    out, asked = tmp_path / "out", cells(seeds=[1])
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "_run", killed)
+        patched.setattr(runner, "_gather", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run("table1", asked, out)
+    run("table1", asked, out)
+    assert len(started(out)) == 1
 
 
 def test_correlations_of_the_measures(tmp_path):

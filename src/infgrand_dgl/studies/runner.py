@@ -46,6 +46,7 @@ def study(
     command: str,
     overrides: Sequence[str] = (),
     jobs: int = 1,
+    render_only: bool = False,
     report: Reporter,
 ) -> dict[str, int]:
     """Runs what is not finished yet and renders everything that is; counts of cells by status.
@@ -55,16 +56,20 @@ def study(
         command: that makes this study, for its page.
         overrides: `key=value`; a folder holds one study with one set of them.
         jobs: cells at a time; each takes an even share of the threads.
+        render_only: run nothing.
 
     Raises:
         InputError: `out` holds something else, or the study with other settings.
     """
     what = sorted(o for o in overrides if not o.startswith(PLACES))
     before = _opened(name, out, what)
+    if not before and render_only:
+        raise InputError(f"--render-only: --out {out} holds no study yet")
     if STUDIES[name].alone:
         jobs = 1
     marks = {cell.name: _mark(cell) for cell in cells}
     todo = [cell for cell in cells if _finished(out, cell.name).get("mark") != marks[cell.name]]
+    todo = [] if render_only else todo
     start = time.perf_counter()
     about = {
         "study": name,
@@ -73,7 +78,12 @@ def study(
         "set": what,
         "environment": environment(),
     }
-    if len(todo) < len(cells):
+    if not before:  # a kill now, and the folder is this study's all the same
+        (out / "cells").mkdir(parents=True, exist_ok=True)
+        _write_marker(out, {**about, "seconds": 0.0, "cells": {}})
+    elif not todo:  # what made it stays
+        about |= {key: before[key] for key in ("command", "environment")}
+    if todo and len(todo) < len(cells):
         report.line(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already")
     try:
         _run(name, todo, marks, out, jobs, report)
@@ -98,14 +108,19 @@ def _opened(name: str, out: Path, what: list[str]) -> dict[str, Any]:
         return before
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: expected a new folder, or one of this study")
-    (out / "cells").mkdir(parents=True, exist_ok=True)
     return {}
+
+
+def _write_marker(out: Path, about: Mapping[str, Any]) -> None:
+    with writing(out / MARKER) as partial:
+        partial.write_text(json.dumps(about, indent=2) + "\n")
 
 
 def _mark(cell: Cell) -> str:
     """Of what a cell computes; not of where."""
 
     def plain(config: Config) -> Config:
+        config = config.replace("resources", memory=None, gpu_memory=None)
         return config.replace("data", root=None).replace("train", device="auto")
 
     students = {name: plain(config) for name, config in cell.students.items()}
@@ -114,7 +129,10 @@ def _mark(cell: Cell) -> str:
 
 def _finished(out: Path, name: str) -> dict[str, Any]:
     path = out / "cells" / name / "cell.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    with reading(path, "written by study"):
+        return dict(json.loads(path.read_text()))
 
 
 def _run(
@@ -212,8 +230,7 @@ def _gather(name: str, cells: Sequence[Cell], out: Path, about: dict[str, Any]) 
         correlations = pd.DataFrame(related)
         _write_csv(correlations, out / "correlations.csv")
     about["cells"] = counts
-    with writing(out / MARKER) as partial:
-        partial.write_text(json.dumps(about, indent=2) + "\n")
+    _write_marker(out, about)
     render.render(name, frame, out, correlations=correlations, about=_told(about))
     return counts
 
