@@ -1,5 +1,6 @@
 """What each study trains: cells of the published grid, and the students of each."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -30,7 +31,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        case = "".join(c if c.isalnum() else "-" for c in self.case)
+        case = re.sub(r"\W+", "-", self.case).strip("-")
         parts = [self.dataset, self.teacher, self.setting, str(self.seed), case]
         return "_".join(filter(None, parts))
 
