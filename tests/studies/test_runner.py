@@ -227,6 +227,10 @@ def test_render_only(tmp_path):
     assert "GraphSAGE | not run |" in (out / "table1.md").read_text()
     again = json.loads((out / "study.json").read_text())
     assert again["command"] == marker["command"] == "infgrand-dgl study"
+    study("table1", every, out, command="later", report=QUIET)
+    last = json.loads((out / "study.json").read_text())
+    assert last["command"] == "infgrand-dgl study\nlater"
+    assert "```bash\ninfgrand-dgl study\nlater\n```" in (out / "table1.md").read_text()
 
 
 def test_goes_on_after_a_kill(tmp_path, monkeypatch):

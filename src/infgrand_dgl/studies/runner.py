@@ -83,6 +83,8 @@ def study(
         _write_marker(out, {**about, "seconds": 0.0, "cells": {}})
     elif not todo:  # what made it stays
         about |= {key: before[key] for key in ("command", "environment")}
+    else:  # each line made a part
+        about["command"] = "\n".join(dict.fromkeys([*before["command"].splitlines(), command]))
     if todo and len(todo) < len(cells):
         report.line(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already")
     try:
@@ -263,6 +265,7 @@ def _told(about: Mapping[str, Any]) -> str:
     where = ", ".join(e["gpus"]) or f"{e['cpu']}, {e['cpu_cores']} cores"
     cells = ", ".join(f"{count} {status}" for status, count in counts.items())
     return (
-        f"`{about['command']}`: {cells}; {about['seconds'] / 60:.0f} min on {where} "
+        f"```bash\n{about['command']}\n```\n\n"
+        f"{cells}; {about['seconds'] / 60:.0f} min on {where} "
         f"(infgrand-dgl {e['infgrand_dgl']}, torch {e['torch']})."
     )
