@@ -80,7 +80,7 @@ if [ ${#FAILED[@]} -gt 0 ]; then
 fi
 step info 30 "$PYTHON" -m infgrand_dgl info
 step tests 120 "$PYTHON" -m pytest -p no:cacheprovider --ignore tests/ops/test_sanitized.py \
-    tests/ops tests/nn tests/test_influence.py tests/test_propagation.py \
+    tests/ops tests/nn tests/test_influence.py tests/test_measures.py tests/test_propagation.py \
     tests/test_distillation.py tests/test_pipeline.py tests/test_precompute.py tests/training
 shape arxiv 60 169343 --style arxiv
 shape products 150 2449029 --style products
