@@ -216,6 +216,7 @@ def test_the_command_cleans_up(tiny, tmp_path, request):
 
 
 RANK = """
+import os
 import sys
 from pathlib import Path
 import numpy as np
@@ -240,6 +241,7 @@ with joined(cpu) as ranks:
         assert "in row 450" in str(error)
     else:
         sys.exit(1)
+os._exit(0)  # as __main__ does
 """
 
 
