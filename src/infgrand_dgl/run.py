@@ -188,10 +188,13 @@ class RunDirectory:
         return max(self.val_accuracy, key=self.val_accuracy.__getitem__)
 
     def propagated(self, seed: int) -> np.ndarray:
-        """X̃, `[N, D]`, mapped from the file."""
-        here = self.path / "propagated.npy"
-        path = here if here.exists() else self.path / f"seed-{seed}" / "propagated.npy"
-        return load_array(path, mmap=True)
+        """What the student reads, X̃ or X, `[N, D]`, mapped from the file."""
+        return load_array(self.array("propagated.npy", seed), mmap=True)
+
+    def array(self, name: str, seed: int) -> Path:
+        """Where an array is, which may be of all seeds or of one."""
+        here = self.path / name
+        return here if here.exists() else self.path / f"seed-{seed}" / name
 
     def student(self, seed: int) -> MLP:
         if seed not in self.val_accuracy:

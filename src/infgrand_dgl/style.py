@@ -16,7 +16,8 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, BLACK = "#56B4E9", "#E69F00", "#222222"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
 MARKERS = "osD^vPX"
-MARKER_OF = {"teacher": "o", "student": "s", "mlp": "D", "glnn": "^", "infgrand": "v"}
+MARKER_OF = {"teacher": "o", "mlp": "s", "glnn": "^", "infgrand": "D", "student": "X"}
+MARKER_OF |= {"gcn": "o", "sage": "v", "gat": "P"}
 COLORS = {
     "teacher": BLUE,
     "student": ORANGE,

@@ -13,7 +13,7 @@ from threading import Thread
 import pandas as pd
 import pytest
 
-from infgrand_dgl import InputError, pipeline
+from infgrand_dgl import InputError, pipeline, studies
 from infgrand_dgl.config import load_config
 from infgrand_dgl.console import Reporter
 from infgrand_dgl.data import load_dataset
@@ -298,6 +298,7 @@ def nothing():
 
 
 def test_defaults_are_published():
+    assert tuple(STUDIES) == studies.NAMES
     assert set(DATASETS) == {
         "cora",
         "citeseer",

@@ -67,4 +67,7 @@ def test_no_test_without_variance(d):
 
 @pytest.mark.parametrize("pairs", [2, 3, 5, 8, 14])
 def test_ties_and_few_pairs_warn_of_nothing(pairs):
-    Gain.of(pd.Series(np.random.randint(-1, 2, pairs) / 10))
+    d = pd.Series(np.random.randint(-1, 2, pairs) / 10)
+    gain = Gain.of(d)  # a warning is an error here
+    assert gain.pairs == pairs and gain.mean == pytest.approx(d.mean())
+    assert np.isnan(gain.t) == (d.nunique() == 1)

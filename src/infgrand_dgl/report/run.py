@@ -17,11 +17,10 @@ from ..figures import MODELS, draw_curves, draw_histogram
 from ..files import load_array, reading
 from ..history import read_history
 from ..influence import spread
-from ..measures import OF_TEACHER
 from ..precompute import student_inputs
 from ..run import RunDirectory, load_student, predict
 from ..style import NAMES
-from ..training.methods import METHODS, reads_propagated
+from ..training.methods import METHODS
 from . import figures
 from .content import Part, Picture, Section, Table, facts
 from .measures import calibration, confusion, most_confused, quantile_bins, spearman
@@ -207,9 +206,9 @@ def _judged(
             logits = torch.from_numpy(_rows(load_array(path, mmap=True), ids, dataset, path))
             found[model] = logits.float().softmax(dim=1).numpy()
             continue
-        if model == "student" and reads_propagated(run.config):
+        if model == "student":
             inputs = _rows(run.propagated(seed), ids, dataset, run.path / "propagated.npy")
-        elif model != "student" and METHODS[model].propagated:  # the run does not hold them
+        elif METHODS[model].propagated:  # the run does not hold them
             x = student_inputs(run.config, dataset, torch.device("cpu"))
             inputs = x[nodes].float().numpy()
         else:
@@ -228,10 +227,8 @@ def _rows(array: np.ndarray, ids: np.ndarray, dataset: NodeDataset, path: Path) 
 
 def _influence(run: RunDirectory, seed: int, num_nodes: int) -> np.ndarray | None:
     """`[N]`, NaN for nodes without a score; None where the run needed none."""
-    config = run.config
-    per_seed = config.data.setting == "inductive" or config.influence.measure in OF_TEACHER
-    path = (run.path / f"seed-{seed}" if per_seed else run.path) / "influence.npy"
-    if not path.exists() and not METHODS[config.method].influence:
+    path = run.array("influence.npy", seed)
+    if not path.exists() and not METHODS[run.config.method].influence:
         return None
     scores = load_array(path)
     if scores.shape != (num_nodes,) or scores.dtype.kind != "f":

@@ -11,7 +11,19 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..style import AMBER, BLACK, BLUE, COLORS, GREEN, MARKERS, ORANGE, PALETTE, PINK, subplots
+from ..style import (
+    AMBER,
+    BLACK,
+    BLUE,
+    COLORS,
+    GREEN,
+    MARKER_OF,
+    MARKERS,
+    ORANGE,
+    PALETTE,
+    PINK,
+    subplots,
+)
 from .summary import CELL, MEASURES, TIMES, distinct, means, name, ordered, times
 from .tables import parameters
 
@@ -21,8 +33,6 @@ Figures = dict[str, Figure]  # by what follows the name of the study
 ACCURACY = "Test accuracy (%)"
 WIDTH = 6.5  # inches: the text of a page
 FOUR = ("teacher", "mlp", "glnn", "infgrand")
-GNNS = ("gcn", "sage", "gat")
-MARKER = dict(zip((*FOUR, *GNNS), (*"os^D", *"ovP"), strict=True))
 RAW, PROPAGATED = "", "////"  # what the student is fed
 STUDENTS = {
     "mlp": (GREEN, RAW),
@@ -46,7 +56,7 @@ def table1(rows: pd.DataFrame) -> Figures:
             own = _of(panel, model, "dataset", datasets)
             y = np.arange(len(datasets)) + 0.17 * (i - 1.5)
             style: Kwargs = {"color": COLORS[model], "label": name(model), "markersize": 3.5}
-            axes.errorbar(own["mean"], y, xerr=own["std"], fmt=MARKER[model], **style)
+            axes.errorbar(own["mean"], y, xerr=own["std"], fmt=MARKER_OF[model], **style)
         axes.set_yticks(range(len(datasets)), map(name, datasets))
         axes.set_ylim(len(datasets) - 0.5, -0.5)
         axes.grid(axis="x")
@@ -73,7 +83,7 @@ def label_scarce(rows: pd.DataFrame) -> Figures:
             own = _of(panel, model, "case", shares)
             x = np.arange(len(shares)) + 0.06 * (i - 1.5)  # error bars side by side
             style: Kwargs = {"color": COLORS[model], "label": name(model)}
-            axes.errorbar(x, own["mean"], own["std"], marker=MARKER[model], **style)
+            axes.errorbar(x, own["mean"], own["std"], marker=MARKER_OF[model], **style)
         axes.set_xticks(range(len(shares)), shares)
         axes.set_xlim(-0.3, len(shares) - 0.7)
         axes.grid(axis="y")
@@ -139,7 +149,7 @@ def _scatter(rows: pd.DataFrame, clock: str) -> Figure:
                 own["std"],
                 own["ms_std"],
                 color=COLORS[kind],
-                marker=MARKER[kind],
+                marker=MARKER_OF[kind],
                 linewidth=0.8,
                 elinewidth=0.8,
                 label=name(kind),

@@ -93,7 +93,8 @@ def study(
         error.add_note("what is finished is kept; to go on: the same command")
         raise
     finally:
-        seconds = before.get("seconds", 0.0) + time.perf_counter() - start
+        spent = time.perf_counter() - start if todo else 0.0  # rendering alone is not counted
+        seconds = before.get("seconds", 0.0) + spent
         counts = _gather(name, cells, out, {**about, "seconds": seconds})
     return counts
 
