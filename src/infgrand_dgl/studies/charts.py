@@ -214,7 +214,7 @@ def _heatmaps(correlations: pd.DataFrame) -> Figure:
         for (i, j), value in np.ndenumerate(rho):
             if not np.isnan(value):
                 color = "white" if abs(value) > 0.65 else BLACK
-                text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−").replace("0.", ".")
+                text = f"{value:z.2f}".replace("-", "−").replace("0.", ".")
                 axes.text(j, i, text, ha="center", va="center", color=color, fontsize=7)
         axes.set_xticks(range(len(kinds)), map(name, kinds), rotation=90)
         axes.set_yticks(range(len(kinds)), map(name, kinds))

@@ -121,7 +121,7 @@ def rank_correlations(correlations: pd.DataFrame) -> Lines:
                 rho = correlations.loc[pair & (correlations["dataset"] == dataset), "spearman"]
                 rho = rho.dropna()
                 spread = f" ± {rho.std(ddof=0):.2f}" if len(rho) > 1 else ""
-                line.append(f"{rho.mean():.2f}{spread}".replace("-", "−") if len(rho) else "–")
+                line.append(f"{rho.mean():z.2f}{spread}".replace("-", "−") if len(rho) else "–")
             body.append(line)
     return markdown(["Measure", "With", *map(name, datasets)], body)
 
