@@ -313,9 +313,9 @@ def _teacher(axes: Axes, panel: pd.DataFrame, key: str = "dataset") -> None:
 
 
 def _zoomed(figure: Figure, found: pd.DataFrame) -> str:
-    """Cuts the bars off below what any reaches; the label of the axis that says so."""
+    """Cuts the bars off below what any reaches, if that is much; the label that says so."""
     lowest = (found["mean"] - found["std"].fillna(0)).min()
-    bottom = max(0, 10 * ((lowest - 5) // 10))
+    bottom = 10 * ((lowest - 5) // 10) if lowest >= 35 else 0
     for axes in figure.axes:
         axes.set_ylim(bottom=bottom)
     return f"Test accuracy (%, from {bottom:.0f})" if bottom else ACCURACY
