@@ -1,10 +1,10 @@
-# make train | test | sanitize | benchmark | gpu-check | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
+# make train | test | sanitize | abi | benchmark | gpu-check | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: train test sanitize benchmark gpu-check lint format sdist clean
+.PHONY: train test sanitize abi benchmark gpu-check lint format sdist clean
 
 train: $(VENV)/.installed
 	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
@@ -15,6 +15,10 @@ test: $(VENV)/.installed
 # The op tests under AddressSanitizer and UBSan, CPU kernels and emulated CUDA kernels.
 sanitize: $(VENV)/.installed
 	$(BIN)/pytest tests/ops/test_sanitized.py
+
+# Both libraries against the oldest torch that is supported: its headers, its symbols.
+abi: $(VENV)/.installed
+	$(BIN)/python csrc/check_abi.py
 
 # Into benchmarks/results/<machine>.json, and a table beside it.
 benchmark: $(VENV)/.installed

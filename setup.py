@@ -9,20 +9,19 @@ by a torch that has CUDA. INFGRAND_DGL_CUDA=0 skips it, =1 makes a missing nvcc 
 import os
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
-
-try:
-    import torch
-except ImportError:
-    raise SystemExit(
-        "infgrand-dgl compiles against your torch, and this build cannot import one. "
-        "Install torch first (pip install torch), then repeat with --no-build-isolation."
-    ) from None
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
+TORCH = find_spec("torch")
+if TORCH is None or TORCH.origin is None:
+    raise SystemExit(
+        "infgrand-dgl compiles against your torch, and this build finds none. "
+        "Install torch first (pip install torch), then repeat with --no-build-isolation."
+    )
 TORCH_TARGET = "0x020a000000000000"  # torch 2.10
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 CPU_SOURCES = ["csrc/ops.cpp", *sorted(str(path) for path in Path("csrc/cpu").glob("*.cpp"))]
@@ -60,7 +59,7 @@ class BuildLibraries(build_ext):
         newest = max(Path(path).stat().st_mtime for path in inputs)
         if not self.force and out.exists() and out.stat().st_mtime > newest:
             return
-        root = Path(torch.__file__).parent
+        root = Path(TORCH.origin).parent
         common = [
             "-std=c++17",
             "-O3",

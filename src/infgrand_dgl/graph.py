@@ -12,6 +12,9 @@ from torch import Tensor
 from ._dgl import DGLGraph, dgl, homogeneous
 from .errors import InputError
 
+# Entries: on a GPU longer rows are summed in pieces (csrc/cuda/warp.h), of so many at least.
+LONG, PIECE = 512, 256
+
 
 @dataclass(frozen=True, eq=False)
 class CSRGraph:
@@ -127,7 +130,11 @@ class CSRGraph:
         if indptr is self.indptr:
             return self
         degrees = (d if d is None else d.to(device) for d in (self.row_degrees, self.col_degrees))
-        return type(self)(indptr, self.indices.to(device), self.num_cols, self.symmetric, *degrees)
+        indices = self.indices.to(device)
+        moved = type(self)(indptr, indices, self.num_cols, self.symmetric, *degrees)
+        if indptr.is_cuda:  # asking the GPU for their number would wait for it
+            moved.__dict__["pieces"] = self.pieces.to(device)
+        return moved
 
     @property
     def num_rows(self) -> int:
@@ -148,6 +155,23 @@ class CSRGraph:
         if self.symmetric:
             return self.row_lengths
         return torch.bincount(self.indices, minlength=self.num_cols)
+
+    @cached_property
+    def pieces(self) -> Tensor:
+        """Row and first entry of each piece of the rows longer than LONG, int64 `[P, 2]`.
+
+        In the order of their entries. PIECE entries each, or the square root of the row's length:
+        a row has no more pieces to add up than entries in one.
+        """
+        lengths = self.indptr.diff()
+        long = (lengths > LONG).nonzero().squeeze(1)
+        lengths = lengths[long]
+        size = lengths.double().sqrt().ceil().long().clamp(min=PIECE)
+        counts = (lengths + size - 1) // size
+        first = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+        rows, size = (torch.repeat_interleave(of_row, counts) for of_row in (long, size))
+        begin = self.indptr[rows] + size * (torch.arange(len(rows), device=rows.device) - first)
+        return torch.stack([rows, begin], dim=1)
 
     @cached_property
     def transposed(self) -> CSRGraph:

@@ -6,6 +6,9 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
+from ..graph import CSRGraph
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +17,13 @@ LIBRARIES = {
     "cpu": os.environ.get("INFGRAND_DGL_LIBRARY", "_C.so"),  # another build, for the sanitizers
     "cuda": "_C_cuda.so",
 }
+
+EMULATED = "INFGRAND_DGL_LIBRARY" in os.environ  # maybe: CUDA's kernels as the CPU's
+
+
+def pieces_of(graph: CSRGraph) -> Tensor | None:
+    """The pieces of long rows, for the kernels that cut them: those of CUDA."""
+    return graph.pieces if graph.indptr.is_cuda or EMULATED else None
 
 
 def built() -> dict[str, bool]:
