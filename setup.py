@@ -16,12 +16,19 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-TORCH = find_spec("torch")
-if TORCH is None or TORCH.origin is None:
-    raise SystemExit(
-        "infgrand-dgl compiles against your torch, and this build finds none. "
-        "Install torch first (pip install torch), then repeat with --no-build-isolation."
-    )
+
+def torch_folder() -> Path:
+    """Of the torch to compile against; it need not be one that this machine can import."""
+    found = find_spec("torch")
+    if found is None or found.origin is None:
+        raise SystemExit(
+            "infgrand-dgl compiles against your torch, and this build finds none. "
+            "Install torch first (pip install torch), then repeat with --no-build-isolation."
+        )
+    return Path(found.origin).parent
+
+
+TORCH = torch_folder()
 TORCH_TARGET = "0x020a000000000000"  # torch 2.10
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 CPU_SOURCES = ["csrc/ops.cpp", *sorted(str(path) for path in Path("csrc/cpu").glob("*.cpp"))]
@@ -59,15 +66,14 @@ class BuildLibraries(build_ext):
         newest = max(Path(path).stat().st_mtime for path in inputs)
         if not self.force and out.exists() and out.stat().st_mtime > newest:
             return
-        root = Path(TORCH.origin).parent
         common = [
             "-std=c++17",
             "-O3",
             f"-DTORCH_TARGET_VERSION={TORCH_TARGET}",
             "-shared",
             "-isystem",
-            str(root / "include"),
-            f"-L{root / 'lib'}",
+            str(TORCH / "include"),
+            f"-L{TORCH / 'lib'}",
         ]
         host = ["-fPIC", "-fvisibility=hidden", "-Wall"]
         if ext.name.endswith("_cuda"):

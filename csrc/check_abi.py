@@ -1,6 +1,9 @@
-"""`make abi`: compiles both libraries against the oldest torch that README promises, and checks that
-every symbol which they, and those beside the package, leave to be found at run time is one that its
-wheel exports or that the C and C++ runtimes do (the CUDA runtime is linked in)."""
+"""`make abi`: compiles both libraries against the oldest torch that is supported, and checks them.
+
+Every symbol that these and the libraries beside the package leave to be found at run time must be
+one that the wheel of that torch exports, or one of the C and C++ runtimes; the CUDA runtime is
+linked in.
+"""
 
 import os
 import re
@@ -40,7 +43,7 @@ def oldest_torch() -> Path:
 
 
 def symbols(library: Path, kind: str) -> list[str]:
-    """Names with their versions; weak ones, which may stay undefined, left out of --undefined-only."""
+    """Names with their versions, without the weak ones that may stay undefined."""
     listed = subprocess.run(
         ["nm", "-D", kind, str(library)], capture_output=True, text=True, check=True
     ).stdout
