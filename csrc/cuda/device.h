@@ -77,24 +77,27 @@ struct alignas(sizeof(T) * kWidth) Pack {
   T value[kWidth];
 };
 
+// The largest word, of up to 16 bytes, that a Pack is made of.
+template <size_t kSize>
+using Word = std::conditional_t<
+    kSize % 16 == 0, uint4,
+    std::conditional_t<kSize % 8 == 0, uint2,
+                       std::conditional_t<kSize % 4 == 0, uint32_t, uint16_t>>>;
+
 template <int kWidth, typename T>
 __device__ Pack<T, kWidth> load(const Buffer<const T>& buffer, int64_t i) {
   return *reinterpret_cast<const Pack<T, kWidth>*>(buffer.at(i, kWidth));
 }
-// Word by word of up to 16 bytes (nvcc splits the store of a Pack into its elements), and such that
-// what is not read again soon leaves the cache to what is.
+// Word by word (nvcc splits the store of a Pack into its elements), and such that what is not read
+// again soon leaves the cache to what is.
 template <int kWidth, typename T>
 __device__ void store(const Buffer<T>& buffer, int64_t i, const Pack<T, kWidth>& pack) {
-  constexpr size_t kSize = sizeof pack;
-  using Word = std::conditional_t<
-      kSize % 16 == 0, uint4,
-      std::conditional_t<kSize % 8 == 0, uint2,
-                         std::conditional_t<kSize % 4 == 0, uint32_t, uint16_t>>>;
-  Word words[kSize / sizeof(Word)];
-  memcpy(words, &pack, kSize);
-  Word* const to = reinterpret_cast<Word*>(buffer.at(i, kWidth));
+  using W = Word<sizeof pack>;
+  W words[sizeof pack / sizeof(W)];
+  memcpy(words, &pack, sizeof pack);
+  W* const to = reinterpret_cast<W*>(buffer.at(i, kWidth));
 #pragma unroll
-  for (size_t w = 0; w < kSize / sizeof(Word); ++w) __stcs(to + w, words[w]);
+  for (size_t w = 0; w < sizeof pack / sizeof(W); ++w) __stcs(to + w, words[w]);
 }
 
 template <typename T>

@@ -8,13 +8,24 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kUnroll = 8;  // neighbours in flight
 
+// What a thread reads of a row, as one word: nvcc would unpack 16-bit elements while it waits.
+template <typename T, int kWidth>
+using Row = Word<sizeof(T) * kWidth>;
+
+template <int kWidth, typename T>
+__device__ Row<T, kWidth> row(const Buffer<const T>& x, int64_t i) {
+  return *reinterpret_cast<const Row<T, kWidth>*>(x.at(i, kWidth));
+}
+
 template <typename T, int kWidth>
 struct Sum {
   Acc<T> value[kWidth] = {};
 
-  __device__ void add(const Pack<T, kWidth>& source, Acc<T> weight) {
+  __device__ void add(const Row<T, kWidth>& source, Acc<T> weight) {
+    Pack<T, kWidth> pack;
+    memcpy(&pack, &source, sizeof pack);
 #pragma unroll
-    for (int k = 0; k < kWidth; ++k) value[k] += weight * widen(source.value[k]);
+    for (int k = 0; k < kWidth; ++k) value[k] += weight * widen(pack.value[k]);
   }
 };
 
@@ -42,14 +53,14 @@ __device__ void gather(const Product<T>& p, int64_t begin, int64_t end, int d,
   int many = taken(end - begin);
   ask(begin, many);
   for (int64_t e = begin; e < end; e += kUnroll) {
-    Pack<T, kWidth> sources[kUnroll];
+    Row<T, kWidth> sources[kUnroll];
     Acc<T> weights[kUnroll], values[kUnroll];
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       const int32_t j = columns[u];
       const bool exists = static_cast<uint32_t>(j) < p.num_cols;
-      sources[u] = Pack<T, kWidth>{};
-      if (exists) sources[u] = load<kWidth>(x, static_cast<int64_t>(j) * p.features);
+      sources[u] = {};
+      if (exists) sources[u] = row<kWidth>(x, static_cast<int64_t>(j) * p.features);
       weights[u] = exists ? Acc<T>(1) : u < many ? Acc<T>(NAN) : Acc<T>(0);
       if (exists && p.col_scale.data) weights[u] = p.col_scale[j];
       values[u] = Acc<T>(1);
@@ -64,12 +75,12 @@ __device__ void gather(const Product<T>& p, int64_t begin, int64_t end, int d,
 
 // The self term and the scale, then the store, pooled or not.
 template <int kWidth, typename T>
-__device__ void finish(const Product<T>& p, int64_t row, int d, Sum<T, kWidth>& sum) {
-  if (p.self_weight != Acc<T>(0) && row < p.num_cols)
-    sum.add(load<kWidth>(p.x, row * p.features + d),
-            p.self_weight * (p.col_scale.data ? p.col_scale[row] : Acc<T>(1)));
-  const Acc<T> scale = p.row_scale.data ? p.row_scale[row] : Acc<T>(1);
-  const int64_t at = row * p.features + d;
+__device__ void finish(const Product<T>& p, int64_t i, int d, Sum<T, kWidth>& sum) {
+  if (p.self_weight != Acc<T>(0) && i < p.num_cols)
+    sum.add(row<kWidth>(p.x, i * p.features + d),
+            p.self_weight * (p.col_scale.data ? p.col_scale[i] : Acc<T>(1)));
+  const Acc<T> scale = p.row_scale.data ? p.row_scale[i] : Acc<T>(1);
+  const int64_t at = i * p.features + d;
   Pack<T, kWidth> result;
 #pragma unroll
   for (int k = 0; k < kWidth; ++k) narrow(sum.value[k] *= scale, &result.value[k]);
