@@ -27,6 +27,16 @@ def test_is_what_was_asked_for(style):
     assert x.dtype == torch.float32 and x.isfinite().all()
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_tail_of_arxiv(seed):
+    """ogbn-arxiv's node with the most has 13,161 neighbours of 169,343."""
+    d = generate(style="arxiv", nodes=20_000, seed=seed)
+    lengths = d.csr.row_lengths - 1
+    assert int(lengths.max()) == pytest.approx(13_161 / 169_343 * 20_000, rel=0.08)
+    assert float(lengths.double().mean()) == pytest.approx(13.7, rel=2e-3)
+    assert d.homophily() == pytest.approx(0.658, abs=0.01)
+
+
 def test_features_of_each_style():
     citation = generate(style="citation")
     assert citation.features.is_sparse_csr
