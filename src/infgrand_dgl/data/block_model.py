@@ -58,7 +58,7 @@ class BlockModel:
         largest: float,
         noise: float,
     ) -> None:
-        self.rng, self.nodes, self.degree = rng, nodes, degree
+        self.rng, self.nodes, self.degree, self.largest = rng, nodes, degree, largest
         self.wanted = nodes * degree / 2
         share = 1 / np.sqrt(np.arange(1, classes + 1))
         share /= share.sum()
@@ -192,12 +192,11 @@ class BlockModel:
         """Keys low·N + high of the edges in parts of up to `size`, where `edges` needs too much.
 
         Edges are repeated, within a part and across. The distinct ones are N·degree/2 but for
-        about one in a thousand: they are counted on a sample of the nodes.
+        about one in a thousand: they are counted on a sample.
 
         Args:
             progress: told how many distinct edges there are, about.
         """
-        sampled = self.nodes * max(SAMPLE, self.nodes // 256)  # keys below are of the sample
         done = 0.0
         for count, inside in self.kinds:
             sample = np.empty(0, dtype=np.int64)
@@ -205,14 +204,16 @@ class BlockModel:
             share = 1.0
             for _ in range(8):  # rounds; two are enough unless the classes are crowded
                 # Repeats grow with the square: the next edge is new with probability 2·share - 1.
-                todo = int((count - share * drawn) / max(2 * share - 1, 0.1))
+                # Those of a few nodes with very many edges do not: rather too few at first.
+                new = share if self.largest else 2 * share - 1
+                todo = int((count - share * drawn) / max(new, 0.1))
                 if todo <= count / 1000:
                     break
                 while todo > 0:
                     keys = self.draw(min(size, todo), inside)
                     todo -= min(size, todo)
                     drawn += len(keys)
-                    some = keys[keys < sampled]
+                    some = self._sampled(keys)
                     seen += len(some)
                     sample = np.concatenate([sample, some])
                     yield keys
@@ -221,6 +222,14 @@ class BlockModel:
                 share = len(sample) / max(seen, 1)
             done += share * drawn
         self._told(round(done))
+
+    def _sampled(self, keys: np.ndarray) -> np.ndarray:
+        """All edges of some nodes; where few nodes have most repeats, those of some pairs."""
+        nodes = max(SAMPLE, self.nodes // 256)
+        if not self.largest:
+            return keys[keys < self.nodes * nodes]
+        mixed = (keys.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+        return keys[mixed % np.uint64(max(1, self.nodes // nodes)) == 0]
 
     def _told(self, count: int) -> None:
         if count < 0.95 * self.wanted:
