@@ -141,6 +141,19 @@ def test_supervised_by_hand():
     torch.testing.assert_close(found, expected)
 
 
+def test_supervised_leaves_out_nodes_without_label():
+    logits, influence = torch.randn(30, 4, requires_grad=True), torch.rand(30)
+    labels = torch.randint(-1, 4, (30,))
+    known, found = labels >= 0, []
+    for ids, count in ((known, None), (slice(None), int(known.sum()))):
+        given = logits[ids], labels[ids], influence[ids]
+        loss = supervised_loss(*given, delta1=0.6, delta2=1.9, count=count)
+        found.append((loss, *torch.autograd.grad(loss, logits)))
+    (expected, slope), (loss, other) = found
+    torch.testing.assert_close(loss, expected)
+    assert torch.equal(other, slope)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -165,6 +165,10 @@ CHANGES: dict[str, tuple[dict, dict]] = {
     "teacher": ({"teacher": {"hidden": 9}}, {"train_teacher": 2, "train_student": 2}),
     "propagation": ({"propagation": {"hops": 1}}, {"student_inputs": 1, "train_student": 2}),
     "influence": ({"influence": {"hops": 1}}, {"influence": 1, "train_student": 2}),
+    "precision": (
+        {"train": {"precision": "bfloat16"}},
+        {"train_mlp": 2, "train_teacher": 2, "train_student": 2},
+    ),
     "checkpoints": ({"train": {"checkpoint_every": 1}}, {}),
 }
 

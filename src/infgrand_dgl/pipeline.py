@@ -156,6 +156,7 @@ class _Training:
             },
             "setting": config.data.setting,
             "method": config.method,
+            "precision": config.train.precision,
             "seeds": config.train.seeds,
             **{model: summary([r[model] for r in results]) for model in names},
             "retrained": [r["retrained"] for r in results],
@@ -314,7 +315,8 @@ class _Training:
         folder = self.run.path / f"seed-{seed}"
         if self.ranks.first:
             folder.mkdir(exist_ok=True)
-        basis = [self.data_mark, seed, t.epochs, t.patience, t.inputs, self.device.type]
+        device = self.device.type
+        basis = [self.data_mark, seed, t.epochs, t.patience, t.inputs, t.precision, device]
         if config.data.label_choice != "random":
             scores, mark = self.influence(config, dataset, seed, None)
             dataset = by_influence(dataset, config.data, scores)
@@ -391,8 +393,8 @@ class _Training:
                 save(name, model)
                 return lambda: judged(model)
 
-            precision, size = config.train.precision, self.ranks.size
-            mark = fingerprint(marks, config.method, config.student, settings, precision, size)
+            size = self.ranks.size
+            mark = fingerprint(marks, config.method, config.student, settings, size)
             self.trained(result, seed, name, mark, [f"{name}.safetensors"], work)
 
         once(config, name)

@@ -30,8 +30,9 @@ class Objective:
 
     Args:
         rows: what the loss needs of each node, `[n, ...]` each.
-        losses: from logits `[b, C]` of some nodes and their rows, their part of "loss", which is
-            minimised, and of the terms that the history records.
+        losses: from logits `[b, C]` of some nodes, at least float32, and their rows, their part of
+            "loss", which is minimised, and of the terms that the history records. It must not wait
+            for a GPU: no mask that makes a shape, no number read.
         nodes: the nodes of the rows, int64 `[n]`; None: all.
         whole: whether it takes all nodes at once, in order.
     """
@@ -110,7 +111,7 @@ def mlp(
         raise InputError("student.norm: batch needs two training nodes for an MLP, found one")
 
     def losses(out: Tensor, batch: Rows) -> dict[str, Tensor]:
-        return {"loss": cross_entropy(out.float(), batch["labels"], reduction="sum") / count}
+        return {"loss": cross_entropy(out, batch["labels"], reduction="sum") / count}
 
     return Objective({"labels": view.labels[view.train]}, losses, view.train)
 
@@ -146,11 +147,10 @@ def _distilling(
     lambda_ = config.distillation.lambda_
 
     def losses(out: Tensor, batch: Rows) -> dict[str, Tensor]:
-        mine = batch["labels"] != UNLABELLED
         supervised = supervised_loss(
-            out[mine],
-            batch["labels"][mine],
-            batch["influence"][mine],
+            out,
+            batch["labels"],
+            batch["influence"],
             delta1=delta1,
             delta2=delta2,
             count=len(view.train),

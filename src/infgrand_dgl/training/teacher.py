@@ -23,7 +23,18 @@ from ..nn.sage import SAGE
 from ..resources import Budget
 from ..sparse import Inputs, SparseMatrix, first_layer_input
 from .layerwise import layerwise
-from .loop import Accuracies, Losses, OnEpoch, Surroundings, accuracy, adam, fit, seed_everything
+from .loop import (
+    Accuracies,
+    Losses,
+    OnEpoch,
+    Surroundings,
+    accuracy,
+    adam,
+    fit,
+    forward_in,
+    products_in,
+    seed_everything,
+)
 from .sampling import Neighborhoods, mixed, shuffled
 
 Steps = Callable[[int], Iterator[Losses]]
@@ -32,7 +43,8 @@ Evaluate = Callable[[], Accuracies]
 BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
 
 # Floats held per node and output: of all layers in training, of the widest layer in a forward
-# (resident memory of 200,000 nodes on the CPU; the allocator's share included).
+# (resident memory of 200,000 nodes on the CPU; the allocator's share included, and aggregated
+# features, which are no wider than the first layer's output).
 TRAINED = {"gcn": 8, "sage": 8, "gat": 13}
 INFERRED = 4
 
@@ -110,22 +122,32 @@ def train_teacher(
     """
     seed_everything(seed)
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(at.device)
-    if at.ranks.size > 1 or is_sampled(config, view, at.device, at.budget):
+    sampled = at.ranks.size > 1 or is_sampled(config, view, at.device, at.budget)
+    if sampled:
         steps, evaluate = _sampled(config, model, view, seed, at.ranks, at.budget)
     else:
         steps, evaluate = _full(config, model, view)
-    fit(
-        model,
-        steps=steps,
-        evaluate=evaluate,
-        optimizer=adam(model, config.teacher),
-        epochs=config.teacher.epochs or config.train.epochs,
-        patience=config.train.patience,
-        on_epoch=on_epoch,
-        checkpoint=at.checkpoint,
-        ranks=at.ranks,
-    )
+    with products_in(config.train.precision, at.device):
+        fit(
+            model,
+            steps=steps,
+            evaluate=evaluate,
+            optimizer=adam(model, config.teacher),
+            epochs=config.teacher.epochs or config.train.epochs,
+            patience=config.train.patience,
+            on_epoch=on_epoch,
+            checkpoint=at.checkpoint,
+            ranks=at.ranks,
+            repeats=not sampled and _repeats(config.teacher, model),
+        )
     return model
+
+
+def _repeats(config: TeacherConfig, model: GNN) -> bool:
+    """Whether its kernels are ours or torch's, and get no new number from Python at every call, as
+    the attention's dropout does."""
+    drops = config.model == "gat" and config.attention_dropout > 0
+    return model.backend == "native" and not drops
 
 
 def _full(config: Config, model: GNN, view: NodeDataset) -> tuple[Steps, Evaluate]:
@@ -134,12 +156,14 @@ def _full(config: Config, model: GNN, view: NodeDataset) -> tuple[Steps, Evaluat
     train, val, test = (ids.to(device) for ids in (view.train, view.val, view.test))
     shown = "test" if config.data.setting == "transductive" else "test_observed"
     graph, features = teacher_inputs(model, view, config.train.inputs)
+    x = model.constant(graph, features)
+    forward, known = forward_in(config.train.precision, model, device), labels[train]
 
     def steps(epoch: int) -> Iterator[Losses]:
-        yield {"loss": cross_entropy(model(graph, features)[train], labels[train])}
+        yield {"loss": cross_entropy(forward(graph, x).index_select(0, train), known)}
 
     def evaluate() -> Accuracies:
-        logits = model(graph, features)
+        logits = forward(graph, x)
         return {
             name: accuracy(logits[ids], labels[ids]) for name, ids in [("val", val), (shown, test)]
         }
@@ -160,6 +184,9 @@ def _sampled(
     size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * t.layers
     sampler = Neighborhoods(view.csr, view.features, fanouts, device, config.train.inputs, budget)
     parallel = DistributedDataParallel(model) if ranks.size > 1 else model
+    training, judging = (
+        forward_in(config.train.precision, module, device) for module in (parallel, model)
+    )
     share = ranks.share(len(view.val))
     val = view.val[share.start : share.stop]
 
@@ -168,13 +195,15 @@ def _sampled(
         own = mixed(seed, epoch, ranks.rank)
         torch.manual_seed(own)
         for seeds, blocks, x in sampler.batches(nodes, size, own):
-            yield {"loss": cross_entropy(parallel(blocks, x), view.labels[seeds].to(device))}
+            labels = view.labels[seeds].to(device, non_blocking=True)
+            yield {"loss": cross_entropy(training(blocks, x), labels)}
 
     def evaluate() -> Accuracies:
         correct = torch.zeros((), dtype=torch.long, device=device)
         for seeds, blocks, x in sampler.batches(val, size, mixed(seed, 0, ranks.rank)):
-            correct += (model(blocks, x).argmax(dim=1) == view.labels[seeds].to(device)).sum()
-        return {"val": float(ranks.sum(correct)) / len(view.val)}
+            labels = view.labels[seeds].to(device, non_blocking=True)
+            correct += (judging(blocks, x).argmax(dim=1) == labels).sum()
+        return {"val": ranks.sum(correct).double() / len(view.val)}
 
     return steps, evaluate
 
