@@ -20,10 +20,13 @@ sanitize: $(VENV)/.installed
 benchmark: $(VENV)/.installed
 	$(BIN)/infgrand-dgl benchmark all --out benchmarks/results
 
-# On a machine with a GPU, with its own Python: builds, tests, measures; JSON and log.txt in REPORT.
+# On a machine with a GPU, with its own Python: builds, checks, measures; summary.json and report.tar
+# in REPORT. ONLY=spmm (or another op) for it alone; DEVICE=cpu SHRINK=100 rehearses it.
 REPORT ?= runs/gpu-check
+DEVICE ?= cuda
+SHRINK ?= 1
 gpu-check:
-	@PYTHON="$(PYTHON)" bash benchmarks/gpu_check.sh "$(REPORT)"
+	@$(PYTHON) benchmarks/gpu_check.py "$(REPORT)" --device $(DEVICE) --shrink $(SHRINK) $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
