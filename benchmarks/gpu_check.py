@@ -59,6 +59,9 @@ WHEELS = {
 class Stopped(BaseException):
     """A signal came."""
 
+    def __init__(self, number: int) -> None:
+        self.number = number
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -87,13 +90,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as scratch:
         check = Check(args, found["machine"], Path(scratch))
         try:
-            check.run()
+            built = check.run()
         except Stopped as stopped:
-            check.say(f"ended by signal {stopped}")
-            check.failed.append(f"signal {stopped}")
+            return 128 + stopped.number
         finally:
             check.end()
-    return 1 if check.failed else 0
+        return 0 if built and not check.names("failed") else 1
 
 
 def refuse(*problems: str) -> int:
@@ -173,8 +175,6 @@ class Check:
         self.results, self.log = scratch / "results", scratch / "log.txt"
         self.last = START + BUDGET
         self.steps: list[dict[str, Any]] = []
-        self.failed: list[str] = []
-        self.unfinished: list[str] = []
         self.running: list[subprocess.Popen[bytes]] = []
         self.preparing: dict[str, subprocess.Popen[bytes]] = {}
         for folder in (self.results, scratch / "tmp"):
@@ -191,22 +191,21 @@ class Check:
             self.environment |= {"INFGRAND_DGL_CUDA": "1"}
             self.environment.setdefault("INFGRAND_DGL_CUDA_ARCH", machine["architecture"])
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """All steps; whether it is built."""
         self.say(f"{self.machine['card'] or 'CPU'}, torch {self.machine.get('torch')}")
-        python, device = [sys.executable], ["--device", self.args.device]
         # The package's version is read from its metadata.
-        if not self.step("metadata", 30, *python, "setup.py", "-q", "egg_info"):
-            return
+        if not self.step("metadata", 30, sys.executable, "setup.py", "-q", "egg_info"):
+            return False
         if self.args.only:
-            self.run_only(self.args.only, device)
-            return
+            return self.run_only(self.args.only)
         # The large graphs take as long to make as to measure: that is done beside other steps.
         nodes = self.nodes(REDDIT)
         wide = (f"data.degree={min(490, nodes // 4)}", "data.features=602")
         self.prepare("products", "data.style=products", f"data.nodes={self.nodes(PRODUCTS)}")
         self.prepare("reddit", "data.style=arxiv", f"data.nodes={nodes}", *wide)
         if not self.build():
-            return
+            return False
         self.check_ops("ops", 40)
         arxiv = ["--style", "arxiv", "--nodes", str(self.nodes(ARXIV))]
         self.shape("arxiv", 50, arxiv)
@@ -218,13 +217,15 @@ class Check:
         self.tests(100)
         self.sanitizer("memcheck", 60)
         self.sanitizer("racecheck", 40, "--only", "min_cosine")
+        return True
 
-    def run_only(self, op: str, device: list[str]) -> None:
+    def run_only(self, op: str) -> bool:
         if not self.build():
-            return
+            return False
         self.last = time.monotonic() + BUDGET_OF_ONE
         self.check_ops("ops", 20, "--only", op)
         self.benchmark(BENCHMARKS[op], 50, ["--style", "arxiv", "--nodes", str(self.nodes(ARXIV))])
+        return True
 
     # Kinds of steps
 
@@ -335,20 +336,18 @@ class Check:
             process = self.spawn(list(command), out)
             self.running.append(process)
             try:
-                status: int | None = process.wait(limit)
+                status = process.wait(limit)
+                ended = ("failed", f"with status {status}") if status else ("done", "")
             except subprocess.TimeoutExpired:
-                status = None
+                ended = ("ended", f"after {limit} s")
+            except Stopped:
+                self.record(name, "ended", "by the signal", time.monotonic() - start)
+                raise
             finally:
                 kill(process)
                 self.running.remove(process)
-        seconds = time.monotonic() - start
-        if status is None:
-            self.record(name, "ended", f"after {limit} s", seconds)
-        elif status != 0:
-            self.record(name, "failed", f"with status {status}", seconds)
-        else:
-            self.record(name, "done", f"{seconds:.0f} s", seconds)
-        return status == 0
+        self.record(name, *ended, time.monotonic() - start)
+        return ended[0] == "done"
 
     def spawn(self, command: list[str], out: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -356,14 +355,15 @@ class Check:
             env=self.environment, start_new_session=True,
         )  # fmt: skip
 
-    def record(self, name: str, status: str, told: str, seconds: float = 0.0) -> None:
-        self.steps.append({"step": name, "status": status, "seconds": round(seconds, 2)})
-        if status == "failed":
-            self.failed.append(name)
-        elif status != "done":
-            self.unfinished.append(name)
-        self.say(f"{name}: {'' if status == 'done' else f'{status}, '}{told}")
+    def record(self, name: str, status: str, why: str = "", seconds: float = 0.0) -> None:
+        """Of a step: "done", "failed", "ended" before its time, or "not run"."""
+        row = {"step": name, "status": status, "why": why, "seconds": round(seconds, 2)}
+        self.steps.append(row)
+        self.say(f"{name}: {f'{status} {why}'.strip()}, {seconds:.0f} s")
         self.write()
+
+    def names(self, *statuses: str) -> list[str]:
+        return [row["step"] for row in self.steps if row["status"] in statuses]
 
     def say(self, text: str) -> None:
         print(f"gpu-check: {text}", flush=True)
@@ -379,9 +379,10 @@ class Check:
         for process in list(self.running):
             kill(process)
         build = self.scratch / "build.log"
-        if "build" in self.failed and build.exists():
+        if "build" in self.names("failed", "ended"):
             print(*build.read_text().splitlines()[-20:], sep="\n", file=sys.stderr)
-        lists = (", ".join(names) or "none" for names in (self.failed, self.unfinished))
+        found = (self.names("failed"), self.names("ended", "not run"))
+        lists = (", ".join(names) or "none" for names in found)
         self.say("{:.0f} s; failed: {}; unfinished: {}; {}".format(
             time.monotonic() - START, *lists, self.report / "summary.json"))  # fmt: skip
         self.write()
@@ -409,8 +410,8 @@ class Check:
             "only": self.args.only,
             "seconds": round(time.monotonic() - START, 2),
             "steps": self.steps,
-            "failed": self.failed,
-            "unfinished": self.unfinished,
+            "failed": self.names("failed"),
+            "unfinished": self.names("ended", "not run"),
             "left_out": left_out,
             "results": results,
         }
