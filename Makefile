@@ -9,8 +9,10 @@ INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp
 train: $(VENV)/.installed
 	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
 
+# Two processes of one thread each; JOBS=8 where there are more cores.
+JOBS ?= 2
 test: $(VENV)/.installed
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 # The op tests under AddressSanitizer and UBSan, CPU kernels and emulated CUDA kernels.
 sanitize: $(VENV)/.installed

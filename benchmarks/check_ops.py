@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -104,28 +105,26 @@ def distance(found: Tensor, expected: Tensor) -> float:
 def spmm_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:
     scale = torch.promote_types(dtype, torch.float32)
     for name, csr in sizes.graphs(47):
-        N, M, E = csr.num_rows, csr.num_cols, csr.num_edges
-        r, c = (sizes.random(n, dtype=scale).abs() for n in (N, M))
-        v = sizes.random(E, dtype=scale)
-        forms = [("scales", (r, c, 1.5), None), ("values", (None, c, 0.0), v)]
-
-        def run(
-            compiled: bool, given: list[Tensor], csr=csr, scales=(None, None, 0.0), values=None
-        ):
-            op = ops.spmm if compiled else ops.spmm_reference
-            acc = torch.promote_types(given[0].dtype, torch.float32)
-            own = [t.to(acc) if isinstance(t, Tensor) else t for t in scales]
-            return op(csr, given[0], *own, values=None if values is None else values.to(acc))
-
+        r, c = (sizes.random(n, dtype=scale).abs() for n in (csr.num_rows, csr.num_cols))
+        v = sizes.random(csr.num_edges, dtype=scale)
+        forms: dict[str, tuple[Any, ...]] = {
+            "plain": (None, None, 0.0, None),
+            "scales": (r, c, 1.5, None),
+            "values": (None, c, 0.0, v),
+        }
         for width in sizes.widths:
-            x = sizes.random(M, width, dtype=dtype)
-            yield Case(f"{name}, D = {width}", run, [x], 1)
-            for form, scales, values in forms:
+            x = sizes.random(csr.num_cols, width, dtype=dtype)
+            for form, options in forms.items():
 
-                def scaled(compiled, given, run=run, scales=scales, values=values):
-                    return run(compiled, given, scales=scales, values=values)
+                def run(compiled, given, csr=csr, options=options):
+                    (x,) = given
+                    acc = torch.promote_types(x.dtype, torch.float32)
+                    *own, values = (o.to(acc) if isinstance(o, Tensor) else o for o in options)
+                    return (ops.spmm if compiled else ops.spmm_reference)(
+                        csr, x, *own, values=values
+                    )
 
-                yield Case(f"{name} with {form}, D = {width}", scaled, [x], 1)
+                yield Case(f"{name}, {form}, D = {width}", run, [x], 1)
 
 
 def propagate_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:

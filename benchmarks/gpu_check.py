@@ -41,7 +41,7 @@ WHEELS = {
     "torch": "torch>=2.10",
     "setuptools": "setuptools>=77",
     "numpy": "numpy>=2",
-    "dgl": "dgl>=2.1",
+    "dgl": "dgl==2.1.0",
     "pydantic": "pydantic>=2.8",
     "pydantic_core": "pydantic_core",
     "annotated_types": "annotated-types",
@@ -112,7 +112,7 @@ def probe(device: str) -> dict[str, Any]:
     """What this Python lacks, all at once, and the machine."""
     problems, missing = [], []
     # As in infgrand_dgl._dgl: graphbolt's library for this torch may be missing.
-    sys.modules["dgl.graphbolt"] = types.ModuleType("dgl.graphbolt")
+    sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
     os.environ.setdefault("DGLBACKEND", "pytorch")
     for name, wheel in WHEELS.items():
         if importlib.util.find_spec(name) is None:
