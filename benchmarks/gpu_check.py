@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START = time.monotonic()
 LIMIT = 16 << 20  # bytes of the report
 BUDGET, BUDGET_OF_ONE = 420, 60  # seconds: of everything; of one op, the build aside
+SLOWER = {"cuda": 1, "cpu": 6}  # what a rehearsal may take of all times
 ARXIV, PRODUCTS, REDDIT = 169_343, 2_449_029, 232_965  # nodes
 
 # Which benchmark has an op's figures.
@@ -173,7 +174,8 @@ class Check:
         self.args, self.machine, self.scratch = args, machine, scratch
         self.report = Path(args.report).resolve()
         self.results, self.log = scratch / "results", scratch / "log.txt"
-        self.last = START + BUDGET
+        self.slower = SLOWER[args.device]
+        self.last = START + self.slower * BUDGET
         self.steps: list[dict[str, Any]] = []
         self.running: list[subprocess.Popen[bytes]] = []
         self.preparing: dict[str, subprocess.Popen[bytes]] = {}
@@ -202,18 +204,20 @@ class Check:
         # The large graphs take as long to make as to measure: that is done beside other steps.
         nodes = self.nodes(REDDIT)
         wide = (f"data.degree={min(490, nodes // 4)}", "data.features=602")
-        self.prepare("products", "data.style=products", f"data.nodes={self.nodes(PRODUCTS)}")
-        self.prepare("reddit", "data.style=arxiv", f"data.nodes={nodes}", *wide)
+        products = ["data.style=products", f"data.nodes={self.nodes(PRODUCTS)}"]
+        reddit = ["data.style=arxiv", f"data.nodes={nodes}", *wide]
+        self.prepare("products", products)
+        self.prepare("reddit", reddit)
         if not self.build():
             return False
         self.check_ops("ops", 40)
         arxiv = ["--style", "arxiv", "--nodes", str(self.nodes(ARXIV))]
-        self.shape("arxiv", 50, arxiv)
+        self.shape("arxiv", 50, *arxiv)
         self.train("arxiv-synthetic", 70)
-        self.shape("products", 100)
+        self.prepared_shape("products", 100, products)
         for name in ("distill", "train", "inference"):
             self.benchmark(name, 40, arxiv)
-        self.shape("reddit", 70)
+        self.prepared_shape("reddit", 70, reddit)
         self.tests(100)
         self.sanitizer("memcheck", 60)
         self.sanitizer("racecheck", 40, "--only", "min_cosine")
@@ -222,7 +226,7 @@ class Check:
     def run_only(self, op: str) -> bool:
         if not self.build():
             return False
-        self.last = time.monotonic() + BUDGET_OF_ONE
+        self.last = time.monotonic() + self.slower * BUDGET_OF_ONE
         self.check_ops("ops", 20, "--only", op)
         self.benchmark(BENCHMARKS[op], 50, ["--style", "arxiv", "--nodes", str(self.nodes(ARXIV))])
         return True
@@ -243,16 +247,16 @@ class Check:
         out = ["--device", self.args.device, "--json", str(self.results / f"{name}.json")]
         self.program(name, limit, "benchmark", name, *arguments, *out)
 
-    def shape(self, name: str, limit: int, graph: list[str] | None = None) -> None:
-        """Influence, a product and hops on one graph: a generated one, or a prepared one."""
-        if graph is None:
-            if not self.prepared(name, limit):
-                return
-            graph = ["--set", f"data.prepared={self.scratch / name}"]
+    def prepared_shape(self, name: str, limit: int, settings: list[str]) -> None:
+        if self.prepared(name, limit):
+            self.shape(name, limit, "--set", *settings, f"data.prepared={self.scratch / name}")
+            shutil.rmtree(self.scratch / name)
+
+    def shape(self, name: str, limit: int, *graph: str) -> None:
+        """Influence, a product and hops on one graph."""
         all_of = ["all", "--only", "influence", "spmm", "propagate"]
         out = ["--device", self.args.device, "--out", str(self.results / name)]
         self.program(name, limit, "benchmark", *all_of, *graph, *out)
-        shutil.rmtree(self.scratch / name, ignore_errors=True)
 
     def train(self, name: str, limit: int) -> None:
         """One seed of a shipped experiment from end to end."""
@@ -280,9 +284,9 @@ class Check:
 
     def sanitizer(self, tool: str, limit: int, *arguments: str) -> None:
         program = cuda_tool("compute-sanitizer")
-        if self.args.device != "cuda" or program is None:
-            why = "compute-sanitizer is not found" if program is None else "no GPU"
-            self.record(tool, "not run", why)
+        device = self.args.device == "cuda"
+        if not device or program is None:
+            self.record(tool, "not run", "without compute-sanitizer" if device else "without a GPU")
             return
         options = ["--tool", tool, "--kernel-regex", "kns=infgrand", "--error-exitcode", "1"]
         script = [sys.executable, "-W", "ignore::UserWarning", "benchmarks/check_ops.py", "--small"]
@@ -296,7 +300,7 @@ class Check:
 
     # Graphs that are made while other steps run
 
-    def prepare(self, name: str, *settings: str) -> None:
+    def prepare(self, name: str, settings: list[str]) -> None:
         """Starts to make a prepared dataset in a process of its own."""
         out = self.scratch / name
         command = ["data", "prepare", "--config", "demo", "--set", *settings, "--out", str(out)]
@@ -309,13 +313,13 @@ class Check:
         """Waits for a graph; whether it came."""
         start, process = time.monotonic(), self.preparing[name]
         with suppress(subprocess.TimeoutExpired):
-            process.wait(max(0, min(limit, self.last - start)))
+            process.wait(max(0, min(self.slower * limit, self.last - start)))
         kill(process)
         self.running.remove(process)
         seconds = time.monotonic() - start
         if process.returncode != 0:
             status = "failed" if process.returncode > 0 else "ended"
-            self.record(name, status, "its graph was not made", seconds)
+            self.record(name, status, "before its graph was made", seconds)
             return False
         self.say(f"{name}: waited {seconds:.0f} s for its graph")
         return True
@@ -324,9 +328,9 @@ class Check:
 
     def step(self, name: str, limit: int, *command: str, log: Path | None = None) -> bool:
         """Runs it for so long at most, and within what is left; whether it went well."""
-        left = self.last - time.monotonic()
+        left, limit = self.last - time.monotonic(), self.slower * limit
         if left < min(10, limit):
-            self.record(name, "not run", "no time is left")
+            self.record(name, "not run", "for want of time")
             return False
         limit = min(limit, int(left))
         with (log or self.log).open("ab") as out:
@@ -359,7 +363,7 @@ class Check:
         """Of a step: "done", "failed", "ended" before its time, or "not run"."""
         row = {"step": name, "status": status, "why": why, "seconds": round(seconds, 2)}
         self.steps.append(row)
-        self.say(f"{name}: {f'{status} {why}'.strip()}, {seconds:.0f} s")
+        self.say(f"{name}: {status}{why and f' {why}'}{f', {seconds:.0f} s' if seconds else ''}")
         self.write()
 
     def names(self, *statuses: str) -> list[str]:
