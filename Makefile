@@ -9,8 +9,10 @@ INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp
 train: $(VENV)/.installed
 	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
 
+# Two processes of one thread each; JOBS=8 where there are more cores.
+JOBS ?= 2
 test: $(VENV)/.installed
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 # The op tests under AddressSanitizer and UBSan, CPU kernels and emulated CUDA kernels.
 sanitize: $(VENV)/.installed
@@ -24,10 +26,13 @@ abi: $(VENV)/.installed
 benchmark: $(VENV)/.installed
 	$(BIN)/infgrand-dgl benchmark all --out benchmarks/results
 
-# On a machine with a GPU, with its own Python: builds, tests, measures; JSON and log.txt in REPORT.
+# On a machine with a GPU, with its own Python: builds, checks, measures; summary.json and report.tar
+# in REPORT. ONLY=spmm (or another op) for it alone; DEVICE=cpu SHRINK=100 rehearses it.
 REPORT ?= runs/gpu-check
+DEVICE ?= cuda
+SHRINK ?= 1
 gpu-check:
-	@PYTHON="$(PYTHON)" bash benchmarks/gpu_check.sh "$(REPORT)"
+	@$(PYTHON) benchmarks/gpu_check.py "$(REPORT)" --device $(DEVICE) --shrink $(SHRINK) $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ by a torch that has CUDA. INFGRAND_DGL_CUDA=0 skips it, =1 makes a missing nvcc 
 """
 
 import os
+import re
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -47,12 +48,25 @@ def find_nvcc() -> str | None:
 
 
 def cuda_architectures(nvcc: str) -> list[str]:
-    """Machine code for A100, Hopper and Blackwell, and PTX for everything later or in between."""
+    """Machine code for A100, Hopper and Blackwell, and PTX for everything later or in between.
+
+    Or for the architectures of INFGRAND_DGL_CUDA_ARCH alone, as in 90a or 80,90a.
+    """
     known = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=True)
+    numbers = re.findall(r"compute_(\d+)", known.stdout)
+    wanted = os.environ.get("INFGRAND_DGL_CUDA_ARCH")
+    if wanted is not None:
+        for arch in wanted.split(","):
+            if not re.fullmatch(r"(\d+)[af]?", arch) or arch.rstrip("af") not in numbers:
+                raise SystemExit(
+                    f"INFGRAND_DGL_CUDA_ARCH: expected architectures of this nvcc "
+                    f"({', '.join(numbers)}), as in 90a or 80,90a; found {wanted!r}"
+                )
+        return [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in wanted.split(",")]
     flags = ["-gencode=arch=compute_80,code=[sm_80,compute_80]"]
-    if "compute_90" in known.stdout:
+    if "90" in numbers:
         flags.append("-gencode=arch=compute_90a,code=sm_90a")
-    if "compute_100" in known.stdout:
+    if "100" in numbers:
         flags.append("-gencode=arch=compute_100,code=sm_100")
     return flags
 
@@ -64,8 +78,6 @@ class BuildLibraries(build_ext):
         out = Path(self.get_ext_fullpath(ext.name)).absolute()
         inputs = [*ext.sources, *HEADERS, __file__]
         newest = max(Path(path).stat().st_mtime for path in inputs)
-        if not self.force and out.exists() and out.stat().st_mtime > newest:
-            return
         common = [
             "-std=c++17",
             "-O3",
@@ -89,9 +101,14 @@ class BuildLibraries(build_ext):
             ]
         else:
             command = [os.environ.get("CXX", "g++"), *host, "-Wextra", "-Wl,--no-as-needed"]
-        out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_suffix(".partial")
         full = [*command, *common, *ext.sources, "-ltorch", "-ltorch_cpu", "-o", str(partial)]
+        made_by = Path(self.build_temp, f"{ext.name}.command")  # for other architectures: anew
+        old = not made_by.exists() or made_by.read_text() == " ".join(full)
+        if not self.force and old and out.exists() and out.stat().st_mtime > newest:
+            return
+        for folder in (out.parent, made_by.parent):
+            folder.mkdir(parents=True, exist_ok=True)
         print(" ".join(full), flush=True)
         try:
             subprocess.run(full, check=True)
@@ -101,6 +118,7 @@ class BuildLibraries(build_ext):
             hint = " (INFGRAND_DGL_CUDA=0 builds without CUDA)" if "_cuda" in ext.name else ""
             raise SystemExit(f"{full[0]} failed with status {error.returncode}{hint}") from None
         partial.rename(out)
+        made_by.write_text(" ".join(full))
 
     def get_ext_filename(self, fullname: str) -> str:
         return fullname.replace(".", "/") + ".so"

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from infgrand_dgl import pipeline
 from infgrand_dgl.config import load_config
 from infgrand_dgl.console import Reporter
+from tests.conftest import python_path
 
 
 def torchrun(experiment, out, *flags, processes=2):
@@ -88,7 +89,7 @@ def test_a_failed_process_ends_the_run_with_a_message(stage, experiment, tmp_pat
     experiment.write_text(yaml.safe_dump(content))
     history = tmp_path / "run.partial/history.csv"
     (tmp_path / "sitecustomize.py").write_text(DIES.format(history=history))
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", python_path(tmp_path))
     done = torchrun(experiment, tmp_path / "run")
     assert done.returncode != 0
     assert "another process of this run has failed" in done.stderr

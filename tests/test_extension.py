@@ -1,5 +1,6 @@
 """The compiled libraries: built, loaded, and done without where they are missing."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import torch
 
 import infgrand_dgl
 from infgrand_dgl import ops
+from tests.conftest import python_path
 
 PACKAGE = Path(infgrand_dgl.__file__).parent
 USE = """
@@ -45,7 +47,7 @@ def use(folder):
         capture_output=True,
         text=True,
         cwd=folder,
-        env={"PYTHONPATH": str(folder)},
+        env={**os.environ, "PYTHONPATH": python_path(folder)},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr.strip()

@@ -23,7 +23,7 @@ from infgrand_dgl.ops import propagation_steps
 from infgrand_dgl.precompute import influence, student_inputs
 from infgrand_dgl.resources import Budget, resident
 from infgrand_dgl.slabs import propagate_slabs, slab_needs, slab_width, slabs_of
-from tests.conftest import random_undirected
+from tests.conftest import python_path, random_undirected
 
 ROOT = Path(__file__).parents[1]
 PLENTY = Budget(1 << 60, 1 << 60)
@@ -250,7 +250,7 @@ def test_two_processes_equal_one(tmp_path):
     torch.save(dataset, tmp_path / "dataset.pt")
     (tmp_path / "rank.py").write_text(RANK)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    paths = os.pathsep.join(str(ROOT / folder) for folder in ("", "src"))
+    paths = python_path(ROOT, ROOT / "src")
     subprocess.run(
         [*torchrun, tmp_path / "rank.py", tmp_path],
         check=True,

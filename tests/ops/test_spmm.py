@@ -213,10 +213,9 @@ def test_broken_structure_is_an_error_not_a_crash(indptr, indices, told):
         torch.ops.infgrand.spmm(pointers, columns, torch.randn(5, 3), None, None, 0.0)
 
 
-@pytest.mark.skipif("cuda" not in {KERNELS, *DEVICES}, reason="of the CUDA kernels")
-def test_missing_column_makes_nan_on_the_gpu():
+@pytest.mark.parametrize("device", DEVICES if KERNELS == "cuda" else DEVICES[1:])
+def test_missing_column_makes_nan_on_the_gpu(device):
     """Asking the GPU for an error would cost every product a synchronisation."""
-    device = DEVICES[-1]
     pointers = torch.tensor([0, 1, 3], device=device)
     columns = torch.tensor([4, 1, 5], dtype=torch.int32, device=device)
     x = torch.randn(5, 3, device=device)
