@@ -54,10 +54,12 @@ def symbols(library: Path, kind: str) -> list[str]:
 def main() -> None:
     folder = oldest_torch()
     out = FOLDER / "lib"
+    build = [sys.executable, "setup.py", "-q", "build_ext", "--force"]
     subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_ext", "--force", "--build-lib", str(out)],
+        [*build, "--build-lib", str(out), "--build-temp", str(FOLDER / "temp")],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        # The symbols are the same for every architecture.
+        env={**os.environ, "PYTHONPATH": str(folder), "INFGRAND_DGL_CUDA_ARCH": "90a"},
         check=True,
     )
     exported = {
