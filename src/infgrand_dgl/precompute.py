@@ -15,6 +15,7 @@ from .errors import InputError
 from .files import is_mapped, map_array, release
 from .influence import Influence, cosine_influence
 from .influence_blocks import cosine_influence_by_blocks
+from .kept import kept, plain, stored
 from .measures import OF_FEATURES, measured
 from .propagation import propagate_features
 from .resources import Budget
@@ -87,7 +88,7 @@ def influence(
             logits = logits[observed]
         scores = measured(
             c.measure,
-            seen.csr.to(device),
+            kept(seen.csr, device),
             logits=logits,
             cosine=found.scores,
             mix=c.mix,
@@ -117,7 +118,7 @@ def _cosine(
     if blocked:
         budget.require("form all pairs (influence.algorithm: blocked)", *needed)
     if blocked or (ranks.size == 1 and budget.fits(*needed)):
-        csr, features = seen.csr.to(device), seen.dense_features().to(device)
+        csr, features = kept(seen.csr, device), seen.dense_features(device)
         return cosine_influence(csr, features, **settings)
     del settings["algorithm"]
     return cosine_influence_by_blocks(
@@ -192,11 +193,11 @@ def student_inputs(
 
 def _propagated(config: Config, dataset: NodeDataset, device: torch.device) -> Tensor:
     half = dataset.features.dtype == torch.float16
-    features = dataset.features if half else dataset.dense_features()
+    features = kept(dataset.features, device) if half else dataset.dense_features(device)
     p = config.propagation
     return propagate_features(
-        dataset.csr.to(device),
-        features.to(device),
+        kept(dataset.csr, device),
+        features,
         hops=p.hops,
         pooling=p.pooling,
         self_loop_weight=p.self_loop_weight,
@@ -254,12 +255,11 @@ def _needs(dataset: NodeDataset, device: torch.device, matrices: int) -> tuple[i
     release(csr.indptr, csr.indices, features)
     graph = csr_bytes(csr) if is_mapped(csr.indices) else 0
     matrix = 4 * dataset.num_nodes * dataset.num_features
-    ready = features.layout == torch.strided and features.dtype == torch.float32
-    there = ready and not is_mapped(features)
+    mapped, kept_too = is_mapped(features), 0 if plain(features) else stored(features)
     work = matrices * matrix + 300 * dataset.num_nodes
     if device.type == "cuda":
-        return graph + (0 if there else matrix), csr_bytes(csr) + work
-    return graph + work - (matrix if there else 0), 0
+        return graph + (stored(features) if mapped else 0), csr_bytes(csr) + work + kept_too
+    return graph + work - (matrix if plain(features) and not mapped else 0), 0
 
 
 def flat_warning(config: Config) -> str:
