@@ -33,11 +33,11 @@ def beside(device: torch.device) -> AbstractContextManager[Any]:
     if not is_gpu(device):
         return nullcontext()
     index = torch.cuda.current_device() if device.index is None else device.index
-    return torch.cuda.stream(_copies(index))
+    return torch.cuda.stream(_second_stream(index))
 
 
 @cache
-def _copies(index: int) -> torch.cuda.Stream:
+def _second_stream(index: int) -> torch.cuda.Stream:
     """One stream for good: the allocator keeps the memory of each apart."""
     return torch.cuda.Stream(index)
 
