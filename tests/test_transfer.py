@@ -1,4 +1,5 @@
 import threading
+import weakref
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from infgrand_dgl import propagate_features, transfer
 from infgrand_dgl.config import TeacherConfig
 from infgrand_dgl.distributed import ALONE
 from infgrand_dgl.files import map_array
-from infgrand_dgl.slabs import propagate_slabs, slabs_of
+from infgrand_dgl.slabs import propagate_slabs, slab_needs, slabs_of
 from infgrand_dgl.sparse import SparseMatrix
 from infgrand_dgl.training.batches import NodeBatches
 from infgrand_dgl.training.layerwise import layerwise
@@ -190,6 +191,23 @@ def test_batches(pool, rows, request):
     assert max(gpu.pinned, default=0) <= 1000
 
 
+@pytest.mark.usefixtures("gpu")
+def test_two_pools_are_there_at_a_time(monkeypatch):
+    pools: list[weakref.ref[torch.Tensor]] = []
+    read = NodeBatches._read
+
+    def noted(self, *given):
+        assert sum(pool() is not None for pool in pools) <= 1
+        found = read(self, *given)
+        pools.append(weakref.ref(found[0]["x"]))
+        return found
+
+    monkeypatch.setattr(NodeBatches, "_read", noted)
+    batches = NodeBatches({"x": torch.randn(9000, 3)}, 300, CPU, pool=2048)
+    assert sum(len(batch["x"]) for batch in batches.epoch(1)) == 9000
+    assert len(pools) == 5
+
+
 @pytest.mark.parametrize("inputs", ["dense", "sparse"])
 def test_sampled_neighbourhoods(inputs, request):
     csr, x = random_undirected(2000, 9000), torch.randn(2000, 8)
@@ -220,7 +238,8 @@ def test_layers_one_by_one():
 @pytest.mark.parametrize("some", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_slabs(dtype, some, gpu, monkeypatch):
-    monkeypatch.setattr("infgrand_dgl.rows.BLOCK", 50 * 37 * 4)
+    for module in ("rows", "slabs"):
+        monkeypatch.setattr(f"infgrand_dgl.{module}.BLOCK", 50 * 37 * 4)
     csr, x = random_undirected(300, 900), torch.randn(300, 37)
     rows = torch.randperm(400)[:300] if some else None
     out, told = torch.zeros(400 if some else 300, 37, dtype=dtype), []
@@ -240,6 +259,8 @@ def test_slabs(dtype, some, gpu, monkeypatch):
     torch.testing.assert_close(out if rows is None else out[rows], expected)
     assert told == [1, 1, 1]
     assert max(gpu.pinned) <= 50 * 16 * 4
+    host, _ = slab_needs(csr, 16, torch.device("cuda"))
+    assert sum(gpu.pinned) + 3 * 50 * 37 * 4 <= host == slab_needs(csr, 1, torch.device("cuda"))[0]
 
 
 @pytest.mark.usefixtures("gpu")

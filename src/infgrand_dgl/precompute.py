@@ -20,7 +20,15 @@ from .measures import OF_FEATURES, measured
 from .propagation import propagate_features
 from .resources import Budget
 from .rows import largest_magnitude
-from .slabs import Progress, csr_bytes, propagate_slabs, shared_array, slab_width, slabs_of
+from .slabs import (
+    Progress,
+    csr_bytes,
+    propagate_slabs,
+    shared_array,
+    slab_needs,
+    slab_width,
+    slabs_of,
+)
 from .writing import writing
 
 
@@ -171,7 +179,7 @@ def student_inputs(
     shared = ranks.size > 1 and out is not None
     # x and the result, on a GPU two buffers; of the observed graph once more.
     matrices = (4 if device.type == "cuda" else 2) * len(stages)
-    if not shared and budget.fits(*_needs(dataset, device, matrices)):
+    if not shared and budget.fits(*_needs(dataset, device, matrices, graphs=len(stages))):
         inputs = _propagated(config, dataset, device)
         for view, nodes in stages[1:]:
             inputs[nodes] = _propagated(config, view, device).to(inputs.dtype)
@@ -232,6 +240,9 @@ def _into(
 
     for (data, rows), columns in zip(stages, slabs, strict=True):
         with ranks.together():
+            if columns:  # the graph of the stage before may still be there
+                width = columns[0].stop - columns[0].start
+                budget.make_room(device, slab_needs(data.csr, width, device)[1])
             propagate_slabs(
                 data.csr,
                 data.features,
@@ -246,8 +257,10 @@ def _into(
             )
 
 
-def _needs(dataset: NodeDataset, device: torch.device, matrices: int) -> tuple[int, int]:
-    """Bytes of host and GPU memory that so many float32 matrices `[N, D]` and the graph take.
+def _needs(
+    dataset: NodeDataset, device: torch.device, matrices: int, graphs: int = 1
+) -> tuple[int, int]:
+    """Bytes of host and GPU memory that so many float32 matrices `[N, D]` and graphs take.
 
     Features that are in memory as they are needed are not taken again; mapped arrays leave it.
     """
@@ -258,7 +271,8 @@ def _needs(dataset: NodeDataset, device: torch.device, matrices: int) -> tuple[i
     mapped, kept_too = is_mapped(features), 0 if plain(features) else stored(features)
     work = matrices * matrix + 300 * dataset.num_nodes
     if device.type == "cuda":
-        return graph + (stored(features) if mapped else 0), csr_bytes(csr) + work + kept_too
+        gpu = graphs * (csr_bytes(csr) + kept_too) + work
+        return graph + (stored(features) if mapped else 0), gpu
     return graph + work - (matrix if plain(features) and not mapped else 0), 0
 
 

@@ -29,7 +29,7 @@ def rows(request, tmp_path):
 
 
 def dense(x):
-    return x @ torch.eye(2) if isinstance(x, SparseMatrix) else x
+    return x @ torch.eye(2, device=x.device) if isinstance(x, SparseMatrix) else x
 
 
 @pytest.mark.parametrize("pool", [None, 2048, 2500])
