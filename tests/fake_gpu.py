@@ -2,7 +2,6 @@
 
 import threading
 from collections import deque
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ class FakeStream:
     def __init__(self) -> None:
         self.todo: deque[Any] = deque()
         self.given = self.done = 0
+        self.device = "cuda:0"
         self.lock = threading.RLock()
 
     def give(self, call) -> int:
@@ -60,14 +60,8 @@ class FakeGpu:
         return getattr(cls.local, "stream", cls.main)
 
     @classmethod
-    @contextmanager
-    def stream(cls, stream):
-        before = cls.current()
+    def set_stream(cls, stream: FakeStream) -> None:
         cls.local.stream = stream
-        try:
-            yield
-        finally:
-            cls.local.stream = before
 
     def __init__(self, monkeypatch) -> None:
         type(self).main = FakeStream()
@@ -96,25 +90,13 @@ class FakeGpu:
 
         for module in (transfer, slabs):
             monkeypatch.setattr(module, "is_gpu", lambda device: True)
-        monkeypatch.setattr(transfer, "beside", lambda device: self.beside())
-        monkeypatch.setattr(slabs, "beside", lambda device: self.beside())
+        monkeypatch.setattr(transfer, "_second_stream", lambda index: self.side)
         monkeypatch.setattr(slabs, "propagate", launched)
         monkeypatch.setattr(transfer, "pinned", pinned)
         monkeypatch.setattr(torch.Tensor, "copy_", copy_)
         monkeypatch.setattr(torch.Tensor, "record_stream", record_stream)
         monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
         monkeypatch.setattr(torch.cuda, "current_stream", self.current)
-
-    def beside(self):
-        """As `torch.cuda.stream` gives it: to be entered more than once, by any thread."""
-        gpu = self
-
-        class Block:
-            def __enter__(self):
-                self.inner = gpu.stream(gpu.side)
-                self.inner.__enter__()
-
-            def __exit__(self, *error):
-                return self.inner.__exit__(*error)
-
-        return Block()
+        monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "set_stream", self.set_stream)

@@ -1,7 +1,7 @@
 """Propagation within a memory budget: no column of X sees another, so some are done at a time."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from .kept import kept
 from .ops import Pooling, propagate
 from .resources import Budget
 from .rows import BLOCK, dense_rows, row_blocks
-from .transfer import BUFFERS, Staging, beside, is_gpu, reached
+from .transfer import BUFFERS, Staging, helper, is_gpu, reached
 
 UNIT = 16  # columns of a tile of the op
 
@@ -113,7 +113,7 @@ def propagate_slabs(
         return
     N, dtype = csr.num_rows, torch.promote_types(features.dtype, torch.float32)
     graph = kept(csr, device)
-    up, down, copies = Staging(device), Staging(device), beside(device)
+    up, down = Staging(device), Staging(device)
     buffer = None
     if not is_gpu(device):
         # NumPy asks for huge pages, which are filled three times as fast.
@@ -140,19 +140,18 @@ def propagate_slabs(
 
     def write(results: list[Tensor], columns: slice, computed: Any) -> None:
         result, parts = results.pop(), list(row_blocks(out, range(N)))
-        with copies:
-            if computed is not None:
-                computed.wait()
-            found = down.receive(partial(picked, result, part) for part in parts)
-            for part, block in zip(parts, found, strict=True):
-                if rows is None or order is None:
-                    out[part, columns].copy_(block)
-                else:  # by place in `out`, whose pages are then met once
-                    out[rows[order[part]], columns] = block.to(out.dtype)
-                release(out)
+        if computed is not None:
+            computed.wait()
+        found = down.receive(partial(picked, result, part) for part in parts)
+        for part, block in zip(parts, found, strict=True):
+            if rows is None or order is None:
+                out[part, columns].copy_(block)
+            else:  # by place in `out`, whose pages are then met once
+                out[rows[order[part]], columns] = block.to(out.dtype)
+            release(out)
         on_slab()
 
-    with ThreadPoolExecutor(1) as thread:
+    with helper(device) as thread:
         writing: Future[None] | None = None
         for columns in slabs:
             slab = read(columns)

@@ -6,7 +6,6 @@ On the CPU nothing is copied, and nothing here takes a thread or memory but `ahe
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from typing import Any, TypeVar
 
@@ -25,21 +24,24 @@ def is_gpu(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def beside(device: torch.device) -> AbstractContextManager[Any]:
-    """A block in which a thread works on the copies' stream of a GPU; on the CPU, any block.
-
-    Made where `device` is current, entered by any thread: the current GPU is a thread's own.
-    """
+def helper(device: torch.device) -> ThreadPoolExecutor:
+    """A thread; what it does on a GPU goes to a stream beside that of the kernels."""
     if not is_gpu(device):
-        return nullcontext()
+        return ThreadPoolExecutor(1)
     index = torch.cuda.current_device() if device.index is None else device.index
-    return torch.cuda.stream(_second_stream(index))
+    return ThreadPoolExecutor(1, initializer=_work_on, initargs=(_second_stream(index),))
 
 
 @cache
 def _second_stream(index: int) -> torch.cuda.Stream:
     """One stream for good: the allocator keeps the memory of each apart."""
     return torch.cuda.Stream(index)
+
+
+def _work_on(stream: torch.cuda.Stream) -> None:
+    # A thread begins on the first GPU; only to come back there would open a context on it.
+    torch.cuda.set_device(stream.device)
+    torch.cuda.set_stream(stream)
 
 
 def reached(device: torch.device) -> torch.cuda.Event | None:
@@ -135,11 +137,10 @@ def ahead(calls: Iterable[Callable[[], T]], device: torch.device = CPU) -> Itera
     Args:
         calls: is asked for the next call by the thread that asks for a result.
     """
-    stream = beside(device)
-    with ThreadPoolExecutor(1) as thread:
+    with helper(device) as thread:
         pending: deque[Future[Any]] = deque()
         for call in calls:
-            pending.append(thread.submit(_made, call, device, stream, reached(device)))
+            pending.append(thread.submit(_made, call, device, reached(device)))
             if len(pending) > 1:
                 yield _handed_over(device, *pending.popleft().result())
         while pending:
@@ -153,11 +154,10 @@ def prefetched(calls: Iterable[Callable[[], T]], device: torch.device) -> Iterat
     return (call() for call in calls)
 
 
-def _made(call: Callable[[], T], device: torch.device, stream: Any, used: Any) -> tuple[T, Any]:
-    with stream:
-        if used is not None:
-            used.synchronize()
-        return call(), reached(device)
+def _made(call: Callable[[], T], device: torch.device, used: Any) -> tuple[T, Any]:
+    if used is not None:
+        used.synchronize()
+    return call(), reached(device)
 
 
 def _handed_over(device: torch.device, result: T, copied: Any) -> T:
