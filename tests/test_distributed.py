@@ -16,7 +16,6 @@ from safetensors.numpy import load_file
 from infgrand_dgl import InputError, pipeline
 from infgrand_dgl.config import load_config
 from infgrand_dgl.console import Reporter
-from infgrand_dgl.distributed import joined
 
 
 def torchrun(experiment, out, *flags, processes=2):
@@ -117,6 +116,8 @@ def test_beside_gpus_what_lies_on_the_host_goes_by_gloo(tmp_path):
 
 
 def test_more_processes_than_gpus(monkeypatch):
+    from infgrand_dgl.distributed import joined
+
     given = {"RANK": 1, "WORLD_SIZE": 6, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 3}
     for name, value in given.items():
         monkeypatch.setenv(name, str(value))
