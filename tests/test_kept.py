@@ -11,6 +11,8 @@ from infgrand_dgl.graph import CSRGraph
 from infgrand_dgl.kept import held, stored
 from infgrand_dgl.precompute import influence, student_inputs
 from infgrand_dgl.resources import Budget
+from infgrand_dgl.training import student
+from infgrand_dgl.training.loop import Surroundings
 from infgrand_dgl.training.teacher import build_teacher, teacher_inputs, teacher_logits
 from tests.conftest import random_undirected
 
@@ -132,3 +134,19 @@ def test_budgets_count_copies_as_free_and_drop_them_when_they_are_in_the_way(mon
         kept.kept(x, META)
         make_room()
         assert held() == 0
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_student_drops_copies_only_if_they_are_in_its_way(beside, monkeypatch):
+    graph, x = random_undirected(3000, 9000), torch.randn(3000, 10)
+    kept.kept(graph, META)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", held)
+    config = load_config("demo", ["student.batch_size=100"])
+    at = Surroundings(torch.device("cuda"))
+    monkeypatch.setattr(student, "first_layer_input", lambda x, *given: x)
+    monkeypatch.setattr(student, "kept", lambda x, device: x)
+    # Inputs, and 20 * 64 bytes of a hidden layer, for each node; or next to nothing.
+    budget = Budget(0, (3000 * 10_000 if beside else 100_000) + held())
+    _, size, pool = student._placed(config, x, 3, at, budget)
+    assert size == 100 and (pool is None) == beside
+    assert (held() > 0) == beside
