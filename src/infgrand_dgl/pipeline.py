@@ -355,7 +355,7 @@ class _Training:
         """One student, and if it collapses, once more."""
         config = self.students[name]
         method, view = METHODS[config.method], dataset.observed_view()
-        seen = slice(None) if dataset.parts.observed is None else dataset.parts.observed
+        observed = dataset.parts.observed
         scores, marks = None, [basis]
         if method.influence:
             scores, mark = self.influence(config, dataset, seed, taught)
@@ -367,6 +367,10 @@ class _Training:
             logits, mark = taught
             marks.append(mark)
         own = inputs is not dataset.features
+
+        def seen(values: Tensor) -> Tensor:
+            return values if observed is None else values[observed]
+
         settings = config.distillation.model_dump(include=method.settings)
 
         def judged(model: MLP) -> Result:
@@ -383,9 +387,9 @@ class _Training:
                 model = train_student(
                     config,
                     view,
-                    inputs[seen] if own else view.features,
-                    None if scores is None else scores[seen],
-                    None if logits is None else logits[seen],
+                    seen(inputs) if own else view.features,
+                    None if scores is None else seen(scores),
+                    None if logits is None else seen(logits),
                     at,
                     seed,
                     on_epoch,

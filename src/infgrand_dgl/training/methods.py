@@ -19,6 +19,7 @@ from ..distillation import DistillationLoss, supervised_loss
 from ..errors import InputError
 from ..files import new_array
 from ..graph import CSRGraph
+from ..kept import kept
 from ..resources import Budget
 from .batches import Rows
 from .loop import Surroundings
@@ -177,8 +178,8 @@ def _distillation(
     knobs = {**knobs, "tau": d.tau, "form": d.loss}
     # The aggregated matrix and its sums, and what the product and each row hold beside.
     beside = 256 * N
-    if d.loss != "collapsed" or 12 * N * C + beside < budget.left(at.device):
-        return DistillationLoss(csr, logits.to(at.device), influence, **knobs)
+    if d.loss != "collapsed" or budget.fits_on(at.device, 12 * N * C + beside):
+        return DistillationLoss(kept(csr, at.device), logits.to(at.device), influence, **knobs)
     out = None
     if budget.left() < 12 * N * C and at.scratch is not None:
         out = new_array(at.scratch / f"targets-{at.ranks.rank}.npy", (N, C), "float32")

@@ -10,6 +10,7 @@ from ..config import Config
 from ..data import NodeDataset
 from ..errors import InputError
 from ..files import is_mapped, release
+from ..kept import kept
 from ..nn.mlp import MLP
 from ..resources import Budget
 from ..sparse import SparseMatrix, first_layer_input
@@ -86,13 +87,11 @@ def _train(
     model = MLP(
         inputs.shape[1], s.hidden, view.num_classes, layers=s.layers, dropout=s.dropout, norm=s.norm
     ).to(at.device)
-    if config.train.compile:
+    if at.ranks.size > 1 and at.device.type == "cuda" and s.norm == "batch":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if config.train.compile:  # not the wrapper, which torch.compile cannot see through
         model.compile()
-    whole: nn.Module = model
-    if at.ranks.size > 1:
-        if at.device.type == "cuda" and s.norm == "batch":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        whole = DistributedDataParallel(model)
+    whole = DistributedDataParallel(model) if at.ranks.size > 1 else model
     shown = "test" if config.data.setting == "transductive" else "test_observed"
     judged = {
         name: (ids.to(inputs.device), view.labels[ids].to(at.device))
@@ -169,6 +168,7 @@ def _placed(
     # Each hidden layer keeps its product, what of it passed ReLU and dropout, and gradients.
     per_node = 20 * s.hidden * (s.layers - 1) + 32 * classes
     size = s.batch_size
+    budget.make_room(at.device, N * (per_node + per_row))
     if size is None and N * (per_node // at.ranks.size + per_row) > left:
         size = min(LARGEST_STEP, max(1024, left // 2 // per_node))
     if size is not None and size >= N:
@@ -177,6 +177,8 @@ def _placed(
     pool = None if here or N * per_row < left else max(ROWS_AT_ONCE, left // 8 // per_row)
     size, pool = at.ranks.tell((size, pool))
     if pool is None:
+        if x.dtype == torch.float32:  # as the model reads it
+            x = kept(x, at.device)
         x = x.clone() if is_mapped(x) else x
         return first_layer_input(x, at.device, config.train.inputs), size, None
     return x, size or min(LARGEST_STEP, N), pool

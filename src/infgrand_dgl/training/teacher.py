@@ -15,6 +15,7 @@ from ..data import NodeDataset
 from ..distributed import Ranks
 from ..errors import InputError
 from ..files import map_array, release
+from ..kept import kept, plain, stored
 from ..nn.gat import GAT
 from ..nn.gcn import GCN
 from ..nn.gnn import GNN, Backend
@@ -74,8 +75,10 @@ def teacher_inputs(
     """Graph and features as the model's backend takes them, on its device."""
     device = next(model.parameters()).device
     if model.backend == "native":
-        return data.csr.to(device), first_layer_input(data.features, device, inputs)
-    return data.graph.to(device), data.dense_features().to(device)
+        return kept(data.csr, device), first_layer_input(
+            kept(data.features, device), device, inputs
+        )
+    return data.graph.to(device), data.dense_features(device)
 
 
 def is_sampled(
@@ -102,13 +105,15 @@ def fits(config: Config, view: NodeDataset, device: torch.device, budget: Budget
     """Whether training on the full graph takes no more than is left of the budget."""
     t = config.teacher
     widths = [view.num_features, *[t.hidden] * (t.layers - 1), view.num_classes]
-    return _bytes(view, TRAINED[t.model] * sum(widths[1:])) <= budget.left(device)
+    return budget.fits_on(device, _bytes(view, TRAINED[t.model] * sum(widths[1:]), device))
 
 
-def _bytes(data: NodeDataset, floats: int) -> int:
+def _bytes(data: NodeDataset, floats: int, device: torch.device) -> int:
     """Of graph and features, and of so many floats per node."""
     N, x = data.num_nodes, data.features
     features = 4 * x.numel() if x.layout == torch.strided else 12 * len(x.values())
+    if device.type == "cuda":  # what is kept of features that are used in another form
+        features += 0 if plain(x) else stored(x)
     return 8 * N + 4 * data.num_edges + features + 4 * N * floats
 
 
@@ -243,7 +248,7 @@ def teacher_logits(
 def forward_fits(model: GNN, data: NodeDataset, budget: Budget) -> bool:
     """Whether the model on the full graph takes no more than is left of the budget."""
     device = next(model.parameters()).device
-    return _bytes(data, INFERRED * max(model.widths[1:])) <= budget.left(device)
+    return budget.fits_on(device, _bytes(data, INFERRED * max(model.widths[1:]), device))
 
 
 def load_logits(path: Path, num_nodes: int, num_classes: int) -> Tensor:
