@@ -134,15 +134,17 @@ def test_rows_are_kept_after_every_turn():
 def test_what_does_not_fit_together_is_prepared_for_every_turn(room, times, monkeypatch):
     monkeypatch.setattr(harness, "free_bytes", lambda device: room)
     prepared: list[str] = []
+    calls: list[str] = []
 
     def prepare(name: str) -> Run:
         prepared.append(name)
-        return lambda: None
+        return partial(calls.append, name)
 
     two = [Contender(n, partial(prepare, n), needs=50, holds=30) for n in "ab"]
     # Never run, and so in nobody's way.
     rows = measure([*two, ready(lambda: None, needs=101, holds=101)], 3, CPU, QUIET)
     assert prepared == ["a", "b"] * times
+    assert len(calls) == 2 * (4 + times - 1)  # prepared anew, it is warmed up anew
     assert ["seconds" in row for row in rows] == [True, True, False]
 
 
