@@ -3,7 +3,8 @@
 `_C.so` holds the op schemas and the CPU kernels, `_C_cuda.so` the CUDA kernels. Both use the
 LibTorch stable ABI and contain no Python, so one build serves every torch >= 2.10 and every
 Python 3. `_C_cuda.so` is built wherever nvcc is found, with or without a GPU, and loaded only
-by a torch that has CUDA. INFGRAND_DGL_CUDA=0 skips it, =1 makes a missing nvcc an error.
+by a torch that has CUDA. INFGRAND_DGL_CUDA=0 skips it, =1 makes a missing nvcc an error;
+INFGRAND_DGL_CUDA_ARCH=90a compiles for one GPU.
 """
 
 import os

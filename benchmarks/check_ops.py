@@ -239,10 +239,13 @@ def main(arguments: list[str] | None = None) -> int:
     compiled = args.device in ops.loaded()
     print(f"{args.device}, torch {torch.__version__}, compiled kernels: {compiled}, --seed {seed}")
     sizes = Sizes(args.device, args.small)
-    rows = [check(op, d, sizes) for op in args.only for d in OPS[op][1]]
-    if args.json:
-        found = {"device": args.device, "compiled": compiled, "seed": seed, "rows": rows}
-        args.json.write_text(json.dumps(found, indent=2) + "\n")
+    rows: list[dict[str, object]] = []
+    found = {"device": args.device, "compiled": compiled, "seed": seed, "rows": rows}
+    for op in args.only:
+        for dtype in OPS[op][1]:
+            rows.append(check(op, dtype, sizes))
+            if args.json:
+                args.json.write_text(json.dumps(found, indent=2) + "\n")
     return 0 if compiled and not any(row["missed"] for row in rows) else 1
 
 

@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START = time.monotonic()
 LIMIT = 16 << 20  # bytes of the report
 BUDGET, BUDGET_OF_ONE = 420, 60  # seconds: of everything; of one op, the build aside
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SLOWER = {"cuda": 1, "cpu": 6}  # what a rehearsal may take of all times
 ARXIV, PRODUCTS, REDDIT = 169_343, 2_449_029, 232_965  # nodes
 
@@ -85,8 +86,11 @@ def main() -> int:
     found = json.loads(looked.stdout.splitlines()[-1])
     if found["problems"]:
         return refuse(*found["problems"])
-    Path(args.report).mkdir(parents=True, exist_ok=True)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    try:
+        Path(args.report).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return refuse(f"REPORT: {error}")
+    for number in SIGNALS:
         signal.signal(number, stop)
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as scratch:
         check = Check(args, found["machine"], Path(scratch))
@@ -105,7 +109,8 @@ def refuse(*problems: str) -> int:
 
 
 def stop(number: int, _: object) -> None:
-    signal.signal(number, signal.SIG_IGN)
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     raise Stopped(number)
 
 
