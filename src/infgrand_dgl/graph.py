@@ -12,6 +12,8 @@ from torch import Tensor
 from ._dgl import DGLGraph, dgl, homogeneous
 from .errors import InputError
 
+LONG, PIECE = 512, 256  # entries; a longer row is summed by so many at a time on a GPU (csrc/cuda)
+
 
 @dataclass(frozen=True, eq=False)
 class CSRGraph:
@@ -148,6 +150,16 @@ class CSRGraph:
         if self.symmetric:
             return self.row_lengths
         return torch.bincount(self.indices, minlength=self.num_cols)
+
+    @cached_property
+    def pieces(self) -> Tensor:
+        """(row, first entry) of the pieces of rows longer than LONG, int64 `[P, 2]`, in order."""
+        long = (self.row_lengths > LONG).nonzero().squeeze(1)
+        counts = -(-self.row_lengths[long] // PIECE)
+        rows = torch.repeat_interleave(long, counts)
+        before = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+        begin = self.indptr[rows] + PIECE * (torch.arange(len(rows), device=rows.device) - before)
+        return torch.stack([rows, begin], dim=1)
 
     @cached_property
     def transposed(self) -> CSRGraph:

@@ -21,6 +21,11 @@ def built() -> dict[str, bool]:
     return {device: (FOLDER / name).exists() for device, name in LIBRARIES.items()}
 
 
+def wants_pieces(device_type: str) -> bool:
+    """Whether a device's kernels split long rows: on a GPU, and in the tests' emulation of one."""
+    return device_type == "cuda" or "INFGRAND_DGL_LIBRARY" in os.environ
+
+
 @cache
 def loaded() -> frozenset[str]:
     """Devices with compiled kernels: a subset of {"cpu", "cuda"}. Loads them on first use.
