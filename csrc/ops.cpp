@@ -22,14 +22,14 @@ STABLE_TORCH_LIBRARY(infgrand, m) {
   // logarithm of the softmax's denominator
   m.def(
       "gat_aggregate(Tensor indptr, Tensor indices, Tensor x, Tensor source, Tensor target, "
-      "float slope, float dropout, int seed, Tensor? indptr_t=None, Tensor? indices_t=None) "
-      "-> (Tensor, Tensor)");
+      "float slope, float dropout, int seed, Tensor? indptr_t=None, Tensor? indices_t=None, "
+      "Tensor? pieces=None, Tensor? pieces_t=None) -> (Tensor, Tensor)");
   // Half of its gradient: with respect to t from the rows of neighbours, or with respect to s and
   // x from those of the transposed CSR (csrc/attention.h)
   m.def(
       "gat_aggregate_backward(Tensor indptr, Tensor indices, Tensor own, Tensor other, "
       "Tensor source, Tensor target, Tensor normalizer, Tensor delta, float slope, "
-      "float dropout, int seed, bool transposed) -> (Tensor, Tensor)");
+      "float dropout, int seed, bool transposed, Tensor? pieces=None) -> (Tensor, Tensor)");
   // For each row of x the axis with the largest inner product, and the distance to it.
   m.def("nearest_axis(Tensor x, Tensor axes) -> (Tensor, Tensor)");
   // (i, j, pairs evaluated): the least x_i . y_j, if below value, over the members j of each cone

@@ -121,6 +121,7 @@ std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& ind
                                          const Tensor& x, const Tensor& source,
                                          const Tensor& target, double slope, double dropout,
                                          int64_t seed, const std::optional<Tensor>&,
+                                         const std::optional<Tensor>&, const std::optional<Tensor>&,
                                          const std::optional<Tensor>&) {
   const char* op = "infgrand::gat_aggregate";
   check_aggregate(op, indptr, indices, x, source, target, dropout);
@@ -144,7 +145,7 @@ std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& ind
 std::tuple<Tensor, Tensor> gat_aggregate_backward(
     const Tensor& indptr, const Tensor& indices, const Tensor& own, const Tensor& other,
     const Tensor& source, const Tensor& target, const Tensor& normalizer, const Tensor& delta,
-    double slope, double dropout, int64_t seed, bool transposed) {
+    double slope, double dropout, int64_t seed, bool transposed, const std::optional<Tensor>&) {
   const char* op = "infgrand::gat_aggregate_backward";
   check_aggregate_backward(op, indptr, indices, own, other, source, target, normalizer, delta,
                            dropout, transposed);

@@ -1,170 +1,458 @@
 #include "../attention.h"
 #include "warp.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <tuple>
 
 namespace infgrand {
 namespace {
 
-constexpr int kWarps = 8;  // of a block
+constexpr int kWarps = 8;   // of a block
+constexpr int kUnroll = 4;  // neighbours of a lane that are loaded at once
 
-// A warp owns one head of a row. Its lanes take 32 neighbours at a time for the scores, and the
-// features of one neighbour after the other for the sums.
+// A warp owns a row, or a piece of a long one, with as many heads as fit: kGroup lanes take one
+// neighbour together, kPacks packs of kWidth features of one head each, and kSlots neighbours are
+// met side by side.
+template <int width, int group, int packs>
+struct Layout {
+  static constexpr int kWidth = width, kGroup = group, kPacks = packs, kSlots = kWarp / group;
+};
+
 template <typename T>
 struct Attention {
-  RowPointers pointer;
+  Pieces pieces;
   Buffer<const int32_t> indices;
-  int64_t num_cols, heads, features;
+  uint32_t num_cols;
+  int heads, features, width;  // features of a head; of all
   Buffer<const T> source, target;
   T slope;
   Dropout<T> dropout;
+  // Packs of a head; heads of a warp; warps that a row takes; times that each reads it
+  int lanes = 0, together = 0, parts = 0, passes = 0;
+};
 
-  __device__ T leaky(T v) const { return v > 0 ? v : slope * v; }
+// What a lane does.
+template <typename Layout>
+struct Place {
+  int64_t row = -1;  // none: nothing
+  int64_t item;      // the piece, or the row
+  bool piece;
+  int64_t begin, end;     // edges, of which it takes every kSlots-th
+  int slot, position, h;  // neighbour of the warp; pack of the head
+  bool active;
 
-  // The column of an edge, or -1 where there is none: it makes NaN.
-  __device__ int64_t column(int64_t e) const {
-    const int64_t j = indices[e];
-    return j >= 0 && j < num_cols ? j : -1;
+  template <typename T>
+  __device__ explicit Place(const Attention<T>& p) {
+    const int64_t warp = warp_id(kWarps);
+    item = warp / p.parts;
+    const int part = warp - item * p.parts, lane = lane_id() % Layout::kGroup;
+    slot = lane_id() / Layout::kGroup;
+    position = lane % p.lanes;
+    h = part * p.together + lane / p.lanes;
+    active = lane < p.together * p.lanes && h < p.heads;
+    piece = item < p.pieces.count;
+    if (piece) {
+      row = p.pieces.row(item), begin = p.pieces.begin(item), end = p.pieces.end(item);
+    } else {
+      const RowPointers& pointer = p.pieces.pointer;
+      item -= p.pieces.count;
+      if (item >= pointer.num_rows) return;
+      begin = pointer(item), end = pointer(item + 1);
+      if (p.pieces.cut(end - begin)) return;
+      row = item;
+    }
+    begin = active ? begin + slot : end;
+  }
+};
+
+// The packs of a lane in a pass: their first features, of all heads.
+template <typename Layout>
+struct Features {
+  int first[Layout::kPacks], stop;
+
+  template <typename T>
+  __device__ Features(const Attention<T>& p, const Place<Layout>& at, int pass)
+      : stop(at.active ? (at.h + 1) * p.features : 0) {
+#pragma unroll
+    for (int k = 0; k < Layout::kPacks; ++k)
+      first[k] = at.h * p.features + Layout::kWidth * (at.position +
+                 Layout::kGroup * (pass * Layout::kPacks + k));
+  }
+  __device__ bool has(int k) const { return first[k] < stop; }
+};
+
+// The next kUnroll neighbours of a lane. Each kind of load is asked for of all of them before the
+// first is used.
+template <typename T, typename Layout>
+struct Neighbours {
+  using Row = Pack<T, Layout::kWidth>;
+  int count;
+  int32_t id[kUnroll];
+  bool exists[kUnroll];
+  Row rows[kUnroll][Layout::kPacks];
+
+  __device__ Neighbours(const Attention<T>& p, int64_t e, int64_t end)
+      : count(end - e < kUnroll * kWarp ? end - e : kUnroll * kWarp) {
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) id[u] = edge(u) ? p.indices[e + u * Layout::kSlots] : -1;
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) exists[u] = static_cast<uint32_t>(id[u]) < p.num_cols;
+  }
+  __device__ bool edge(int u) const { return u * Layout::kSlots < count; }
+
+  // Of each its number for a head.
+  __device__ void find(const Attention<T>& p, const Buffer<const T>& from, int head,
+                       T (&to)[kUnroll]) const {
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u)
+      to[u] = exists[u] ? from[static_cast<int64_t>(id[u]) * p.heads + head] : T(0);
+  }
+  __device__ void find(const Attention<T>& p, const Buffer<const T>& from,
+                       const Features<Layout>& features) {
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u)
+#pragma unroll
+      for (int k = 0; k < Layout::kPacks; ++k)
+        rows[u][k] = exists[u] && features.has(k)
+                         ? load<Layout::kWidth>(from, static_cast<int64_t>(id[u]) * p.width +
+                                                          features.first[k])
+                         : Row{};
   }
 
-  __device__ T score(int64_t i, int64_t j, int64_t h) const {
-    return source[j * heads + h] + target[i * heads + h];
+  // leaky_relu(v): without weight where there is no edge, NaN where there is no such column.
+  __device__ T score(const Attention<T>& p, int u, T v) const {
+    const T leaky = v > 0 ? v : p.slope * v, none = edge(u) ? T(NAN) : T(-INFINITY);
+    return exists[u] ? leaky : none;
   }
+};
+
+template <typename T>
+__device__ T larger(T a, T b) {
+  return b > a ? b : a;
+}
+
+// Over the lanes of a warp that hold the same features.
+template <typename Layout, typename T>
+__device__ T slot_sum(T v) {
+#pragma unroll
+  for (int mask = Layout::kGroup; mask < kWarp; mask *= 2) v += __shfl_xor_sync(kAllLanes, v, mask);
+  return v;
+}
+template <typename Layout, typename T>
+__device__ T slot_max(T v) {
+#pragma unroll
+  for (int mask = Layout::kGroup; mask < kWarp; mask *= 2)
+    v = larger(v, __shfl_xor_sync(kAllLanes, v, mask));
+  return v;
+}
+
+template <typename T, typename Layout>
+struct Sum {
+  Pack<T, Layout::kWidth> packs[Layout::kPacks] = {};
+
+  template <typename F>
+  __device__ void change(const F& f) {
+#pragma unroll
+    for (auto& pack : packs)
+#pragma unroll
+      for (T& v : pack.value) v = f(v);
+  }
+  __device__ void add(const Pack<T, Layout::kWidth> (&row)[Layout::kPacks], T weight) {
+#pragma unroll
+    for (int k = 0; k < Layout::kPacks; ++k)
+#pragma unroll
+      for (int n = 0; n < Layout::kWidth; ++n) packs[k].value[n] += weight * row[k].value[n];
+  }
+  __device__ void write(const Attention<T>& p, const Buffer<T>& to, int64_t row,
+                        const Features<Layout>& features) const {
+#pragma unroll
+    for (int k = 0; k < Layout::kPacks; ++k)
+      if (features.has(k)) store<Layout::kWidth>(to, row * p.width + features.first[k], packs[k]);
+  }
+};
+
+// What exponentials are relative to: the largest score, or 0 where there is none.
+template <typename T>
+__device__ T reference(T largest) {
+  return largest > T(-INFINITY) ? largest : T(0);
+}
+
+// Sums of rows over the edges of a piece, and for a softmax its largest score and its total.
+template <typename T>
+struct Partial {
+  Buffer<T> sums{nullptr, 0}, largest{nullptr, 0}, total{nullptr, 0};
 };
 
 template <typename T>
 struct Forward : Attention<T> {
   Buffer<const T> x;
   Buffer<T> y, normalizer;
+  Partial<T> partial;
 };
 
-template <typename T>
+template <typename T, typename Layout>
 __global__ void __launch_bounds__(kWarps* kWarp) forward(Forward<T> p) {
-  const int64_t item = warp_id(kWarps), H = p.heads, F = p.features;
-  if (item >= p.pointer.num_rows * H) return;
-  const int64_t i = item / H, h = item % H;
-  const int64_t begin = p.pointer(i), end = p.pointer(i + 1);
-  const int lane = lane_id();
-
-  T largest = -INFINITY, total = 0;
-  for (int64_t e = begin + lane; e < end; e += kWarp) {
-    const int64_t j = p.column(e);
-    const T s = j < 0 ? T(NAN) : p.leaky(p.score(i, j, h));
-    if (s > largest) {
-      total *= exp(largest - s);
-      largest = s;
-    }
-    total += exp(s - largest);
-  }
-  const T all = warp_max(largest);
-  total = warp_sum(total > 0 ? total * exp(largest - all) : total);  // no neighbour: 0, not NaN
-  const T normalizer = all + log(total);
-  if (lane == 0) p.normalizer[item] = normalizer;
-
-  for (int64_t d = 0; d < F; d += kWarp) {
-    T sum = 0;
-    for (int64_t e = begin; e < end; e += kWarp) {
-      int64_t mine = -1;
-      T w = NAN;
-      if (e + lane < end && (mine = p.column(e + lane)) >= 0)
-        w = exp(p.leaky(p.score(i, mine, h)) - normalizer) * p.dropout(i, mine, h, H);
-#pragma unroll 4
-      for (int k = 0; k < kWarp && e + k < end; ++k) {
-        const int64_t j = __shfl_sync(kAllLanes, mine, k);
-        const T weight = __shfl_sync(kAllLanes, w, k);
-        if (d + lane < F) sum += weight * (j < 0 ? T(0) : p.x[(j * H + h) * F + d + lane]);
+  const Place<Layout> at(p);
+  if (at.row < 0) return;
+  const T target = at.active ? p.target[at.row * p.heads + at.h] : T(0);
+  for (int pass = 0; pass < p.passes; ++pass) {
+    const Features<Layout> features(p, at, pass);
+    T largest = -INFINITY, total = 0;
+    Sum<T, Layout> sum;
+    const auto shrink = [&](T higher) {  // now relative to a higher score
+      const T factor = exp(largest - reference(higher));
+      total *= factor;
+      sum.change([&](T v) { return v * factor; });
+      largest = higher;
+    };
+    for (int64_t e = at.begin; e < at.end; e += kUnroll * Layout::kSlots) {
+      Neighbours<T, Layout> next(p, e, at.end);
+      T score[kUnroll];
+      next.find(p, p.source, at.h, score);
+      next.find(p, p.x, features);
+      T higher = largest;
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u) {
+        score[u] = next.score(p, u, score[u] + target);
+        higher = larger(higher, score[u]);
+      }
+      shrink(higher);
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u) {
+        const T w = exp(score[u] - reference(largest));
+        total += w;
+        sum.add(next.rows[u], w * p.dropout(at.row, next.id[u], at.h, p.heads));
       }
     }
-    if (d + lane < F) p.y[item * F + d + lane] = sum;
+    if (Layout::kSlots > 1) {
+      shrink(slot_max<Layout>(largest));
+      total = slot_sum<Layout>(total);
+      sum.change(slot_sum<Layout, T>);
+    }
+    if (!at.active || at.slot > 0) continue;
+    const bool first = pass == 0 && at.position == 0;
+    const int64_t head = at.item * p.heads + at.h;
+    if (at.piece) {
+      sum.write(p, p.partial.sums, at.item, features);
+      if (first) p.partial.largest[head] = largest, p.partial.total[head] = total;
+    } else {
+      const T factor = at.begin < at.end ? 1 / total : T(0);  // no neighbour: 0, not NaN
+      sum.change([&](T v) { return v * factor; });
+      sum.write(p, p.y, at.item, features);
+      if (first) p.normalizer[head] = largest + log(total);
+    }
   }
 }
 
+// The sums over the edges of a row are linear in its features: with the derivative d_ij of the
+// leaky ReLU,
+//   dtarget_i = dy_i . (sum_j w_ij d_ij x_j) - delta_i sum_j alpha_ij d_ij
+//   dsource_j = x_j . (sum_i w_ij d_ij dy_i) - sum_i alpha_ij d_ij delta_i
+// so that a row and head need one inner product, not one for each edge.
 template <typename T>
 struct Backward : Attention<T> {
   Buffer<const T> own, other, normalizer, delta;
-  bool transposed;
   Buffer<T> sums, out;
+  Partial<T> partial_sums, partial_out;
 };
 
-constexpr int kHeld = 8;  // numbers of a row that a lane holds; wider rows are passed again
-
-template <typename T>
+template <typename T, typename Layout, bool transposed>
 __global__ void __launch_bounds__(kWarps* kWarp) backward(Backward<T> p) {
-  const int64_t item = warp_id(kWarps), H = p.heads, F = p.features;
-  if (item >= p.pointer.num_rows * H) return;
-  const int64_t r = item / H, h = item % H;
-  const int64_t begin = p.pointer(r), end = p.pointer(r + 1);
-  const int lane = lane_id();
-  const int64_t tiles = F <= kHeld * kWarp || !p.transposed ? 1 : (F - 1) / (kHeld * kWarp) + 1;
-
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    T held[kHeld] = {}, total = 0;
-    for (int64_t e = begin; e < end; ++e) {
-      const int64_t n = p.column(e);
-      if (n < 0) {
-        total = NAN;
-        continue;
-      }
-      const int64_t i = p.transposed ? n : r, j = p.transposed ? r : n;
-      const T score = p.score(i, j, h);
-      const T alpha = exp(p.leaky(score) - p.normalizer[i * H + h]);
-      const T w = alpha * p.dropout(i, j, h, H);
-      T dot = 0;
-      for (int64_t d = lane; d < F; d += kWarp)
-        dot += p.own[item * F + d] * p.other[(n * H + h) * F + d];
-      const T ds = w * warp_sum(dot) - alpha * p.delta[i * H + h];
-      total += score > 0 ? ds : p.slope * ds;
-      if (!p.transposed) continue;
+  const Place<Layout> at(p);
+  if (at.row < 0) return;
+  const int64_t head = at.row * p.heads + at.h;
+  // Of the neighbours; what belongs to the row stays.
+  T source[kUnroll] = {}, target[kUnroll] = {}, normalizer[kUnroll] = {}, delta[kUnroll] = {};
+  if (at.active) {
 #pragma unroll
-      for (int k = 0; k < kHeld; ++k) {
-        const int64_t d = (tile * kHeld + k) * kWarp + lane;
-        if (d < F) held[k] += w * p.other[(n * H + h) * F + d];
-      }
-    }
-    if (lane == 0 && tile == 0) p.sums[item] = total;
-    if (!p.transposed) continue;
-#pragma unroll
-    for (int k = 0; k < kHeld; ++k) {
-      const int64_t d = (tile * kHeld + k) * kWarp + lane;
-      if (d < F) p.out[item * F + d] = total == total ? held[k] : T(NAN);
+    for (int u = 0; u < kUnroll; ++u) {
+      if (transposed) source[u] = p.source[head];
+      else target[u] = p.target[head], normalizer[u] = p.normalizer[head], delta[u] = p.delta[head];
     }
   }
+  T dot = 0;  // this lane's part of it
+  for (int pass = 0; pass < p.passes; ++pass) {
+    const Features<Layout> features(p, at, pass);
+    Sum<T, Layout> sum, inclined;
+    T deltas = 0;
+    for (int64_t e = at.begin; e < at.end; e += kUnroll * Layout::kSlots) {
+      Neighbours<T, Layout> next(p, e, at.end);
+      if (transposed) {
+        next.find(p, p.target, at.h, target);
+        next.find(p, p.normalizer, at.h, normalizer);
+        next.find(p, p.delta, at.h, delta);
+      } else {
+        next.find(p, p.source, at.h, source);
+      }
+      next.find(p, p.other, features);
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u) {
+        const int64_t i = transposed ? next.id[u] : at.row, j = transposed ? at.row : next.id[u];
+        const T v = source[u] + target[u], d = v > 0 ? T(1) : p.slope;
+        const T alpha = exp(next.score(p, u, v) - normalizer[u]);
+        const T w = alpha * p.dropout(i, j, at.h, p.heads);
+        deltas += alpha * d * delta[u];
+        inclined.add(next.rows[u], w * d);
+        if (transposed) sum.add(next.rows[u], w);
+      }
+    }
+    if (pass == 0 && at.position == 0) dot -= deltas;
+#pragma unroll
+    for (int k = 0; k < Layout::kPacks; ++k) {
+      if (!features.has(k)) continue;
+      const auto own = load<Layout::kWidth>(p.own, at.row * p.width + features.first[k]);
+#pragma unroll
+      for (int n = 0; n < Layout::kWidth; ++n) dot += own.value[n] * inclined.packs[k].value[n];
+    }
+    if (!transposed) continue;
+    sum.change(slot_sum<Layout, T>);
+    if (at.slot == 0) sum.write(p, at.piece ? p.partial_out.sums : p.out, at.item, features);
+  }
+  const int lanes = p.lanes < Layout::kGroup ? p.lanes : Layout::kGroup;
+  for (int step = 1; step < lanes; step *= 2) {  // of the head, this one and those after it
+    const T other = __shfl_sync(kAllLanes, dot, lane_id() + step);
+    if (at.position + step < lanes) dot += other;
+  }
+  dot = slot_sum<Layout>(dot);
+  if (at.active && at.slot == 0 && at.position == 0)
+    (at.piece ? p.partial_sums.sums : p.sums)[at.item * p.heads + at.h] = dot;
+}
+
+// A block adds the pieces of a row up, each warp every kWarps-th, in the same order every time;
+// with `largest` those of a softmax.
+template <typename T>
+__global__ void __launch_bounds__(kWarps* kWarp)
+    add_pieces(Attention<T> p, Partial<T> partial, int features, Buffer<T> out,
+               Buffer<T> normalizer) {
+  __shared__ T held[3][kWarps][kWarp];
+  const int64_t first = blockIdx.x, stop = first + p.pieces.following(first);
+  if (stop == first) return;
+  const int64_t row = p.pieces.row(first);
+  const int lane = lane_id(), warp = threadIdx.x / kWarp;
+  const int64_t width = static_cast<int64_t>(p.heads) * features;
+  const int64_t column = static_cast<int64_t>(blockIdx.y) * kWarp + lane;
+  const bool active = column < width, softmax = partial.largest.data;
+  const int64_t h = active ? column / features : 0;
+  T largest = -INFINITY, sum = 0, total = 0;
+  if (softmax) {
+#pragma unroll 4
+    for (int64_t n = first + warp; n < stop; n += kWarps) {
+      largest = larger(largest, partial.largest[n * p.heads + h]);
+    }
+    held[0][warp][lane] = largest;
+    __syncthreads();
+    for (int w = 0; w < kWarps; ++w) largest = larger(largest, held[0][w][lane]);
+  }
+#pragma unroll 4
+  for (int64_t n = first + warp; n < stop; n += kWarps) {
+    const T v = active ? partial.sums[n * width + column] : T(0);
+    if (softmax) {
+      const T shrunk = exp(partial.largest[n * p.heads + h] - reference(largest));
+      total += shrunk * partial.total[n * p.heads + h];
+      sum += shrunk * v;
+    } else {
+      sum += v;
+    }
+  }
+  held[1][warp][lane] = sum, held[2][warp][lane] = total;
+  __syncthreads();
+  if (warp > 0 || !active) return;
+  for (int w = 1; w < kWarps; ++w) sum += held[1][w][lane], total += held[2][w][lane];
+  out[row * width + column] = softmax ? sum / total : sum;
+  if (softmax && column % features == 0) normalizer[row * p.heads + h] = largest + log(total);
 }
 
 template <typename T>
-Attention<T> attention_of(const Tensor& indptr, const Tensor& indices, const Tensor& other,
+Attention<T> attention_of(const char* op, const Tensor& indptr, const Tensor& indices,
+                          const std::optional<Tensor>& pieces, const Tensor& other,
                           const Tensor& source, const Tensor& target, double slope,
                           double dropout, int64_t seed) {
-  return {{reading<int64_t>(indptr), indptr.size(0) - 1, indices.size(0)},
+  check_pieces(op, pieces, other);
+  STD_TORCH_CHECK(other.size(1) * other.size(2) <= std::numeric_limits<int32_t>::max(), op,
+                  ": a row must have fewer than 2^31 features, found ",
+                  other.size(1) * other.size(2));
+  return {pieces_of(indptr, indices, pieces),
           reading<int32_t>(indices),
-          other.size(0),
-          other.size(1),
-          other.size(2),
+          static_cast<uint32_t>(std::min<int64_t>(other.size(0), int64_t{1} << 31)),
+          static_cast<int>(other.size(1)),
+          static_cast<int>(other.size(2)),
+          static_cast<int>(other.size(1) * other.size(2)),
           reading<T>(source),
           reading<T>(target),
           static_cast<T>(slope),
           {dropout, seed}};
 }
 
-std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& indices,
-                                         const Tensor& x, const Tensor& source,
-                                         const Tensor& target, double slope, double dropout,
-                                         int64_t seed, const std::optional<Tensor>&,
-                                         const std::optional<Tensor>&) {
-  check_aggregate("infgrand::gat_aggregate", indptr, indices, x, source, target, dropout);
+// Calls run(layout) with what fits the heads, whose rows start as aligned as the tensors given.
+template <int kWidth, typename T, typename F>
+void for_layout(Attention<T>& p, const F& run) {
+  p.lanes = p.features / kWidth;
+  const bool wide = p.lanes > kWarp;
+  p.together = wide ? 1 : std::min(p.heads, kWarp / p.lanes);
+  p.parts = (p.heads + p.together - 1) / p.together;
+  p.passes = wide ? (p.lanes + 2 * kWarp - 1) / (2 * kWarp) : 1;
+  const int used = p.together * p.lanes;
+  if (wide) run(Layout<kWidth, 32, 2>{});
+  else if (used > 16) run(Layout<kWidth, 32, 1>{});
+  else if (used > 8) run(Layout<kWidth, 16, 1>{});
+  else run(Layout<kWidth, 8, 1>{});
+}
+
+template <typename T, typename F>
+void for_layout(Attention<T>& p, std::initializer_list<const T*> tensors, const F& run) {
+  const auto aligned = [&](int width) {
+    return p.features % width == 0 && std::all_of(tensors.begin(), tensors.end(), [&](auto data) {
+      return reinterpret_cast<size_t>(data) % (width * sizeof(T)) == 0;
+    });
+  };
+  if constexpr (sizeof(T) == 4)
+    if (aligned(4)) return for_layout<4>(p, run);
+  if (aligned(2)) for_layout<2>(p, run);
+  else for_layout<1>(p, run);
+}
+
+template <typename T>
+dim3 grid(const Attention<T>& p) {
+  return dim3(blocks((p.pieces.pointer.num_rows + p.pieces.count) * p.parts, kWarps));
+}
+
+template <typename T>
+void add_up(const Attention<T>& p, const Partial<T>& partial, int features, const Buffer<T>& out,
+            const Buffer<T>& normalizer, const Launcher& launch) {
+  if (p.pieces.count == 0) return;
+  const dim3 grid(blocks(p.pieces.count, 1), blocks(int64_t{p.heads} * features, kWarp));
+  launch(add_pieces<T>, grid, kWarps * kWarp, p, partial, features, out, normalizer);
+}
+
+std::tuple<Tensor, Tensor> gat_aggregate(
+    const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& source,
+    const Tensor& target, double slope, double dropout, int64_t seed, const std::optional<Tensor>&,
+    const std::optional<Tensor>&, const std::optional<Tensor>& pieces,
+    const std::optional<Tensor>&) {
+  const char* op = "infgrand::gat_aggregate";
+  check_aggregate(op, indptr, indices, x, source, target, dropout);
   const Launcher launch(x);
   const int64_t rows = indptr.size(0) - 1, H = x.size(1), F = x.size(2);
   const int64_t y_shape[] = {rows, H, F}, normalizer_shape[] = {rows, H};
   Tensor y = torch::stable::new_empty(x, y_shape);
   Tensor normalizer = torch::stable::new_empty(x, normalizer_shape);
-  if (rows * H == 0) return {y, normalizer};
+  if (rows * H * F == 0) return {y, torch::stable::zero_(normalizer)};
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
-    const Forward<T> p{
-        attention_of<T>(indptr, indices, x, source, target, slope, dropout, seed),
-        reading<T>(x), writing<T>(y), writing<T>(normalizer)};
-    launch(forward<T>, dim3(blocks(rows * H, kWarps)), kWarps * kWarp, p);
+    Forward<T> p{attention_of<T>(op, indptr, indices, pieces, x, source, target, slope, dropout,
+                                 seed),
+                 reading<T>(x), writing<T>(y), writing<T>(normalizer)};
+    const int64_t sums = p.pieces.count * H * F, heads = p.pieces.count * H;
+    const int64_t shape[] = {sums + 2 * heads};
+    const Tensor held = torch::stable::new_empty(x, shape);
+    T* const data = writing<T>(held).data;
+    p.partial = {{data, sums}, {data + sums, heads}, {data + sums + heads, heads}};
+    for_layout(p, {p.x.data, p.y.data}, [&](auto layout) {
+      launch(forward<T, decltype(layout)>, grid(p), kWarps * kWarp, p);
+    });
+    add_up(p, p.partial, p.features, p.y, p.normalizer, launch);
   });
   return {y, normalizer};
 }
@@ -172,22 +460,34 @@ std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& ind
 std::tuple<Tensor, Tensor> gat_aggregate_backward(
     const Tensor& indptr, const Tensor& indices, const Tensor& own, const Tensor& other,
     const Tensor& source, const Tensor& target, const Tensor& normalizer, const Tensor& delta,
-    double slope, double dropout, int64_t seed, bool transposed) {
-  check_aggregate_backward("infgrand::gat_aggregate_backward", indptr, indices, own, other, source,
-                           target, normalizer, delta, dropout, transposed);
+    double slope, double dropout, int64_t seed, bool transposed,
+    const std::optional<Tensor>& pieces) {
+  const char* op = "infgrand::gat_aggregate_backward";
+  check_aggregate_backward(op, indptr, indices, own, other, source, target, normalizer, delta,
+                           dropout, transposed);
   const Launcher launch(own);
   const int64_t rows = own.size(0), H = own.size(1), F = own.size(2);
   const int64_t sums_shape[] = {rows, H}, out_shape[] = {transposed ? rows : 0, H, F};
   Tensor sums = torch::stable::new_empty(own, sums_shape);
   Tensor out = torch::stable::new_empty(own, out_shape);
-  if (rows * H == 0) return {sums, out};
+  if (rows * H * F == 0) return {torch::stable::zero_(sums), out};
   for_float_or_double(own, [&](auto type) {
     using T = decltype(type);
-    const Backward<T> p{
-        attention_of<T>(indptr, indices, other, source, target, slope, dropout, seed),
-        reading<T>(own), reading<T>(other), reading<T>(normalizer), reading<T>(delta),
-        transposed, writing<T>(sums), writing<T>(out)};
-    launch(backward<T>, dim3(blocks(rows * H, kWarps)), kWarps * kWarp, p);
+    Backward<T> p{attention_of<T>(op, indptr, indices, pieces, other, source, target, slope,
+                                  dropout, seed),
+                  reading<T>(own), reading<T>(other), reading<T>(normalizer), reading<T>(delta),
+                  writing<T>(sums), writing<T>(out)};
+    const int64_t held_out = transposed ? p.pieces.count * H * F : 0, heads = p.pieces.count * H;
+    const int64_t shape[] = {held_out + heads};
+    const Tensor held = torch::stable::new_empty(own, shape);
+    T* const data = writing<T>(held).data;
+    p.partial_out.sums = {data, held_out}, p.partial_sums.sums = {data + held_out, heads};
+    for_layout(p, {p.own.data, p.other.data, p.out.data}, [&](auto layout) {
+      using L = decltype(layout);
+      launch(transposed ? backward<T, L, true> : backward<T, L, false>, grid(p), kWarps * kWarp, p);
+    });
+    add_up(p, p.partial_sums, 1, p.sums, {nullptr, 0}, launch);
+    if (transposed) add_up(p, p.partial_out, p.features, p.out, {nullptr, 0}, launch);
   });
   return {sums, out};
 }

@@ -178,7 +178,7 @@ class CSRGraph:
         """The out-edges, parallel edges kept; an undirected graph is its own transpose."""
         if self.symmetric:
             return self
-        rows = torch.repeat_interleave(self.row_lengths)
+        rows = torch.repeat_interleave(self.row_lengths, output_size=self.num_edges)
         indptr = torch.cat([self.col_lengths.new_zeros(1), self.col_lengths.cumsum(0)])
         return type(self)(indptr, rows[self.transposition].int(), self.num_rows)
 

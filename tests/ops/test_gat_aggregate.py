@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from infgrand_dgl.graph import CSRGraph
 from infgrand_dgl.ops import gat_aggregate, gat_aggregate_reference
 from infgrand_dgl.ops.gat_aggregate import dropout_mask
-from tests.conftest import random_csr
+from tests.conftest import KERNELS, random_csr
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-14}
 
@@ -22,7 +23,9 @@ def operands(csr: CSRGraph, heads: int, features: int, dtype: torch.dtype = torc
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize(
-    ("heads", "features"), [(1, 1), (1, 7), (2, 16), (3, 5), (4, 64), (1, 130), (8, 33)]
+    ("heads", "features"),
+    [(1, 1), (1, 7), (1, 16), (1, 47), (1, 130), (2, 6), (2, 16), (2, 260), (3, 5), (3, 40)]
+    + [(4, 64), (5, 12), (7, 40), (8, 16), (8, 33), (40, 1), (70, 4)],
 )
 def test_equals_reference(heads, features, dropout, dtype, device):
     csr = random_csr(60, 47, 500, device)
@@ -41,10 +44,126 @@ def test_long_rows_and_large_scores(device):
     indices = torch.randint(20, (5003,), dtype=torch.int32)
     csr = CSRGraph(indptr, indices, 20).to(device)
     x, source, target = operands(csr, 2, 9, torch.float32)
+    source[4] = -torch.inf  # no weight
     given = (x, 500 * source, 500 * target)
     found = gat_aggregate(csr, *given)
     expected = gat_aggregate_reference(csr, *(t.double() for t in given))
     assert (found - expected).norm() <= 1e-4 * expected.norm()
+
+
+def with_long_rows(device: str) -> CSRGraph:
+    """Rows about the lengths at which kernels split them, among shorter and empty ones; columns
+    likewise. More rows than columns."""
+    csr = random_csr(70, 40, 600)
+    lengths = csr.row_lengths
+    lengths[[3, 4, 20, 50, 69]] = torch.tensor([512, 513, 0, 1500, 770])
+    indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    indices = torch.randint(40, (int(indptr[-1]),), dtype=torch.int32)
+    indices[torch.rand(len(indices)) < 0.4] = 7
+    indices[torch.rand(len(indices)) < 0.2] = 39
+    return CSRGraph(indptr, indices, 40).to(device)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    ("heads", "features"), [(1, 7), (1, 47), (1, 130), (2, 40), (4, 64), (8, 16), (40, 1)]
+)
+def test_rows_in_pieces(heads, features, dtype, device):
+    """Forward and backward, over rows and columns longer than a piece; the same bits again."""
+    csr = with_long_rows(device)
+    assert len(csr.pieces) > 10 and len(csr.transposed.pieces) > 6
+    exact = [t.requires_grad_() for t in operands(csr, heads, features)]
+    upstream = torch.randn(70, heads, features, dtype=torch.float64, device=device)
+    options: dict[str, Any] = {"dropout": 0.3, "seed": 4}
+    y = gat_aggregate_reference(csr, *exact, **options)
+    expected = [y, *torch.autograd.grad(y, exact, upstream)]
+    given = [t.detach().to(dtype).requires_grad_() for t in exact]
+    results = []
+    for _ in range(2):
+        y = gat_aggregate(csr, *given, **options)
+        results.append([y, *torch.autograd.grad(y, given, upstream.to(dtype))])
+    for found, again, reference in zip(*results, expected, strict=True):
+        assert torch.equal(found, again)
+        assert (found - reference).norm() <= 10 * TOLERANCE[dtype] * reference.norm()
+
+
+def test_rows_that_are_not_aligned(device):
+    """Operands that begin anywhere in memory."""
+    csr = random_csr(30, 20, 200, device)
+    for heads, features in ((2, 16), (1, 40)):
+        given = operands(csr, heads, features)
+        upstream = torch.randn(30, heads, features, dtype=torch.float64, device=device)
+        y = gat_aggregate_reference(csr, *(t.requires_grad_() for t in given))
+        expected = [y, *torch.autograd.grad(y, given, upstream)]
+        for begin in (1, 2):
+            *single, grad = (
+                torch.cat([t.new_zeros(begin), t.detach().flatten()]).float()[begin:].view_as(t)
+                for t in (*given, upstream)
+            )
+            y = gat_aggregate(csr, *(t.requires_grad_() for t in single))
+            found = [y, *torch.autograd.grad(y, single, grad)]
+            for first, second in zip(found, expected, strict=True):
+                assert (first - second).norm() <= 2e-5 * second.norm()
+
+
+def test_broken_structure_is_no_crash(device):
+    """An error on the CPU; on a GPU, which cannot look first, NaN or a wrong result."""
+    csr = with_long_rows(device)
+    x, source, target = operands(csr, 2, 9, torch.float32)
+    options = (0.2, 0.0, 0)
+    back = csr.transposed
+    whole, normalizer = torch.ops.infgrand.gat_aggregate(
+        csr.indptr, csr.indices, x, source, target, *options, pieces=csr.pieces
+    )
+    constants = (source, target, normalizer, (x.new_ones(70, 2, 9) * whole).sum(2), *options)
+    backward = torch.ops.infgrand.gat_aggregate_backward
+    on_cpu = device == KERNELS == "cpu"
+    for edge, missing in ((0, -1), (int(csr.indptr[50]) + 700, 40)):
+        indices = csr.indices.clone()
+        indices[edge] = missing
+        row = int((csr.indptr <= edge).sum()) - 1
+        with pytest.raises(RuntimeError, match="indices") if on_cpu else nullcontext():
+            found = torch.ops.infgrand.gat_aggregate(
+                csr.indptr, indices, x, source, target, *options, pieces=csr.pieces
+            )
+            d_target, _ = backward(
+                csr.indptr, indices, whole, x, *constants, False, pieces=csr.pieces
+            )
+            for t, expected in zip(found, (whole, normalizer), strict=True):
+                assert t[row].isnan().all()
+                others = torch.arange(70, device=device) != row
+                assert torch.equal(t[others], expected[others])
+            assert d_target[row].isnan().all() and d_target.isnan().sum() == 2
+    indices = back.indices.clone()
+    indices[-1] = 70
+    column = int((back.indptr < len(indices)).sum()) - 1
+    with pytest.raises(RuntimeError, match="indices") if on_cpu else nullcontext():
+        found = backward(back.indptr, indices, x, whole, *constants, True, pieces=back.pieces)
+        for t in found:
+            assert t[column].isnan().all() and t.isnan().sum() == t[column].numel()
+    low, high = -(1 << 62), 1 << 62
+    for pieces in ([[low, high], [high, low]], [[50, high], [70, 0], [-1, -1]]):
+        broken = torch.tensor(pieces, device=device)
+        torch.ops.infgrand.gat_aggregate(
+            csr.indptr, csr.indices, x, source, target, *options, pieces=broken
+        )
+        backward(back.indptr, back.indices, x, whole, *constants, True, pieces=broken)
+    with pytest.raises(RuntimeError, match="indptr") if on_cpu else nullcontext():
+        torch.ops.infgrand.gat_aggregate(
+            csr.indptr.flip(0), csr.indices, x, source, target, *options, pieces=csr.pieces
+        )
+
+
+def test_no_features_and_no_rows(device):
+    csr = random_csr(5, 4, 9, device)
+    for heads, features in ((2, 0), (0, 3)):
+        given = [t.requires_grad_() for t in operands(csr, heads, features)]
+        y = gat_aggregate(csr, *given)
+        assert y.shape == (5, heads, features)
+        for t in torch.autograd.grad(y.sum(), given):
+            assert (t == 0).all()
+    none = CSRGraph(torch.zeros(1, dtype=torch.long), torch.empty(0, dtype=torch.int32), 4)
+    assert gat_aggregate(none.to(device), *operands(none.to(device), 2, 3)).shape == (0, 2, 3)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -116,6 +235,8 @@ def arguments_of(csr: CSRGraph) -> dict[str, Any]:
         "seed": 3,
         "indptr_t": back.indptr,
         "indices_t": back.indices,
+        "pieces": csr.pieces,
+        "pieces_t": back.pieces,
     }
 
 

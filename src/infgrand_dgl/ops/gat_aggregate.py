@@ -61,6 +61,8 @@ def gat_aggregate(
         seed,
         back.indptr if back else None,
         back.indices if back else None,
+        _library.pieces_of(graph),
+        _library.pieces_of(back) if back else None,
     )
     return y
 
@@ -117,6 +119,8 @@ def _fake(
     seed: int,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
+    pieces: Tensor | None = None,
+    pieces_t: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     rows = indptr.shape[0] - 1
     return x.new_empty(rows, *x.shape[1:]), x.new_empty(rows, x.shape[1])
@@ -135,20 +139,22 @@ def _fake_backward(
     dropout: float,
     seed: int,
     transposed: bool,
+    pieces: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     out = torch.empty_like(own) if transposed else own.new_empty(0, *own.shape[1:])
     return own.new_empty(own.shape[:2]), out
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    indptr, indices, x, source, target, *ctx.settings, indptr_t, indices_t = inputs
-    ctx.save_for_backward(indptr, indices, x, source, target, indptr_t, indices_t, *output)
+    ctx.settings = inputs[5:8]
+    ctx.save_for_backward(*inputs[:5], *inputs[8:], *output)
     ctx.mark_non_differentiable(output[1])
 
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
     """Once over the neighbours of every target, once over those of every source."""
-    indptr, indices, x, source, target, indptr_t, indices_t, y, normalizer = ctx.saved_tensors
+    indptr, indices, x, source, target, *transposed, y, normalizer = ctx.saved_tensors
+    indptr_t, indices_t, pieces, pieces_t = transposed
     if indptr_t is None or indices_t is None:
         raise RuntimeError(
             "infgrand::gat_aggregate: the backward pass needs indptr_t and indices_t"
@@ -156,9 +162,9 @@ def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, 
     grad = grad.contiguous()
     constants = (source, target, normalizer, (grad * y).sum(dim=2), *ctx.settings)
     backward = torch.ops.infgrand.gat_aggregate_backward
-    d_target, _ = backward(indptr, indices, grad, x, *constants, False)
-    d_source, dx = backward(indptr_t, indices_t, x, grad, *constants, True)
-    return (None, None, dx, d_source, d_target, *[None] * 5)
+    d_target, _ = backward(indptr, indices, grad, x, *constants, False, pieces)
+    d_source, dx = backward(indptr_t, indices_t, x, grad, *constants, True, pieces_t)
+    return (None, None, dx, d_source, d_target, *[None] * 7)
 
 
 if "cpu" in _library.loaded():
