@@ -1,29 +1,38 @@
-# make train | test | sanitize | benchmark | gpu-check | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
+# make train | test | sanitize | abi | benchmark | gpu-check | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: train test sanitize benchmark gpu-check lint format sdist clean
+.PHONY: train test sanitize abi benchmark gpu-check lint format sdist clean
 
 train: $(VENV)/.installed
 	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
 
+# Two processes of one thread each; JOBS=8 where there are more cores.
+JOBS ?= 2
 test: $(VENV)/.installed
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 # The op tests under AddressSanitizer and UBSan, CPU kernels and emulated CUDA kernels.
 sanitize: $(VENV)/.installed
 	$(BIN)/pytest tests/ops/test_sanitized.py
 
+# Both libraries against the oldest torch that is supported: its headers, its symbols.
+abi: $(VENV)/.installed
+	$(BIN)/python csrc/check_abi.py
+
 # Into benchmarks/results/<machine>.json, and a table beside it.
 benchmark: $(VENV)/.installed
 	$(BIN)/infgrand-dgl benchmark all --out benchmarks/results
 
-# On a machine with a GPU, with its own Python: builds, tests, measures; JSON and log.txt in REPORT.
+# On a machine with a GPU, with its own Python: builds, checks, measures; summary.json and report.tar
+# in REPORT. ONLY=spmm (or another op) for it alone; DEVICE=cpu SHRINK=100 rehearses it.
 REPORT ?= runs/gpu-check
+DEVICE ?= cuda
+SHRINK ?= 1
 gpu-check:
-	@PYTHON="$(PYTHON)" bash benchmarks/gpu_check.sh "$(REPORT)"
+	@$(PYTHON) benchmarks/gpu_check.py "$(REPORT)" --device $(DEVICE) --shrink $(SHRINK) $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

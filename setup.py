@@ -3,26 +3,34 @@
 `_C.so` holds the op schemas and the CPU kernels, `_C_cuda.so` the CUDA kernels. Both use the
 LibTorch stable ABI and contain no Python, so one build serves every torch >= 2.10 and every
 Python 3. `_C_cuda.so` is built wherever nvcc is found, with or without a GPU, and loaded only
-by a torch that has CUDA. INFGRAND_DGL_CUDA=0 skips it, =1 makes a missing nvcc an error.
+by a torch that has CUDA. INFGRAND_DGL_CUDA=0 skips it, =1 makes a missing nvcc an error;
+INFGRAND_DGL_CUDA_ARCH=90a compiles for one GPU.
 """
 
 import os
+import re
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
-
-try:
-    import torch
-except ImportError:
-    raise SystemExit(
-        "infgrand-dgl compiles against your torch, and this build cannot import one. "
-        "Install torch first (pip install torch), then repeat with --no-build-isolation."
-    ) from None
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
+
+def torch_folder() -> Path:
+    """Of the torch to compile against; it need not be one that this machine can import."""
+    found = find_spec("torch")
+    if found is None or found.origin is None:
+        raise SystemExit(
+            "infgrand-dgl compiles against your torch, and this build finds none. "
+            "Install torch first (pip install torch), then repeat with --no-build-isolation."
+        )
+    return Path(found.origin).parent
+
+
+TORCH = torch_folder()
 TORCH_TARGET = "0x020a000000000000"  # torch 2.10
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 CPU_SOURCES = ["csrc/ops.cpp", *sorted(str(path) for path in Path("csrc/cpu").glob("*.cpp"))]
@@ -41,12 +49,25 @@ def find_nvcc() -> str | None:
 
 
 def cuda_architectures(nvcc: str) -> list[str]:
-    """Machine code for A100, Hopper and Blackwell, and PTX for everything later or in between."""
+    """Machine code for A100, Hopper and Blackwell, and PTX for everything later or in between.
+
+    Or for the architectures of INFGRAND_DGL_CUDA_ARCH alone, as in 90a or 80,90a.
+    """
     known = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=True)
+    numbers = re.findall(r"compute_(\d+)", known.stdout)
+    wanted = os.environ.get("INFGRAND_DGL_CUDA_ARCH")
+    if wanted is not None:
+        for arch in wanted.split(","):
+            if not re.fullmatch(r"(\d+)[af]?", arch) or arch.rstrip("af") not in numbers:
+                raise SystemExit(
+                    f"INFGRAND_DGL_CUDA_ARCH: expected architectures of this nvcc "
+                    f"({', '.join(numbers)}), as in 90a or 80,90a; found {wanted!r}"
+                )
+        return [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in wanted.split(",")]
     flags = ["-gencode=arch=compute_80,code=[sm_80,compute_80]"]
-    if "compute_90" in known.stdout:
+    if "90" in numbers:
         flags.append("-gencode=arch=compute_90a,code=sm_90a")
-    if "compute_100" in known.stdout:
+    if "100" in numbers:
         flags.append("-gencode=arch=compute_100,code=sm_100")
     return flags
 
@@ -58,17 +79,14 @@ class BuildLibraries(build_ext):
         out = Path(self.get_ext_fullpath(ext.name)).absolute()
         inputs = [*ext.sources, *HEADERS, __file__]
         newest = max(Path(path).stat().st_mtime for path in inputs)
-        if not self.force and out.exists() and out.stat().st_mtime > newest:
-            return
-        root = Path(torch.__file__).parent
         common = [
             "-std=c++17",
             "-O3",
             f"-DTORCH_TARGET_VERSION={TORCH_TARGET}",
             "-shared",
             "-isystem",
-            str(root / "include"),
-            f"-L{root / 'lib'}",
+            str(TORCH / "include"),
+            f"-L{TORCH / 'lib'}",
         ]
         host = ["-fPIC", "-fvisibility=hidden", "-Wall"]
         if ext.name.endswith("_cuda"):
@@ -84,9 +102,14 @@ class BuildLibraries(build_ext):
             ]
         else:
             command = [os.environ.get("CXX", "g++"), *host, "-Wextra", "-Wl,--no-as-needed"]
-        out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_suffix(".partial")
         full = [*command, *common, *ext.sources, "-ltorch", "-ltorch_cpu", "-o", str(partial)]
+        made_by = Path(self.build_temp, f"{ext.name}.command")  # for other architectures: anew
+        old = not made_by.exists() or made_by.read_text() == " ".join(full)
+        if not self.force and old and out.exists() and out.stat().st_mtime > newest:
+            return
+        for folder in (out.parent, made_by.parent):
+            folder.mkdir(parents=True, exist_ok=True)
         print(" ".join(full), flush=True)
         try:
             subprocess.run(full, check=True)
@@ -96,6 +119,7 @@ class BuildLibraries(build_ext):
             hint = " (INFGRAND_DGL_CUDA=0 builds without CUDA)" if "_cuda" in ext.name else ""
             raise SystemExit(f"{full[0]} failed with status {error.returncode}{hint}") from None
         partial.rename(out)
+        made_by.write_text(" ".join(full))
 
     def get_ext_filename(self, fullname: str) -> str:
         return fullname.replace(".", "/") + ".so"

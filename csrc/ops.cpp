@@ -4,24 +4,26 @@
 
 STABLE_TORCH_LIBRARY(infgrand, m) {
   // y_i = r_i * (sum_{e = (i, j)} v_e c_j x_j + u c_i x_i)
-  // The transposed CSR, and the values in its order, are read by the backward pass alone.
+  // Long rows may be cut into pieces (CSRGraph.pieces; on a GPU). The transposed CSR, with the
+  // values in its order, is read by the backward pass alone.
   m.def(
       "spmm(Tensor indptr, Tensor indices, Tensor x, Tensor? row_scale, Tensor? col_scale, "
-      "float self_weight, Tensor? values=None, Tensor? indptr_t=None, Tensor? indices_t=None, "
-      "Tensor? values_t=None) -> Tensor");
+      "float self_weight, Tensor? values=None, Tensor? pieces=None, Tensor? indptr_t=None, "
+      "Tensor? indices_t=None, Tensor? values_t=None, Tensor? pieces_t=None) -> Tensor");
   // pool(x_0, ..., x_hops), or x_hops where pooling is last;
   // x_k = spmm(x_{k-1}) with row_scale = col_scale = scale
   m.def(
       "propagate(Tensor indptr, Tensor indices, Tensor x, Tensor scale, float self_weight, "
-      "int hops, str pooling, Tensor? indptr_t=None, Tensor? indices_t=None) -> Tensor");
-  // d_e = x_i . y_j for the edge e = (i, j)
-  m.def("edge_dot(Tensor indptr, Tensor indices, Tensor x, Tensor y) -> Tensor");
+      "int hops, str pooling, Tensor? pieces=None, Tensor? indptr_t=None, "
+      "Tensor? indices_t=None, Tensor? pieces_t=None) -> Tensor");
+  // d_e = x_i . y_j for the edge e = (i, j); the pieces are those of its gradient's product
+  m.def("edge_dot(Tensor indptr, Tensor indices, Tensor x, Tensor y, Tensor? pieces=None) -> Tensor");
   // y_i = sum_{e = (i, j)} dropout(softmax_j(leaky_relu(s_j + t_i))) x_j for every head, and the
   // logarithm of the softmax's denominator
   m.def(
       "gat_aggregate(Tensor indptr, Tensor indices, Tensor x, Tensor source, Tensor target, "
-      "float slope, float dropout, int seed, Tensor? indptr_t=None, Tensor? indices_t=None, "
-      "Tensor? pieces=None, Tensor? pieces_t=None) -> (Tensor, Tensor)");
+      "float slope, float dropout, int seed, Tensor? pieces=None, Tensor? indptr_t=None, "
+      "Tensor? indices_t=None, Tensor? pieces_t=None) -> (Tensor, Tensor)");
   // Half of its gradient: with respect to t from the rows of neighbours, or with respect to s and
   // x from those of the transposed CSR (csrc/attention.h)
   m.def(

@@ -17,6 +17,25 @@ DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 KERNELS = os.environ.get("INFGRAND_TEST_KERNELS", "cpu")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--only-device", choices=DEVICES, help="only the tests that run on it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under --only-device: the variants with that `device`, and those marked `gpu` for cuda."""
+    wanted = config.getoption("--only-device")
+    if wanted is None:
+        return
+
+    def chosen(item: pytest.Item) -> bool:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        marked = wanted == "cuda" and item.get_closest_marker("gpu") is not None
+        return marked or parameters.get("device") == wanted
+
+    config.hook.pytest_deselected(items=[item for item in items if not chosen(item)])
+    items[:] = [item for item in items if chosen(item)]
+
+
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -38,6 +57,12 @@ def real_data() -> Path:
     if folder is None:
         pytest.skip("INFGRAND_TEST_DATA does not name a folder with the real graphs")
     return Path(folder)
+
+
+def python_path(*folders: Path) -> str:
+    """PYTHONPATH of a process that looks there first, then where this one was told to."""
+    given = filter(None, [os.environ.get("PYTHONPATH")])
+    return os.pathsep.join([*map(str, folders), *given])
 
 
 def random_csr(rows: int, cols: int, edges: int, device: str = "cpu") -> CSRGraph:

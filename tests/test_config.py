@@ -57,6 +57,14 @@ def test_a_directory_name_is_resolved(written, tmp_path, monkeypatch):
             "c.yaml: teacher: hidden: 6 is not divisible by heads: 4",
         ),
         ("train: {seeds: [1, 1]}", r"c.yaml: train.seeds: expected distinct seeds, found \[1, 1\]"),
+        (
+            "teacher: {backend: dgl}\ntrain: {precision: bfloat16}",
+            r"c.yaml: train.precision: bfloat16: needs teacher.backend: native \(or auto\)",
+        ),
+        (
+            "train: {precision: fp16}",
+            "c.yaml: train.precision: expected one of float32, tf32, bfloat16; found 'fp16'",
+        ),
         ("train: {seeds: []}", "c.yaml: train.seeds: expected at least one"),
         ("train: {compile: 1}", "c.yaml: train.compile: expected true or false, found 1"),
         (

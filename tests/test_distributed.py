@@ -8,12 +8,15 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+import torch.distributed as dist
 import yaml
 from safetensors.numpy import load_file
 
-from infgrand_dgl import pipeline
+from infgrand_dgl import InputError, pipeline
 from infgrand_dgl.config import load_config
 from infgrand_dgl.console import Reporter
+from tests.conftest import python_path
 
 
 def torchrun(experiment, out, *flags, processes=2):
@@ -63,6 +66,69 @@ def test_two_processes_equal_one(batch_size, experiment, tmp_path):
             )
 
 
+WITH_GPUS = """
+import torch
+import torch.distributed as dist
+import torch.testing._internal.distributed.fake_pg  # a backend that leaves tensors as they are
+from infgrand_dgl.distributed import joined
+
+init = dist.init_process_group
+
+def without_nccl(backend, device_id, timeout):
+    assert backend == "cpu:gloo,cuda:nccl" and device_id == torch.device("cuda", chosen[0])
+    init("cpu:gloo,cuda:fake", timeout=timeout)
+
+chosen = []
+dist.init_process_group = without_nccl
+torch.cuda.set_device = chosen.append
+torch.cuda.device_count = lambda: 2
+with joined(torch.device("cuda")) as ranks:
+    assert chosen == [ranks.rank]
+    assert ranks.tell(ranks.rank + 5) == 5
+    assert ranks.gather(ranks.rank) == [0, 1] and ranks.greatest(ranks.rank) == 1
+    assert ranks.sum(torch.full((3,), 1 + ranks.rank)).tolist() == [3, 3, 3]
+    assert ranks.min(torch.tensor(ranks.rank)) == 0 and ranks.max(torch.tensor(ranks.rank)) == 1
+    ranks.wait()
+    try:
+        with ranks.together():
+            assert ranks.first, "not the first"
+    except AssertionError as error:
+        assert "not the first" in str(error)
+    else:
+        raise SystemExit(1)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1))
+    model(torch.full((1, 2), float(ranks.rank))).sum().backward()
+    assert model.module.weight.grad.tolist() == [[0.5, 0.5]]
+"""
+
+
+def test_beside_gpus_what_lies_on_the_host_goes_by_gloo(tmp_path):
+    """Numbers of the CPU (a teacher on DGL, files, messages) meet no backend of the GPUs."""
+    (tmp_path / "ranks.py").write_text(WITH_GPUS)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "ranks.py")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_more_processes_than_gpus(monkeypatch):
+    from infgrand_dgl.distributed import joined
+
+    given = {"RANK": 1, "WORLD_SIZE": 6, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 3}
+    for name, value in given.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(dist, "init_process_group", None)
+    expected = "torchrun: expected a GPU for each of the 3 processes here, found 2"
+    with pytest.raises(InputError, match=expected), joined(torch.device("cuda")):
+        pass
+
+
 DIES = """
 import os, threading, time
 
@@ -88,7 +154,7 @@ def test_a_failed_process_ends_the_run_with_a_message(stage, experiment, tmp_pat
     experiment.write_text(yaml.safe_dump(content))
     history = tmp_path / "run.partial/history.csv"
     (tmp_path / "sitecustomize.py").write_text(DIES.format(history=history))
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", python_path(tmp_path))
     done = torchrun(experiment, tmp_path / "run")
     assert done.returncode != 0
     assert "another process of this run has failed" in done.stderr

@@ -1,16 +1,21 @@
 """The compiled libraries: built, loaded, and done without where they are missing."""
 
+import os
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import setuptools
 import torch
 
 import infgrand_dgl
 from infgrand_dgl import ops
+from tests.conftest import python_path
 
+ROOT = Path(__file__).parents[1]
 PACKAGE = Path(infgrand_dgl.__file__).parent
 USE = """
 import logging, torch
@@ -45,7 +50,7 @@ def use(folder):
         capture_output=True,
         text=True,
         cwd=folder,
-        env={"PYTHONPATH": str(folder)},
+        env={**os.environ, "PYTHONPATH": python_path(folder)},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr.strip()
@@ -73,3 +78,20 @@ def test_with_extension_the_result_is_the_same(copied):
     out, err = use(copied)
     assert out == f"['cpu'] {RESULT}"
     assert "_C.so" not in err
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+def test_architectures(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(setuptools, "setup", lambda **arguments: None)
+    architectures = runpy.run_path("setup.py")["cuda_architectures"]
+    monkeypatch.delenv("INFGRAND_DGL_CUDA_ARCH", raising=False)
+    assert "-gencode=arch=compute_80,code=[sm_80,compute_80]" in architectures("nvcc")
+    monkeypatch.setenv("INFGRAND_DGL_CUDA_ARCH", "80,90a")
+    assert architectures("nvcc") == [
+        "-gencode=arch=compute_80,code=sm_80", "-gencode=arch=compute_90a,code=sm_90a",
+    ]  # fmt: skip
+    for wrong in ("", "90b", "12", "sm_90", "80, 90"):
+        monkeypatch.setenv("INFGRAND_DGL_CUDA_ARCH", wrong)
+        with pytest.raises(SystemExit, match=f"80,90a; found '{wrong}'"):
+            architectures("nvcc")

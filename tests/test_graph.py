@@ -92,3 +92,20 @@ def test_block():
         assert (dense_adjacency(block).sum(0) > 0)[last - first :].all()
         assert torch.equal(block.row_degrees, csr.row_lengths[first:last])
         assert torch.equal(block.col_degrees, csr.row_lengths[nodes])
+
+
+def test_pieces_cover_the_long_rows_in_order():
+    lengths = torch.tensor([512, 513, 0, 90_000, 3, 1024])
+    indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    csr = CSRGraph(indptr, torch.zeros(int(indptr[-1]), dtype=torch.int32), 1)
+    rows, begin = csr.pieces.T
+    end = torch.where(rows == rows.roll(-1), begin.roll(-1), indptr[rows + 1])
+    for row, size in ((1, 256), (3, 300), (5, 256)):
+        mine = rows == row
+        spans = zip(begin[mine].tolist(), end[mine].tolist(), strict=True)
+        covered = torch.cat([torch.arange(a, b) for a, b in spans])
+        assert covered.tolist() == list(range(int(indptr[row]), int(indptr[row + 1])))
+        sizes = (end - begin)[mine]
+        assert (sizes[:-1] == size).all() and sizes[-1] <= size
+    assert rows.unique().tolist() == [1, 3, 5] and (rows.diff() >= 0).all()
+    assert CSRGraph.from_edges(np.arange(5), np.arange(5), 9).pieces.shape == (0, 2)

@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import normalize
 
 from infgrand_dgl import InputError, influence_scores
+from infgrand_dgl import influence as influence_module
 from infgrand_dgl.config import load_config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.influence import cosine_influence, spread
@@ -47,6 +48,22 @@ def test_normalizations(device):
         found = cosine_influence(csr, x, normalization=name).scores  # type: ignore[arg-type]
         assert found.dtype == torch.float32
         torch.testing.assert_close(found.cpu().double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_of_pairs(monkeypatch):
+    """Any size gives the same; a GPU's is what fits there, up to 2^30."""
+    csr, x = random_undirected(90, 200), torch.randn(90, 5)
+    whole = cosine_influence(csr, x, algorithm="blocked").scores
+    monkeypatch.setitem(influence_module.PAIRS_AT_ONCE, "cpu", 7 * 90 + 1)
+    by_seven = cosine_influence(csr, x, algorithm="blocked").scores
+    torch.testing.assert_close(by_seven, whole, rtol=0, atol=1e-6)
+
+    GPU = torch.device("cuda")
+    for free, pairs in ((80 << 30, 1 << 30), (8 << 30, 9 << 26)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 80 << 30))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 << 30)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2 << 30)
+        assert influence_module.pairs_at_once(GPU) == pairs
 
 
 def test_equal_nodes_are_equally_influential():

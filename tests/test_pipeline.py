@@ -218,6 +218,7 @@ def test_variants_train(loss, precision, tiny_config, tmp_path):
     config = config.replace("student", norm="batch", layers=3)
     metrics = train(config, tmp_path / "run")
     assert metrics["student"]["test"]["mean"] > 0.4
+    assert metrics["precision"] == precision
 
 
 def test_same_seed_same_bits(tiny_config, tmp_path):

@@ -20,10 +20,10 @@ from infgrand_dgl.files import map_array, new_array
 from infgrand_dgl.influence import cosine_influence
 from infgrand_dgl.influence_blocks import block_rows
 from infgrand_dgl.ops import propagation_steps
-from infgrand_dgl.precompute import influence, student_inputs
+from infgrand_dgl.precompute import _needs, influence, student_inputs
 from infgrand_dgl.resources import Budget, resident
 from infgrand_dgl.slabs import propagate_slabs, slab_needs, slab_width, slabs_of
-from tests.conftest import random_undirected
+from tests.conftest import python_path, random_undirected
 
 ROOT = Path(__file__).parents[1]
 PLENTY = Budget(1 << 60, 1 << 60)
@@ -205,6 +205,25 @@ def test_widths_grow_with_the_budget():
     assert block_rows(1_000_000, 64, cpu, Budget(resident() + needed)) == 250_000
 
 
+@pytest.mark.parametrize("kind", ["float32", "float16", "mapped", "sparse"])
+def test_what_a_gpu_and_its_host_hold(kind, tmp_path):
+    """Features are uploaded as they are stored; what is kept of them counts beside what is used."""
+    dataset = random_dataset()
+    x = dataset.features
+    if kind == "mapped":
+        np.save(tmp_path / "x.npy", x.numpy())
+        x = map_array(tmp_path / "x.npy")
+    elif kind != "float32":
+        x = x.half() if kind == "float16" else x.to_sparse_csr()
+    dataset = replace(dataset, features=x)
+    matrix, graph = 4 * 500 * 50, 8 * 501 + 4 * dataset.num_edges
+    kept = {"float16": matrix // 2, "sparse": 8 * 501 + 12 * 500 * 50}.get(kind, 0)
+    for graphs in (1, 2):
+        host, gpu = _needs(dataset, torch.device("cuda"), 4, graphs)
+        assert gpu == graphs * (graph + kept) + 4 * matrix + 300 * 500
+        assert host == (matrix if kind == "mapped" else 0)
+
+
 def test_the_command_cleans_up(tiny, tmp_path, request):
     from infgrand_dgl.cli import main
 
@@ -250,7 +269,7 @@ def test_two_processes_equal_one(tmp_path):
     torch.save(dataset, tmp_path / "dataset.pt")
     (tmp_path / "rank.py").write_text(RANK)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    paths = os.pathsep.join(str(ROOT / folder) for folder in ("", "src"))
+    paths = python_path(ROOT, ROOT / "src")
     subprocess.run(
         [*torchrun, tmp_path / "rank.py", tmp_path],
         check=True,

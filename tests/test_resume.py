@@ -107,6 +107,27 @@ def test_interrupted_between_checkpoints(number, experiment, tmp_path):
     assert (out / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
 
 
+def test_of_gpus_only_this_process_s_state_is_saved(tmp_path, monkeypatch):
+    """To ask the others for theirs would open a context on each."""
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    state = torch.randint(256, (16,), dtype=torch.uint8)
+    told: list[torch.Tensor] = []
+    for name, fake in {
+        "is_initialized": lambda: True,
+        "is_available": lambda: True,
+        "get_rng_state": lambda: state,
+        "get_rng_state_all": None,
+        "set_rng_state": told.append,
+        "set_rng_state_all": None,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    file = checkpoints.Checkpoint(tmp_path / "c.pt", "mark")
+    file.save(model, optimizer, checkpoints.Progress(epoch=3))
+    assert file.restore(model, optimizer).epoch == 3
+    assert len(told) == 1 and torch.equal(told[0], state)
+
+
 def test_a_failed_save_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.Adam(model.parameters())
@@ -165,6 +186,10 @@ CHANGES: dict[str, tuple[dict, dict]] = {
     "teacher": ({"teacher": {"hidden": 9}}, {"train_teacher": 2, "train_student": 2}),
     "propagation": ({"propagation": {"hops": 1}}, {"student_inputs": 1, "train_student": 2}),
     "influence": ({"influence": {"hops": 1}}, {"influence": 1, "train_student": 2}),
+    "precision": (
+        {"train": {"precision": "bfloat16"}},
+        {"train_mlp": 2, "train_teacher": 2, "train_student": 2},
+    ),
     "checkpoints": ({"train": {"checkpoint_every": 1}}, {}),
 }
 

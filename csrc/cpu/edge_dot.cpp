@@ -29,7 +29,8 @@ struct Work {
 INFGRAND_RUN(Work, float)
 INFGRAND_RUN(Work, double)
 
-Tensor edge_dot(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& y) {
+Tensor edge_dot(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& y,
+                const std::optional<Tensor>&) {
   const char* op = "infgrand::edge_dot";
   check_edge_dot(op, indptr, indices, x, y);
   check_structure(op, indptr, indices, y.size(0));

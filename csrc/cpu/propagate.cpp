@@ -7,6 +7,7 @@ namespace {
 
 Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                  const Tensor& scale, double self_weight, int64_t hops, std::string pooling,
+                 const std::optional<Tensor>&, const std::optional<Tensor>&,
                  const std::optional<Tensor>&, const std::optional<Tensor>&) {
   const char* op = "infgrand::propagate";
   check_propagate(op, indptr, indices, x, scale, hops);

@@ -17,6 +17,7 @@
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/macros.h>
+#include <torch/headeronly/util/shim_utils.h>
 
 #define INFGRAND_REGISTER(m) STABLE_TORCH_LIBRARY_IMPL(infgrand, CUDA, m)
 
@@ -29,6 +30,7 @@ struct Buffer {
   __host__ __device__ Buffer(T* data, int64_t) : data(data) {}
   __device__ T& operator[](int64_t i) const { return data[i]; }
   __device__ T* at(int64_t i, int64_t) const { return data + i; }
+  __device__ Buffer from(int64_t i) const { return {data + i, 0}; }
 };
 
 // Makes the device of a tensor and its current stream those of the launches that follow.
@@ -38,7 +40,7 @@ struct Launcher {
 
   explicit Launcher(const Tensor& x) : guard(x.get_device_index()) {
     void* current = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(
+    TORCH_ERROR_CODE_CHECK(
         aoti_torch_get_current_cuda_stream(x.get_device_index(), &current));
     stream = static_cast<cudaStream_t>(current);
   }
@@ -75,13 +77,27 @@ struct alignas(sizeof(T) * kWidth) Pack {
   T value[kWidth];
 };
 
+// The largest word, of up to 16 bytes, that a Pack is made of.
+template <size_t kSize>
+using Word = std::conditional_t<
+    kSize % 16 == 0, uint4,
+    std::conditional_t<kSize % 8 == 0, uint2,
+                       std::conditional_t<kSize % 4 == 0, uint32_t, uint16_t>>>;
+
 template <int kWidth, typename T>
 __device__ Pack<T, kWidth> load(const Buffer<const T>& buffer, int64_t i) {
   return *reinterpret_cast<const Pack<T, kWidth>*>(buffer.at(i, kWidth));
 }
+// Word by word (nvcc splits the store of a Pack into its elements), and such that what is not read
+// again soon leaves the cache to what is.
 template <int kWidth, typename T>
 __device__ void store(const Buffer<T>& buffer, int64_t i, const Pack<T, kWidth>& pack) {
-  *reinterpret_cast<Pack<T, kWidth>*>(buffer.at(i, kWidth)) = pack;
+  using W = Word<sizeof pack>;
+  W words[sizeof pack / sizeof(W)];
+  memcpy(words, &pack, sizeof pack);
+  W* const to = reinterpret_cast<W*>(buffer.at(i, kWidth));
+#pragma unroll
+  for (size_t w = 0; w < sizeof pack / sizeof(W); ++w) __stcs(to + w, words[w]);
 }
 
 template <typename T>

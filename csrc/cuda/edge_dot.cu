@@ -39,7 +39,8 @@ __global__ void __launch_bounds__(kWarps* kWarp) all_edges(Dots<T> p) {
   if (mine < E) p.dots[mine] = kept;
 }
 
-Tensor edge_dot(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& y) {
+Tensor edge_dot(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& y,
+                const std::optional<Tensor>&) {
   check_edge_dot("infgrand::edge_dot", indptr, indices, x, y);
   const Launcher launch(x);
   const int64_t E = indices.size(0), shape[] = {E};

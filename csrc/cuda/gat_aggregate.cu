@@ -9,9 +9,9 @@
 namespace infgrand {
 namespace {
 
-constexpr int kWarps = 8;                     // of a block
-constexpr int kUnroll = 4;                    // neighbours of a lane that are loaded at once
-constexpr int64_t kLong = 512, kPiece = 256;  // edges: CSRGraph.pieces
+constexpr int kWarps = 8;     // of a block
+constexpr int kUnroll = 4;    // neighbours of a lane that are loaded at once
+constexpr int kResident = 2;  // blocks of a multiprocessor at least; more would hold loads back
 
 // A warp owns a row, or a piece of a long one, with as many heads as fit: kGroup lanes take one
 // neighbour together, kPacks packs of kWidth features of one head each, and kSlots neighbours are
@@ -23,9 +23,7 @@ struct Layout {
 
 template <typename T>
 struct Attention {
-  RowPointers pointer;
-  Buffer<const int64_t> pieces;  // (row, first edge) of each, in order
-  int64_t num_pieces;
+  Pieces pieces;
   Buffer<const int32_t> indices;
   uint32_t num_cols;
   int heads, features, width;  // features of a head; of all
@@ -34,11 +32,6 @@ struct Attention {
   Dropout<T> dropout;
   // Packs of a head; heads of a warp; warps that a row takes; times that each reads it
   int lanes = 0, together = 0, parts = 0, passes = 0;
-
-  __device__ int64_t row(int64_t piece) const {
-    const int64_t i = pieces[2 * piece], last = pointer.num_rows - 1;
-    return i < 0 ? 0 : i < last ? i : last;
-  }
 };
 
 // What a lane does.
@@ -60,20 +53,18 @@ struct Place {
     position = lane % p.lanes;
     h = part * p.together + lane / p.lanes;
     active = lane < p.together * p.lanes && h < p.heads;
-    piece = item < p.num_pieces;
-    if (!piece) item -= p.num_pieces;
-    if (!piece && item >= p.pointer.num_rows) return;
-    const int64_t i = piece ? p.row(item) : item;
-    begin = p.pointer(i), end = p.pointer(i + 1);
+    piece = item < p.pieces.count;
     if (piece) {
-      const int64_t first = p.pieces[2 * item + 1];
-      begin = first > begin ? first : begin;
-      end = begin < end - kPiece ? begin + kPiece : end;
-    } else if (p.num_pieces > 0 && end - begin > kLong) {
-      return;
+      begin = p.pieces.begin(item), end = p.pieces.end(item);
+      row = p.pieces.row(item);
+    } else {
+      item -= p.pieces.count;
+      if (item >= p.pieces.pointer.num_rows) return;
+      begin = p.pieces.pointer(item), end = p.pieces.pointer(item + 1);
+      if (p.pieces.cut(end - begin)) return;
+      row = item;
     }
     begin = active ? begin + slot : end;
-    row = i;
   }
 };
 
@@ -203,7 +194,7 @@ struct Forward : Attention<T> {
 };
 
 template <typename T, typename Layout>
-__global__ void __launch_bounds__(kWarps* kWarp) forward(Forward<T> p) {
+__global__ void __launch_bounds__(kWarps* kWarp, kResident) forward(Forward<T> p) {
   const Place<Layout> at(p);
   if (at.row < 0) return;
   const T target = at.active ? p.target[at.row * p.heads + at.h] : T(0);
@@ -269,7 +260,7 @@ struct Backward : Attention<T> {
 };
 
 template <typename T, typename Layout, bool transposed>
-__global__ void __launch_bounds__(kWarps* kWarp) backward(Backward<T> p) {
+__global__ void __launch_bounds__(kWarps* kWarp, kResident) backward(Backward<T> p) {
   const Place<Layout> at(p);
   if (at.row < 0) return;
   const int64_t head = at.row * p.heads + at.h;
@@ -333,15 +324,13 @@ __global__ void __launch_bounds__(kWarps* kWarp) backward(Backward<T> p) {
 // A block adds the pieces of a row up, each warp every kWarps-th, in the same order every time;
 // with `largest` those of a softmax.
 template <typename T>
-__global__ void __launch_bounds__(kWarps* kWarp)
+__global__ void __launch_bounds__(kWarps* kWarp, kResident)
     add_pieces(Attention<T> p, Partial<T> partial, int features, Buffer<T> out,
                Buffer<T> normalizer) {
   __shared__ T held[3][kWarps][kWarp];
-  const int64_t first = blockIdx.x, row = p.row(first);
-  if (first > 0 && p.row(first - 1) == row) return;
-  const int64_t length = p.pointer(row + 1) - p.pointer(row);
-  const int64_t after = first + (length + kPiece - 1) / kPiece;
-  const int64_t stop = after < p.num_pieces ? after : p.num_pieces;
+  const int64_t first = blockIdx.x, stop = first + p.pieces.following(first);
+  if (first == stop) return;
+  const int64_t row = p.pieces.row(first);
   const int lane = lane_id(), warp = threadIdx.x / kWarp;
   const int64_t width = static_cast<int64_t>(p.heads) * features;
   const int64_t column = static_cast<int64_t>(blockIdx.y) * kWarp + lane;
@@ -385,9 +374,7 @@ Attention<T> attention_of(const char* op, const Tensor& indptr, const Tensor& in
   STD_TORCH_CHECK(other.size(1) * other.size(2) <= std::numeric_limits<int32_t>::max(), op,
                   ": a row must have fewer than 2^31 features, found ",
                   other.size(1) * other.size(2));
-  return {{reading<int64_t>(indptr), indptr.size(0) - 1, indices.size(0)},
-          reading<int64_t>(pieces),
-          pieces.has_value() ? pieces->size(0) : 0,
+  return {pieces_of(indptr, indices, pieces),
           reading<int32_t>(indices),
           static_cast<uint32_t>(std::min<int64_t>(other.size(0), int64_t{1} << 31)),
           static_cast<int>(other.size(1)),
@@ -429,21 +416,21 @@ void for_layout(Attention<T>& p, std::initializer_list<const T*> tensors, const 
 
 template <typename T>
 dim3 grid(const Attention<T>& p) {
-  return dim3(blocks((p.pointer.num_rows + p.num_pieces) * p.parts, kWarps));
+  return dim3(blocks((p.pieces.pointer.num_rows + p.pieces.count) * p.parts, kWarps));
 }
 
 template <typename T>
 void add_up(const Attention<T>& p, const Partial<T>& partial, int features, const Buffer<T>& out,
             const Buffer<T>& normalizer, const Launcher& launch) {
-  if (p.num_pieces == 0) return;
-  const dim3 grid(blocks(p.num_pieces, 1), blocks(int64_t{p.heads} * features, kWarp));
+  if (p.pieces.count == 0) return;
+  const dim3 grid(blocks(p.pieces.count, 1), blocks(int64_t{p.heads} * features, kWarp));
   launch(add_pieces<T>, grid, kWarps * kWarp, p, partial, features, out, normalizer);
 }
 
 std::tuple<Tensor, Tensor> gat_aggregate(
     const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& source,
-    const Tensor& target, double slope, double dropout, int64_t seed, const std::optional<Tensor>&,
-    const std::optional<Tensor>&, const std::optional<Tensor>& pieces,
+    const Tensor& target, double slope, double dropout, int64_t seed,
+    const std::optional<Tensor>& pieces, const std::optional<Tensor>&, const std::optional<Tensor>&,
     const std::optional<Tensor>&) {
   const char* op = "infgrand::gat_aggregate";
   check_aggregate(op, indptr, indices, x, source, target, dropout);
@@ -458,7 +445,7 @@ std::tuple<Tensor, Tensor> gat_aggregate(
     Forward<T> p{attention_of<T>(op, indptr, indices, pieces, x, source, target, slope, dropout,
                                  seed),
                  reading<T>(x), writing<T>(y), writing<T>(normalizer)};
-    const int64_t sums = p.num_pieces * H * F, heads = p.num_pieces * H;
+    const int64_t sums = p.pieces.count * H * F, heads = p.pieces.count * H;
     const int64_t shape[] = {sums + 2 * heads};
     const Tensor held = torch::stable::new_empty(x, shape);
     T* const data = writing<T>(held).data;
@@ -491,7 +478,7 @@ std::tuple<Tensor, Tensor> gat_aggregate_backward(
                                   dropout, seed),
                   reading<T>(own), reading<T>(other), reading<T>(normalizer), reading<T>(delta),
                   writing<T>(sums), writing<T>(out)};
-    const int64_t held_out = transposed ? p.num_pieces * H * F : 0, heads = p.num_pieces * H;
+    const int64_t held_out = transposed ? p.pieces.count * H * F : 0, heads = p.pieces.count * H;
     const int64_t shape[] = {held_out + heads};
     const Tensor held = torch::stable::new_empty(own, shape);
     T* const data = writing<T>(held).data;

@@ -10,14 +10,15 @@ namespace infgrand {
 // pooled_i = factor * pool(pool_with_i, s_i)
 template <typename T>
 struct Product {
-  RowPointers pointer;
+  Pieces pieces;
   Buffer<const int32_t> indices;
   Buffer<const T> x;
   Buffer<const Acc<T>> row_scale;  // may be null: 1
   Buffer<const Acc<T>> col_scale;  // may be null: 1
   Buffer<const Acc<T>> values;     // may be null: 1
   Acc<T> self_weight;
-  int64_t num_cols, features;
+  uint32_t num_cols;
+  int32_t features;  // 32 bits: an address is one multiplication
   Buffer<T> y;       // may be null
   Buffer<T> pooled;  // may be null
   Buffer<const T> pool_with;
@@ -29,16 +30,17 @@ template <typename T>
 Product<T> product_of(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                       const std::optional<Tensor>& row_scale,
                       const std::optional<Tensor>& col_scale,
-                      const std::optional<Tensor>& values, double self_weight) {
-  return {{reading<int64_t>(indptr), indptr.size(0) - 1, indices.size(0)},
+                      const std::optional<Tensor>& values, double self_weight,
+                      const std::optional<Tensor>& pieces) {
+  return {pieces_of(indptr, indices, pieces),
           reading<int32_t>(indices),
           reading<T>(x),
           reading<Acc<T>>(row_scale),
           reading<Acc<T>>(col_scale),
           reading<Acc<T>>(values),
           static_cast<Acc<T>>(self_weight),
-          x.size(0),
-          x.size(1),
+          static_cast<uint32_t>(x.size(0)),
+          static_cast<int32_t>(x.size(1)),
           {nullptr, 0},
           {nullptr, 0},
           {nullptr, 0},

@@ -1,41 +1,45 @@
 #include "product.h"
 
-#include <algorithm>
-
 namespace infgrand {
 namespace {
 
 Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                  const Tensor& scale, double self_weight, int64_t hops, std::string pooling,
+                 const std::optional<Tensor>& pieces, const std::optional<Tensor>&,
                  const std::optional<Tensor>&, const std::optional<Tensor>&) {
   const char* op = "infgrand::propagate";
   check_propagate(op, indptr, indices, x, scale, hops);
-  const Launcher launch(x);
+  check_pieces(op, pieces, x);
   const std::optional<Pooling> pool = parse_pooling(op, pooling);
-  const auto fresh = [&] { return torch::stable::new_empty(x, {x.size(0), x.size(1)}); };
+  const Launcher launch(x);
+  // Between hops 16-bit features are float32, as on the CPU, and rounded once.
+  const ScalarType stored = x.scalar_type(), wide = accumulate_type(x);
+  const Tensor start = stored == wide ? x : torch::stable::to(x, wide);
+  const auto fresh = [&] { return torch::stable::new_empty(start, {x.size(0), x.size(1)}); };
   const Tensor result = fresh();
   std::optional<Tensor> buffers[2];
-  for (int64_t k = 0; k < std::min<int64_t>(hops - 1, 2); ++k) buffers[k] = fresh();
+  if (hops > 1) buffers[0] = fresh();
+  if (hops > 2) buffers[1] = stored == wide ? fresh() : start;
   // Every hop reads one buffer, writes the next and pools in passing; the last writes the result.
-  for_type(x, [&](auto type) {
+  for_float_or_double(start, [&](auto type) {
     using T = decltype(type);
     for (int64_t k = 0; k < hops; ++k) {
-      const Tensor& source = k ? *buffers[(k - 1) % 2] : x;
-      auto product = product_of<T>(indptr, indices, source, scale, scale, {}, self_weight);
+      const Tensor& source = k ? *buffers[(k - 1) % 2] : start;
+      auto product =
+          product_of<T>(indptr, indices, source, scale, scale, {}, self_weight, pieces);
       const bool last = k + 1 == hops;
       if (!last) product.y = writing<T>(*buffers[k % 2]);
       else if (!pool) product.y = writing<T>(result);
       if (pool) {
         product.pooled = writing<T>(result);
-        product.pool_with = reading<T>(k ? result : x);
+        product.pool_with = reading<T>(k ? result : start);
         product.pooling = *pool;
-        if (last && pool == Pooling::kMean)
-          product.factor = Acc<T>(1) / static_cast<Acc<T>>(hops + 1);
+        if (last && pool == Pooling::kMean) product.factor = T(1) / static_cast<T>(hops + 1);
       }
-      multiply(product, x, launch);
+      multiply(product, start, launch);
     }
   });
-  return result;
+  return stored == wide ? result : torch::stable::to(result, stored);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import types
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,10 @@ GRAPHBOLT = _graphbolt_is_usable()
 if not GRAPHBOLT:
     sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
 
-import dgl  # noqa: E402
+with warnings.catch_warnings():
+    # Of DGL's docstrings, wherever it is compiled anew; an error under `python -W error`.
+    warnings.filterwarnings("ignore", "invalid escape sequence")
+    import dgl
 
 DGLGraph = dgl.DGLGraph
 

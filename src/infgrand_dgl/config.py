@@ -38,6 +38,7 @@ DatasetName = Literal[
     "directory",
 ]
 Method = Literal["infgrand", "glnn", "mlp"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
 
 
@@ -223,9 +224,9 @@ class TrainConfig(Section):
     patience: Epochs = 50  # epochs without a validation accuracy as high as the best
     seeds: list[Seed] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] = (
-        "float32"  # of student and baselines; bfloat16: autocast
-    )
+    # Of matrix products in training; tf32: on a GPU, elsewhere float32; bfloat16: autocast, and
+    # hidden layers are aggregated in it.
+    precision: Precision = "float32"
     # How first layers take their input; auto: sparse below the density where that is faster.
     inputs: Literal["auto", "dense", "sparse"] = "auto"
     # Trained beside, for comparison, with the student's sizes and the same teacher.
@@ -270,6 +271,8 @@ class Config(Section):
                 f"data.label_choice: {choice}: comes before the teacher, and influence.measure: "
                 f"{measure} needs it"
             )
+        if self.train.precision == "bfloat16" and self.teacher.backend == "dgl":
+            raise ValueError("train.precision: bfloat16: needs teacher.backend: native (or auto)")
         return self
 
     def to_yaml(self) -> str:

@@ -240,12 +240,12 @@ def supervised_loss(
     r"""$L_s = \delta_1\,\mathrm{mean}(CE) + \delta_2\,\mathrm{mean}(CE\cdot I_g)$.
 
     Args:
-        logits: `[n, C]` of the labelled nodes.
-        labels: int64 `[n]`.
+        logits: `[n, C]`.
+        labels: int64 `[n]`; -1 where there is none: such a node adds nothing. (Leaving it out by a
+            mask would make a GPU wait for the shape.)
         influence: $I_g$ of the same nodes, `[n]`.
-        count: how many labelled nodes there are, where these are some of them: the means are sums
-            over it.
+        count: of labelled nodes, over which the means are taken; n by default.
     """
-    ce = cross_entropy(logits, labels, reduction="none")
+    ce = cross_entropy(logits, labels, reduction="none", ignore_index=-1)
     weighted = delta1 * ce.sum() + delta2 * (ce * influence).sum()
     return weighted / (len(labels) if count is None else count)

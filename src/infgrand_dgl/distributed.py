@@ -17,13 +17,18 @@ from .errors import InputError
 
 T = TypeVar("T")
 
+CPU = torch.device("cpu")
+
 # One process may train a teacher while the others wait.
 PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process, `rank`, among `size`. Alone, every method returns its argument."""
+    """This process, `rank`, among `size`. Alone, every method returns its argument.
+
+    Tensors are reduced where they lie; values travel through host memory.
+    """
 
     rank: int = 0
     size: int = 1
@@ -52,7 +57,7 @@ class Ranks:
         """The first process's value, everywhere."""
         told: list[Any] = [value]
         if self.size > 1:
-            dist.broadcast_object_list(told)
+            dist.broadcast_object_list(told, device=CPU)
         return told[0]
 
     def gather(self, value: T) -> list[T]:
@@ -66,9 +71,11 @@ class Ranks:
         return max(self.gather(value)) if self.size > 1 else value
 
     def wait(self) -> None:
-        """Returns when every process has come here."""
-        if self.size > 1:
-            dist.barrier()
+        """Returns when every process has come here.
+
+        (A barrier of NCCL's would keep the GPUs busy, for as long as one process trains.)
+        """
+        self.sum(torch.zeros(()))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -96,10 +103,12 @@ ALONE = Ranks()
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """The processes that torchrun started (nccl on GPUs, gloo elsewhere), or this one alone.
+    """The processes that torchrun started, or this one alone.
+
+    What lies on GPUs goes by NCCL, all else by gloo; each process has the GPU of its local rank.
 
     Raises:
-        InputError: in the others, when one has failed.
+        InputError: in the others, when one has failed; more processes than GPUs.
     """
     ranks = _join(device)
     try:
@@ -120,8 +129,16 @@ def _join(device: torch.device) -> Ranks:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
         return ALONE
+    options: dict[str, Any] = {"backend": "gloo"}
     if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        local, here = (int(os.environ.get(f"LOCAL_{name}", "0")) for name in ("RANK", "WORLD_SIZE"))
+        here, gpus = max(local + 1, here), torch.cuda.device_count()
+        if here > gpus:
+            raise InputError(
+                f"torchrun: expected a GPU for each of the {here} processes here, found {gpus}"
+            )
+        torch.cuda.set_device(local)
+        options = {"backend": "cpu:gloo,cuda:nccl", "device_id": torch.device("cuda", local)}
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        dist.init_process_group(**options, timeout=PATIENCE)
     return Ranks(dist.get_rank(), dist.get_world_size())

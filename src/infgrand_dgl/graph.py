@@ -12,7 +12,8 @@ from torch import Tensor
 from ._dgl import DGLGraph, dgl, homogeneous
 from .errors import InputError
 
-LONG, PIECE = 512, 256  # entries; a longer row is summed by so many at a time on a GPU (csrc/cuda)
+# Entries: on a GPU longer rows are summed in pieces (csrc/cuda/warp.h), of so many at least.
+LONG, PIECE = 512, 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,11 @@ class CSRGraph:
         if indptr is self.indptr:
             return self
         degrees = (d if d is None else d.to(device) for d in (self.row_degrees, self.col_degrees))
-        return type(self)(indptr, self.indices.to(device), self.num_cols, self.symmetric, *degrees)
+        indices = self.indices.to(device)
+        moved = type(self)(indptr, indices, self.num_cols, self.symmetric, *degrees)
+        if indptr.is_cuda:  # asking the GPU for their number would wait for it
+            moved.__dict__["pieces"] = self.pieces.to(device)
+        return moved
 
     @property
     def num_rows(self) -> int:
@@ -153,12 +158,19 @@ class CSRGraph:
 
     @cached_property
     def pieces(self) -> Tensor:
-        """(row, first entry) of the pieces of rows longer than LONG, int64 `[P, 2]`, in order."""
-        long = (self.row_lengths > LONG).nonzero().squeeze(1)
-        counts = -(-self.row_lengths[long] // PIECE)
-        rows = torch.repeat_interleave(long, counts)
-        before = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
-        begin = self.indptr[rows] + PIECE * (torch.arange(len(rows), device=rows.device) - before)
+        """Row and first entry of each piece of the rows longer than LONG, int64 `[P, 2]`.
+
+        In the order of their entries. PIECE entries each, or the square root of the row's length:
+        a row has no more pieces to add up than entries in one.
+        """
+        lengths = self.indptr.diff()
+        long = (lengths > LONG).nonzero().squeeze(1)
+        lengths = lengths[long]
+        size = lengths.double().sqrt().ceil().long().clamp(min=PIECE)
+        counts = (lengths + size - 1) // size
+        first = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+        rows, size = (torch.repeat_interleave(of_row, counts) for of_row in (long, size))
+        begin = self.indptr[rows] + size * (torch.arange(len(rows), device=rows.device) - first)
         return torch.stack([rows, begin], dim=1)
 
     @cached_property

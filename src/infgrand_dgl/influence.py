@@ -34,7 +34,9 @@ Algorithm = Literal["closed_form", "blocked"]
 # Below this coefficient of variation the weights are as good as constant.
 FLAT = 0.05
 
-PAIRS_AT_ONCE = 1 << 26  # of the blocked algorithm
+# Of the blocked algorithm on each device, and the bytes that it holds for each pair.
+PAIRS_AT_ONCE = {"cpu": 1 << 26, "cuda": 1 << 30}
+BYTES_PER_PAIR = 16
 
 # An inner product of unit rows in float32 says nothing below this.
 ROUNDING = 1e-6
@@ -146,17 +148,26 @@ def normalized(
 
 def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
     """The authors' algorithm over the same operands: two passes over all pairs, in blocks."""
-    rows = max(1, PAIRS_AT_ONCE // len(y))
+    rows = max(1, pairs_at_once(x.device) // len(y))
     extremes = [torch.aminmax(block @ y.T) for block in x.split(rows)]
     low = torch.stack([e.min for e in extremes]).min().double()
     span = torch.stack([e.max for e in extremes]).max().double() - low
     if span <= ROUNDING:
         return Influence(torch.ones(len(x), device=x.device))
     sums = [
-        ((block @ counted.T - low) / span).sum(dim=1, dtype=torch.float64)
+        (block @ counted.T).sub_(low).div_(span).sum(dim=1, dtype=torch.float64)
         for block in x.split(rows)
     ]
     return Influence(_over_largest(torch.cat(sums)).float())
+
+
+def pairs_at_once(device: torch.device) -> int:
+    """Of the blocked algorithm; on a GPU with little memory left, fewer."""
+    pairs = PAIRS_AT_ONCE[device.type]
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        pairs = min(pairs, (torch.cuda.mem_get_info(device)[0] + unused) // BYTES_PER_PAIR)
+    return pairs
 
 
 def total(y: Tensor) -> Tensor:

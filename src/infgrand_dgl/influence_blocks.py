@@ -18,6 +18,7 @@ from .distributed import ALONE, Ranks
 from .files import release
 from .graph import CSRGraph
 from .influence import Influence, normalized, sums_with, total, unit_rows
+from .kept import drop
 from .measures import Normalization
 from .ops.min_cosine import MinCosine, min_cosine
 from .resources import Budget
@@ -86,6 +87,8 @@ def cosine_influence_by_blocks(
                 factor=2.0**-exponent if abs(exponent) > 30 else 1.0,
                 on_slab=step,
             )
+        if pairs:
+            drop()  # the graph: blocks of rows take what is left
         with ranks.together():
             s = torch.zeros(D, dtype=torch.float64, device=device)
             counted = N if num_columns is None else min(N, num_columns)

@@ -156,6 +156,7 @@ class _Training:
             },
             "setting": config.data.setting,
             "method": config.method,
+            "precision": config.train.precision,
             "seeds": config.train.seeds,
             **{model: summary([r[model] for r in results]) for model in names},
             "retrained": [r["retrained"] for r in results],
@@ -314,7 +315,8 @@ class _Training:
         folder = self.run.path / f"seed-{seed}"
         if self.ranks.first:
             folder.mkdir(exist_ok=True)
-        basis = [self.data_mark, seed, t.epochs, t.patience, t.inputs, self.device.type]
+        device = self.device.type
+        basis = [self.data_mark, seed, t.epochs, t.patience, t.inputs, t.precision, device]
         if config.data.label_choice != "random":
             scores, mark = self.influence(config, dataset, seed, None)
             dataset = by_influence(dataset, config.data, scores)
@@ -353,7 +355,7 @@ class _Training:
         """One student, and if it collapses, once more."""
         config = self.students[name]
         method, view = METHODS[config.method], dataset.observed_view()
-        seen = slice(None) if dataset.parts.observed is None else dataset.parts.observed
+        observed = dataset.parts.observed
         scores, marks = None, [basis]
         if method.influence:
             scores, mark = self.influence(config, dataset, seed, taught)
@@ -365,6 +367,10 @@ class _Training:
             logits, mark = taught
             marks.append(mark)
         own = inputs is not dataset.features
+
+        def seen(values: Tensor) -> Tensor:
+            return values if observed is None else values[observed]
+
         settings = config.distillation.model_dump(include=method.settings)
 
         def judged(model: MLP) -> Result:
@@ -381,9 +387,9 @@ class _Training:
                 model = train_student(
                     config,
                     view,
-                    inputs[seen] if own else view.features,
-                    None if scores is None else scores[seen],
-                    None if logits is None else logits[seen],
+                    seen(inputs) if own else view.features,
+                    None if scores is None else seen(scores),
+                    None if logits is None else seen(logits),
                     at,
                     seed,
                     on_epoch,
@@ -391,8 +397,8 @@ class _Training:
                 save(name, model)
                 return lambda: judged(model)
 
-            precision, size = config.train.precision, self.ranks.size
-            mark = fingerprint(marks, config.method, config.student, settings, precision, size)
+            size = self.ranks.size
+            mark = fingerprint(marks, config.method, config.student, settings, size)
             self.trained(result, seed, name, mark, [f"{name}.safetensors"], work)
 
         once(config, name)

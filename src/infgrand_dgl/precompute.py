@@ -15,11 +15,20 @@ from .errors import InputError
 from .files import is_mapped, map_array, release
 from .influence import Influence, cosine_influence
 from .influence_blocks import cosine_influence_by_blocks
+from .kept import kept, plain, stored
 from .measures import OF_FEATURES, measured
 from .propagation import propagate_features
 from .resources import Budget
 from .rows import largest_magnitude
-from .slabs import Progress, csr_bytes, propagate_slabs, shared_array, slab_width, slabs_of
+from .slabs import (
+    Progress,
+    csr_bytes,
+    propagate_slabs,
+    shared_array,
+    slab_needs,
+    slab_width,
+    slabs_of,
+)
 from .writing import writing
 
 
@@ -87,7 +96,7 @@ def influence(
             logits = logits[observed]
         scores = measured(
             c.measure,
-            seen.csr.to(device),
+            kept(seen.csr, device),
             logits=logits,
             cosine=found.scores,
             mix=c.mix,
@@ -117,7 +126,7 @@ def _cosine(
     if blocked:
         budget.require("form all pairs (influence.algorithm: blocked)", *needed)
     if blocked or (ranks.size == 1 and budget.fits(*needed)):
-        csr, features = seen.csr.to(device), seen.dense_features().to(device)
+        csr, features = kept(seen.csr, device), seen.dense_features(device)
         return cosine_influence(csr, features, **settings)
     del settings["algorithm"]
     return cosine_influence_by_blocks(
@@ -170,7 +179,7 @@ def student_inputs(
     shared = ranks.size > 1 and out is not None
     # x and the result, on a GPU two buffers; of the observed graph once more.
     matrices = (4 if device.type == "cuda" else 2) * len(stages)
-    if not shared and budget.fits(*_needs(dataset, device, matrices)):
+    if not shared and budget.fits(*_needs(dataset, device, matrices, graphs=len(stages))):
         inputs = _propagated(config, dataset, device)
         for view, nodes in stages[1:]:
             inputs[nodes] = _propagated(config, view, device).to(inputs.dtype)
@@ -192,11 +201,11 @@ def student_inputs(
 
 def _propagated(config: Config, dataset: NodeDataset, device: torch.device) -> Tensor:
     half = dataset.features.dtype == torch.float16
-    features = dataset.features if half else dataset.dense_features()
+    features = kept(dataset.features, device) if half else dataset.dense_features(device)
     p = config.propagation
     return propagate_features(
-        dataset.csr.to(device),
-        features.to(device),
+        kept(dataset.csr, device),
+        features,
         hops=p.hops,
         pooling=p.pooling,
         self_loop_weight=p.self_loop_weight,
@@ -231,6 +240,9 @@ def _into(
 
     for (data, rows), columns in zip(stages, slabs, strict=True):
         with ranks.together():
+            if columns:  # the graph of the stage before may still be there
+                width = columns[0].stop - columns[0].start
+                budget.make_room(device, slab_needs(data.csr, width, device)[1])
             propagate_slabs(
                 data.csr,
                 data.features,
@@ -245,8 +257,10 @@ def _into(
             )
 
 
-def _needs(dataset: NodeDataset, device: torch.device, matrices: int) -> tuple[int, int]:
-    """Bytes of host and GPU memory that so many float32 matrices `[N, D]` and the graph take.
+def _needs(
+    dataset: NodeDataset, device: torch.device, matrices: int, graphs: int = 1
+) -> tuple[int, int]:
+    """Bytes of host and GPU memory that so many float32 matrices `[N, D]` and graphs take.
 
     Features that are in memory as they are needed are not taken again; mapped arrays leave it.
     """
@@ -254,12 +268,12 @@ def _needs(dataset: NodeDataset, device: torch.device, matrices: int) -> tuple[i
     release(csr.indptr, csr.indices, features)
     graph = csr_bytes(csr) if is_mapped(csr.indices) else 0
     matrix = 4 * dataset.num_nodes * dataset.num_features
-    ready = features.layout == torch.strided and features.dtype == torch.float32
-    there = ready and not is_mapped(features)
+    mapped, kept_too = is_mapped(features), 0 if plain(features) else stored(features)
     work = matrices * matrix + 300 * dataset.num_nodes
     if device.type == "cuda":
-        return graph + (0 if there else matrix), csr_bytes(csr) + work
-    return graph + work - (matrix if there else 0), 0
+        gpu = graphs * (csr_bytes(csr) + kept_too) + work
+        return graph + (stored(features) if mapped else 0), gpu
+    return graph + work - (matrix if plain(features) and not mapped else 0), 0
 
 
 def flat_warning(config: Config) -> str:

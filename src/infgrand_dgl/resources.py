@@ -9,6 +9,7 @@ import torch
 
 from .config import ResourcesConfig
 from .errors import InputError
+from .kept import drop, held
 
 # What is left of free memory to others, unless a number was given.
 SHARE_OF_FREE = 0.85
@@ -43,25 +44,46 @@ class Budget:
         return cls(memory, gpu)
 
     def left(self, device: torch.device | str = "cpu") -> int:
-        """Bytes that may still be taken on a device, 0 or more."""
+        """Bytes that may still be taken on a device, 0 or more.
+
+        Copies on the GPU that are only kept for later stages (`kept`) count as free: `make_room`.
+        """
         if torch.device(device).type == "cuda":
-            return max(0, self.gpu_memory - torch.cuda.memory_allocated())
+            return max(0, self.gpu_memory - _allocated())
         return max(0, self.memory - resident())
 
     def fits(self, memory: int, gpu_memory: int = 0) -> bool:
-        """Whether so many bytes more may be taken."""
-        return memory <= self.left() and gpu_memory <= self.left("cuda")
+        """Whether so many bytes more may be taken; if so, there is room for them."""
+        if memory > self.left() or gpu_memory > self.left("cuda"):
+            return False
+        self.make_room("cuda", gpu_memory)
+        return True
+
+    def fits_on(self, device: torch.device, needed: int) -> bool:
+        """`fits`, of bytes on one device."""
+        return self.fits(0, needed) if device.type == "cuda" else self.fits(needed)
+
+    def make_room(self, device: torch.device | str, needed: int) -> None:
+        """Drops the kept copies, unless so many bytes fit beside them."""
+        if torch.device(device).type == "cuda" and needed > self.left(device) - held():
+            drop()
 
     def require(self, purpose: str, memory: int, gpu_memory: int = 0) -> None:
         """Raises an InputError, which says how much would do, unless so many bytes more fit."""
         needed = {"memory": (self.memory, memory + resident())}
-        needed["gpu_memory"] = (self.gpu_memory, gpu_memory + torch.cuda.memory_allocated())
+        needed["gpu_memory"] = (self.gpu_memory, gpu_memory + _allocated())
         for key, (given, least) in needed.items():
             if least > given and (key == "memory" or gpu_memory):
                 raise InputError(
                     f"resources.{key}: {_readable(given)} are too little to {purpose}; "
                     f"{_readable(least + MARGIN)} would do"
                 )
+        self.make_room("cuda", gpu_memory)
+
+
+def _allocated() -> int:
+    """Bytes of the current GPU that are in use, but for copies that are merely kept."""
+    return torch.cuda.memory_allocated() - held()
 
 
 def _readable(size: int) -> str:

@@ -1,7 +1,10 @@
 """Propagation within a memory budget: no column of X sees another, so some are done at a time."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +13,11 @@ from torch import Tensor
 from .distributed import Ranks
 from .files import is_mapped, map_array, new_array, release
 from .graph import CSRGraph
+from .kept import kept
 from .ops import Pooling, propagate
 from .resources import Budget
 from .rows import BLOCK, dense_rows, row_blocks
+from .transfer import BUFFERS, Staging, helper, is_gpu, reached
 
 UNIT = 16  # columns of a tile of the op
 
@@ -25,7 +30,8 @@ def slab_needs(csr: CSRGraph, width: int, device: torch.device) -> tuple[int, in
     N, slab = csr.num_rows, 4 * width * csr.num_rows
     host = 3 * BLOCK + (csr_bytes(csr) if is_mapped(csr.indices) else 0)
     if device.type == "cuda":  # x, the result and two buffers; partial sums of long rows
-        return host + slab, csr_bytes(csr) + 16 * N + 4 * slab + csr.num_edges * width // 128
+        host += 2 * BUFFERS * BLOCK + 9 * N  # pinned, for both directions; lengths of rows
+        return host, csr_bytes(csr) + 16 * N + 4 * slab + (16 + 4 * width) * len(csr.pieces)
     lines = 3 * (32 if width <= 8 else 64)
     return host + (16 + lines) * N + 2 * slab, 0
 
@@ -98,39 +104,76 @@ def propagate_slabs(
         factor: X is multiplied by it before.
         rows: int64 `[N]`, the distinct rows of `out` that the rows of the result become; by default
             the same ones.
-        on_slab: is called after each.
+        on_slab: is called after each, by the thread that wrote it.
+
+    On a GPU a slab goes there some rows at a time and comes back so, and the next one is read while
+    the last one is written.
     """
     if not slabs:
         return
     N, dtype = csr.num_rows, torch.promote_types(features.dtype, torch.float32)
-    graph = csr.to(device)
-    widest = slabs[0].stop - slabs[0].start
-    # NumPy asks for huge pages, which are filled three times as fast.
-    buffer = torch.from_numpy(np.empty(N * widest, str(dtype).removeprefix("torch.")))
+    graph = kept(csr, device)
+    up, down = Staging(device), Staging(device)
+    buffer = None
+    if not is_gpu(device):
+        # NumPy asks for huge pages, which are filled three times as fast.
+        widest = slabs[0].stop - slabs[0].start
+        buffer = torch.from_numpy(np.empty(N * widest, str(dtype).removeprefix("torch.")))
     order = None if rows is None else rows.argsort()
-    for columns in slabs:
+
+    def read(columns: slice) -> Tensor:
         width = columns.stop - columns.start
-        slab = buffer[: N * width].view(N, width)
+        if buffer is None:
+            slab = torch.empty(N, width, dtype=dtype, device=device)
+        else:
+            slab = buffer[: N * width].view(N, width)
         for part in row_blocks(features, range(N)):
-            slab[part].copy_(dense_rows(features, part)[:, columns])
+            block = dense_rows(features, part)[:, columns]
+            up.send(slab[part], partial(_scaled, block, factor))
+            del block
             release(features)
-        if factor != 1:
-            slab *= factor
-        result = propagate(
-            graph,
-            slab.to(device),
-            hops=hops,
-            pooling=pooling,
-            self_loop_weight=self_loop_weight,
-        )
-        if device.type != "cpu":
-            result = slab.copy_(result)
-        for part in row_blocks(out, range(N)):
+        return slab
+
+    def picked(result: Tensor, part: slice) -> Tensor:
+        found = result[part if order is None else order[part].to(device)]
+        return found if buffer is not None else found.to(out.dtype)
+
+    def write(results: list[Tensor], columns: slice, computed: Any) -> None:
+        result, parts = results.pop(), list(row_blocks(out, range(N)))
+        if computed is not None:
+            computed.wait()
+        found = down.receive(partial(picked, result, part) for part in parts)
+        for part, block in zip(parts, found, strict=True):
             if rows is None or order is None:
-                out[part, columns].copy_(result[part])
+                out[part, columns].copy_(block)
             else:  # by place in `out`, whose pages are then met once
-                out[rows[order[part]], columns] = result[order[part]].to(out.dtype)
+                out[rows[order[part]], columns] = block.to(out.dtype)
             release(out)
-        del result
         on_slab()
+
+    with helper(device) as thread:
+        writing: Future[None] | None = None
+        for columns in slabs:
+            slab = read(columns)
+            if writing is not None:
+                writing.result()  # which leaves the GPU before there is another
+            results = [
+                propagate(
+                    graph, slab, hops=hops, pooling=pooling, self_loop_weight=self_loop_weight
+                )
+            ]
+            del slab
+            if is_gpu(device):  # while the next slab is read
+                writing = thread.submit(write, results, columns, reached(device))
+            else:
+                write(results, columns, None)
+        if writing is not None:
+            writing.result()
     release(csr.indptr, csr.indices)
+
+
+def _scaled(block: Tensor, factor: float, out: Tensor) -> None:
+    if factor == 1:
+        out.copy_(block)
+    else:
+        torch.mul(block, factor, out=out)

@@ -1,12 +1,17 @@
-from functools import partial
+import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
-from infgrand_dgl.benchmark.harness import Contender, copy_bandwidth, measure, resident
+from infgrand_dgl.benchmark import influence, propagate
+from infgrand_dgl.benchmark.report import machine_name
 from infgrand_dgl.cli import main
-from infgrand_dgl.console import Reporter
-from tests.benchmark.conftest import check_rows, run
+from infgrand_dgl.config import DataConfig
+from infgrand_dgl.data import load_source
+from tests.benchmark.conftest import GRAPH, SMALL, check_rows, run
+from tests.conftest import dense_adjacency
 
 CPU = torch.device("cpu")
 
@@ -39,49 +44,91 @@ def test_rates_by_hand(tmp_path):
     found = run("propagate", "--hops", "3", tmp_path=tmp_path)
     E, size = found["size"]["edges"], found["size"]
     moved = 3 * (36 * (E + 400) + 4 * E + 8 * 400)
-    ours = found["rows"][0]
-    rate = moved / ours["seconds"]["median"] / 1e9
-    assert ours["gigabytes_per_second"] == pytest.approx(rate)
+    for row in found["rows"]:
+        seconds = row["seconds"]["median"]
+        assert row["gigabytes_per_second"] == pytest.approx(moved / seconds / 1e9)
+        roof = size["roof_rows_read_once_seconds"]
+        assert row["roof_share"] == pytest.approx(roof / seconds)
     assert size["roof_every_edge_read_seconds"] == pytest.approx(
         moved / size["copy_gigabytes_per_second"] / 1e9
     )
     assert size["roof_rows_read_once_seconds"] < size["roof_every_edge_read_seconds"]
 
 
-def test_contenders_take_turns_and_the_unaffordable_is_skipped():
-    calls: list[str] = []
-    three = [Contender(name, partial(calls.append, name)) for name in "ab"]
-    three.append(Contender("c", lambda: calls.append("c"), needs=1 << 62))
-    rows = measure(three, 3, CPU, Reporter(quiet=True))
-    assert calls == ["a", "b"] * 4  # once to warm up
-    assert rows[2]["method"] == "c" and "needs 4294967296.0 GiB" in rows[2]["skipped"]
+def test_a_row_of_a_million(tmp_path):
+    """Or of as many as there are."""
+    found = run("spmm", "--hub", "1000000", tmp_path=tmp_path)
+    assert found["size"]["largest_degree"] == 399
+    assert all(row.get("max_abs_difference", 0) < 3e-6 for row in found["rows"])
+    data = load_source(DataConfig(name="synthetic", nodes=300))
+    joined = dense_adjacency(propagate.with_hub(data, 50).csr)
+    expected = dense_adjacency(data.csr)
+    expected[0, :51] = expected[:51, 0] = 1
+    assert torch.equal(joined, expected)
 
 
-def test_contenders_alike_are_compared_and_may_time_themselves():
-    columns = [{"batch": 1}, {"batch": 1}, {"batch": 2}, {"batch": 2}]
-    laps = [[1.0, 2.0, 3.0], [8.0], [5.0], []]
-    four = [
-        Contender(name, partial(laps.__getitem__, i), columns=columns[i], laps=True)
-        for i, name in enumerate("abcd")
-    ]
-    four[3].missing = "no such thing here"
-    a, b, c, d = measure(four, 1, CPU, Reporter(quiet=True))
-    assert a["seconds"] == {"median": 2, "min": 1, "max": 3}
-    assert (a["speedup"], b["speedup"], c["speedup"]) == (4, 1, 1)
-    assert d == {"method": "d", "batch": 2, "skipped": "no such thing here"}
+def test_the_scan_of_a_large_graph_waits_to_be_asked(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(influence, "SCANNED", 300)
+    rows = run("influence", tmp_path=tmp_path)["rows"]
+    assert [row["method"] for row in rows if "skipped" in row] == ["blocked"]
+    assert "blocked: not run, above 300 nodes only with --blocked" in capsys.readouterr().out
+    rows = run("influence", "--blocked", tmp_path=tmp_path)["rows"]
+    assert not any("skipped" in row for row in rows)
 
 
-@pytest.mark.skipif(resident(CPU) is None, reason="reads /proc")
-def test_peak_memory_is_that_of_the_call():
-    def hungry() -> None:
-        torch.ones(50 << 20, dtype=torch.uint8)
+def raising(error: BaseException) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        raise error
 
-    (row,) = measure([Contender("hungry", hungry)], 1, CPU, Reporter(quiet=True))
-    assert 45 << 20 < row["peak_bytes"] < 80 << 20
+    return call
 
 
-def test_copy_bandwidth():
-    assert 1e8 < copy_bandwidth(CPU, megabytes=4) < 1e13
+def test_out_of_memory_is_a_row(tmp_path, monkeypatch, capsys):
+    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 46.00 GiB.")
+    monkeypatch.setattr(propagate, "torch_hop", raising(full))
+    rows = run("spmm", tmp_path=tmp_path)["rows"]
+    assert [row["method"] for row in rows if "seconds" in row] == ["infgrand", "dgl", "scipy"]
+    assert {"method": "torch_csr", "skipped": "out of memory"} in rows
+    assert "torch_csr: not run, out of memory" in capsys.readouterr().out
+
+
+def test_no_memory_for_the_graph(tmp_path, monkeypatch):
+    monkeypatch.setattr(propagate, "contenders", raising(MemoryError()))
+    out = tmp_path / "all"
+    arguments = ["--only", "spmm", "influence", "--repeat", "1", "--out", str(out)]
+    assert main(["benchmark", "all", *GRAPH, *arguments]) == 0
+    (file,) = out.glob("*.json")
+    spmm, other = json.loads(file.read_text())["benchmarks"]
+    assert spmm["rows"] == [{"method": "graph and features", "skipped": "out of memory"}]
+    assert len(other["rows"]) == 4 and "seconds" in other["rows"][0]
+
+
+def test_a_failure_is_a_row_and_the_status(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(propagate, "scipy_hop", raising(ValueError("no such\nthing")))
+    out = tmp_path / "b.json"
+    assert main(["benchmark", "spmm", *SMALL, "--json", str(out)]) == 1
+    told = {"method": "scipy", "skipped": "ValueError: no such", "failed": True}
+    rows = json.loads(out.read_text())["rows"]
+    assert rows[-1] == told and len(rows) == 4
+    assert "scipy: not run, ValueError: no such" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["spmm", "all"])
+def test_a_killed_run_leaves_its_rows(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(propagate, "scipy_hop", raising(KeyboardInterrupt()))
+    file = tmp_path / "b.json"
+    arguments = ["--json", str(file)]
+    if name == "all":
+        arguments = ["--only", "distill", "spmm", "--out", str(tmp_path)]
+        file = tmp_path / f"{machine_name(CPU)}.json"
+    assert main(["benchmark", name, *SMALL, *arguments]) == 130
+    found = json.loads(file.read_text())
+    if name == "all":
+        assert [b["benchmark"] for b in found["benchmarks"]] == ["distill", "spmm"]
+        found = found["benchmarks"][1]
+    assert [row["method"] for row in found["rows"]] == ["infgrand", "torch_csr", "dgl"]
+    check_rows(found["rows"])
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize(

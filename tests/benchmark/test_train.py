@@ -2,6 +2,8 @@ import torch
 
 from infgrand_dgl.benchmark import teachers, train
 from infgrand_dgl.cli import main
+from infgrand_dgl.config import load_config
+from infgrand_dgl.data import load_source
 from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 
 
@@ -20,6 +22,20 @@ def test_an_experiment_of_your_own(tiny, tmp_path):
     arguments = ["--config", str(tiny), *inductive, "--repeat", "1", "--json", str(out)]
     assert main(["benchmark", "train", *arguments]) == 0
     assert '"seed_epochs": 5' in out.read_text()
+
+
+def test_a_seed_trains_no_baseline(tiny, monkeypatch):
+    config = load_config(tiny, ["train.baselines=[mlp]"])
+    trained = []
+
+    def pipeline_train(config, out, **settings):
+        trained.append((config.train.baselines, config.train.seeds))
+        return {"seconds": {"influence": 1, "propagate": 2, "teacher": [3], "student": [4]}}
+
+    monkeypatch.setattr(train.pipeline, "train", pipeline_train)
+    found = train.contenders(config, load_source(config.data), torch.device("cpu"))
+    assert found[-1].method == "seed" and found[-1].prepare()() == [10]
+    assert trained == [([], [1])]
 
 
 def test_an_epoch_is_timed_from_end_to_end(monkeypatch):

@@ -27,6 +27,26 @@ def test_is_what_was_asked_for(style):
     assert x.dtype == torch.float32 and x.isfinite().all()
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_tail_of_arxiv(seed):
+    """ogbn-arxiv's node with the most has 13,161 neighbours of 169,343."""
+    d = generate(style="arxiv", nodes=20_000, seed=seed)
+    lengths = d.csr.row_lengths - 1
+    assert int(lengths.max()) == pytest.approx(13_161 / 169_343 * 20_000, rel=0.08)
+    assert float(lengths.double().mean()) == pytest.approx(13.7, rel=2e-3)
+    assert d.homophily() == pytest.approx(0.658, abs=0.01)
+
+
+@pytest.mark.parametrize("style", ["arxiv", "products", "papers100M"])
+def test_drawn_in_parts_edges_are_as_many(style, monkeypatch):
+    """Counted on a sample of some nodes, or of some pairs where few nodes have most repeats."""
+    monkeypatch.setattr("infgrand_dgl.data.block_model.SAMPLE", 1 << 13)
+    r = recipe(DataConfig(name="synthetic", style=style, nodes=60_000, degree=14))
+    model = block_model(np.random.default_rng(0), r)
+    keys = np.unique(np.concatenate(list(model.chunks(50_000, lambda done: None))))
+    assert 2 * len(keys) / r.nodes == pytest.approx(14, rel=5e-3)
+
+
 def test_features_of_each_style():
     citation = generate(style="citation")
     assert citation.features.is_sparse_csr

@@ -35,6 +35,17 @@ struct dim3 {
 };
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+struct uint2 {
+  uint32_t x, y;
+};
+struct uint4 {
+  uint32_t x, y, z, w;
+};
+template <typename Word>
+void __stcs(Word* to, Word word) {
+  *to = word;
+}
+
 struct __nv_bfloat16 {
   uint16_t bits;
 };
@@ -291,6 +302,7 @@ struct Buffer {
                     i + count, " of a buffer of ", size);
     return data + i;
   }
+  Buffer from(int64_t i) const { return {data + i, size - i}; }
 };
 
 struct Launcher {

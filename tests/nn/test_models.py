@@ -1,4 +1,4 @@
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -6,10 +6,13 @@ import torch
 from infgrand_dgl._dgl import dgl
 from infgrand_dgl.config import TeacherConfig
 from infgrand_dgl.graph import CSRGraph
+from infgrand_dgl.nn import native
 from infgrand_dgl.nn.dropout import dropout
 from infgrand_dgl.nn.gnn import Backend
 from infgrand_dgl.nn.mlp import MLP
+from infgrand_dgl.ops import spmm
 from infgrand_dgl.sparse import SparseMatrix
+from infgrand_dgl.training.sampling import Neighborhoods
 from infgrand_dgl.training.teacher import build_teacher
 from tests.conftest import dense_adjacency, random_undirected
 
@@ -164,6 +167,66 @@ def test_sparse_inputs(model, in_features, device):
     one, other = both(model, in_features, device=device)
     inputs = x, SparseMatrix.of(x).to(device)
     assert_equal(one, other, (csr.to_dgl(), csr.to(device)), inputs)
+
+
+@pytest.mark.parametrize("in_features", [7, 16, 40])
+@pytest.mark.parametrize("model", MODELS)
+def test_constant_features_are_aggregated_once(model, in_features, device, monkeypatch):
+    """Where the first layer aggregates first; the result is the same, to the bit on the CPU."""
+    csr = random_undirected(50, 120, device)
+    _, gnn = both(model, in_features, device=device)
+    x, widths = torch.randn(50, in_features, device=device), []
+
+    def noted(graph, h, *scales):
+        widths.append(h.shape[1])
+        return spmm(graph, h, *scales)
+
+    monkeypatch.setattr(native, "spmm", noted)
+    constant = gnn.constant(csr, x)
+    once = model != "gat" and in_features <= 16
+    assert widths == [in_features] * once and (constant is x) != once
+    expected = torch.autograd.grad(gnn(csr, x).square().sum(), list(gnn.parameters()))
+    widths.clear()
+    for _ in range(3):
+        out = gnn(csr, constant)
+        slopes = torch.autograd.grad(out.square().sum(), list(gnn.parameters()))
+        same = torch.equal if device == "cpu" else torch.allclose
+        assert same(out, gnn(csr, x)) and all(map(same, slopes, expected))
+    counts = {"gat": 0, "gcn": 3, "sage": 3}
+    assert len(widths) == 3 * (2 * counts[model] - once)
+    inputs = SparseMatrix.of(x)
+    assert gnn.constant(csr, inputs) is inputs
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "constant", "blocks"])
+@pytest.mark.parametrize("in_features", [7, 40])
+@pytest.mark.parametrize("model", MODELS)
+def test_bfloat16_is_close_to_float32(model, in_features, kind, device):
+    """Under autocast: products and hidden layers, but not GAT's, whose op does not take it."""
+    csr, features = random_undirected(200, 900), torch.randn(200, in_features)
+    _, gnn = both(model, in_features, device=device)
+    graph: Any = csr.to(device)
+    x: Any = features.to(device)
+    if kind == "sparse":
+        x = SparseMatrix.of(x * (torch.rand(200, in_features) < 0.1).to(device))
+    elif kind == "constant":
+        x = gnn.constant(graph, x)
+    elif kind == "blocks":
+        sampler = Neighborhoods(csr, features, [4, 3, 2], torch.device(device))
+        _, graph, x = next(sampler.batches(torch.randperm(200)[:40], 40, 0))
+    found = []
+    for reduced in (False, True):
+        with torch.autocast(device, torch.bfloat16, enabled=reduced):
+            hidden = gnn.layer(0, graph[0] if kind == "blocks" else graph, x)
+            out = gnn(graph, x)
+        wide = model == "gat" or (kind == "sparse" or not reduced)
+        assert hidden.dtype == (torch.float32 if wide else torch.bfloat16)
+        loss = out.float().square().mean()
+        slopes = torch.autograd.grad(loss, list(gnn.parameters()))
+        assert {slope.dtype for slope in slopes} == {torch.float32}
+        found.append((out.detach().float(), torch.cat([slope.flatten() for slope in slopes])))
+    for one, other in zip(*found, strict=True):
+        assert float((one - other).norm()) <= 0.2 * float(one.norm())
 
 
 def test_native_gat_drops_like_dgl(device):

@@ -235,9 +235,9 @@ def arguments_of(csr: CSRGraph) -> dict[str, Any]:
         "slope": 0.2,
         "dropout": 0.5,
         "seed": 3,
+        "pieces": csr.pieces,
         "indptr_t": back.indptr,
         "indices_t": back.indices,
-        "pieces": csr.pieces,
         "pieces_t": back.pieces,
     }
 

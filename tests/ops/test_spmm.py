@@ -54,8 +54,8 @@ def test_without_scales_or_self_term(device):
     assert relative_error(spmm(csr, x).cpu(), expected) < 1e-6
 
 
-def test_empty_rows_empty_graph_and_one_long_row(device):
-    for lengths in ([0, 0, 0], [0, 100_000, 0, 3], [1024, 1025, 2048, 0, 5000], []):
+def test_empty_rows_empty_graph_and_long_rows(device):
+    for lengths in ([0, 0, 0], [0, 100_000, 0, 3], [512, 513, 768, 769, 0, 5000], []):
         indptr = torch.tensor([0, *torch.tensor(lengths, dtype=torch.long).cumsum(0).tolist()])
         indices = torch.randint(20, (int(indptr[-1]),), dtype=torch.int32)
         csr = CSRGraph(indptr, indices, 20).to(device)
@@ -65,6 +65,30 @@ def test_empty_rows_empty_graph_and_one_long_row(device):
         expected = spmm_reference(csr, x.double())
         assert (found - expected).norm() <= 1e-5 * expected.norm()
         assert (found[[k for k, n in enumerate(lengths) if n == 0]] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_row_of_a_million_neighbours(dtype, device):
+    """100 features of 16 bits are read by eight bytes, of 32 bits by sixteen."""
+    lengths = torch.tensor([3, 1_000_000, 0, 700])
+    indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    indices = torch.randint(50, (int(indptr[-1]),), dtype=torch.int32)
+    csr = CSRGraph(indptr, indices, 50).to(device)
+    x, r, c = operands(4, 50, 100, dtype, device)
+    r /= 1000  # float16 ends at 65504
+    expected = spmm_reference(csr, x.double(), r.double(), c.double(), 0.5)
+    assert relative_error(spmm(csr, x, r, c, 0.5), expected) < TOLERANCE[dtype]
+
+
+@pytest.mark.skipif("cuda" not in {KERNELS, *DEVICES}, reason="of the CUDA kernels")
+def test_pieces_out_of_range_read_nothing_outside():
+    device = DEVICES[-1]
+    csr = random_csr(6, 40, 4000, device)
+    x = torch.randn(40, 5, device=device)
+    for low, high in ((-(1 << 40), 1 << 40), (-9, 5000), (0, 6)):
+        pieces = torch.randint(low, high, (7, 2)).to(device)
+        found = torch.ops.infgrand.spmm(csr.indptr, csr.indices, x, None, None, 0.0, pieces=pieces)
+        assert found.shape == (6, 5)
 
 
 def test_more_rows_than_columns_have_no_self_term_there(device):
@@ -121,9 +145,9 @@ def test_opcheck(dtype, device):
     back, v = csr.transposed, torch.randn(40, device=device, dtype=r.dtype)
     arguments = (csr.indptr, csr.indices, x.requires_grad_(), r, c, 0.5)
     for values in ((None, None), (v, v[csr.transposition])):
+        transposed = back.indptr, back.indices, values[1], back.pieces
         torch.library.opcheck(
-            torch.ops.infgrand.spmm.default,
-            (*arguments, values[0], back.indptr, back.indices, values[1]),
+            torch.ops.infgrand.spmm.default, (*arguments, values[0], csr.pieces, *transposed)
         )
     torch.library.opcheck(
         torch.ops.infgrand.spmm.default, (csr.indptr, csr.indices, x.detach(), None, None, 0.0)
@@ -149,6 +173,8 @@ def test_opcheck(dtype, device):
         ("col_scale", lambda t: t[:-1], "col_scale must have shape"),
         ("col_scale", lambda t: t.repeat_interleave(2)[::2], "col_scale must be contiguous"),
         ("values", lambda t: t[:-1], r"values must have shape \[40\]"),
+        ("pieces", lambda t: t[:, :1], r"pieces must have shape \[P, 2\]"),
+        ("pieces", lambda t: t.int(), "pieces must be int64"),
     ],
 )
 def test_unfit_arguments_are_named(argument, change, told, device):
@@ -162,7 +188,10 @@ def test_unfit_arguments_are_named(argument, change, told, device):
         "col_scale": c,
         "self_weight": 0.0,
         "values": torch.rand(40, device=device),
+        "pieces": torch.zeros(3, 2, dtype=torch.long, device=device),
     }
+    if argument == "pieces" and "cuda" not in (KERNELS, device):
+        pytest.skip("only CUDA's kernels cut rows")
     arguments[argument] = change(arguments[argument])
     with pytest.raises(RuntimeError, match=f"infgrand::spmm: {told}"):
         torch.ops.infgrand.spmm(*arguments.values())
@@ -184,10 +213,9 @@ def test_broken_structure_is_an_error_not_a_crash(indptr, indices, told):
         torch.ops.infgrand.spmm(pointers, columns, torch.randn(5, 3), None, None, 0.0)
 
 
-@pytest.mark.skipif("cuda" not in {KERNELS, *DEVICES}, reason="of the CUDA kernels")
-def test_missing_column_makes_nan_on_the_gpu():
+@pytest.mark.parametrize("device", DEVICES if KERNELS == "cuda" else DEVICES[1:])
+def test_missing_column_makes_nan_on_the_gpu(device):
     """Asking the GPU for an error would cost every product a synchronisation."""
-    device = DEVICES[-1]
     pointers = torch.tensor([0, 1, 3], device=device)
     columns = torch.tensor([4, 1, 5], dtype=torch.int32, device=device)
     x = torch.randn(5, 3, device=device)

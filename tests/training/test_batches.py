@@ -1,5 +1,3 @@
-import threading
-from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -13,7 +11,7 @@ from infgrand_dgl.ops import Direction
 from infgrand_dgl.resources import Budget
 from infgrand_dgl.sparse import SparseMatrix
 from infgrand_dgl.training import student
-from infgrand_dgl.training.batches import NodeBatches, ahead
+from infgrand_dgl.training.batches import NodeBatches
 from infgrand_dgl.training.loop import Surroundings
 
 CPU = torch.device("cpu")
@@ -31,7 +29,7 @@ def rows(request, tmp_path):
 
 
 def dense(x):
-    return x @ torch.eye(2) if isinstance(x, SparseMatrix) else x
+    return x @ torch.eye(2, device=x.device) if isinstance(x, SparseMatrix) else x
 
 
 @pytest.mark.parametrize("pool", [None, 2048, 2500])
@@ -69,28 +67,6 @@ def test_processes_share_every_batch(size, pool, rows):
         assert max(lengths) - min(lengths) <= 1 + off
     everything = torch.cat([batch["ids"] for part in parts for batch in part])
     assert torch.equal(everything.sort().values, torch.arange(5000))
-
-
-def test_ahead_reads_one_before_it_is_asked_for():
-    started = [threading.Event() for _ in range(3)]
-
-    def call(k):
-        started[k].set()
-        return k
-
-    results = ahead(partial(call, k) for k in range(3))
-    assert next(results) == 0
-    assert started[1].wait(10)
-    assert not started[2].is_set()
-    assert list(results) == [1, 2]
-
-
-def test_an_error_of_the_reader_is_not_swallowed():
-    def broken():
-        raise OSError("disk")
-
-    with pytest.raises(OSError, match="disk"):
-        list(ahead([lambda: 1, broken]))
 
 
 def gradients(config, dataset, given, monkeypatch, budget=None, scratch=None):

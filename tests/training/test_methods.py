@@ -16,7 +16,9 @@ from infgrand_dgl.resources import Budget
 from infgrand_dgl.run import RunDirectory, predict
 from infgrand_dgl.training.loop import Surroundings
 from infgrand_dgl.training.methods import METHODS, reads_propagated
+from tests.conftest import random_undirected
 from tests.test_measures import GRAPHS, graph
+from tests.training.test_graphed import no_waiting
 
 HERE = Surroundings(torch.device("cpu"))
 QUIET = Reporter(quiet=True)
@@ -94,6 +96,34 @@ def test_mlp_by_hand(config):
     assert made.nodes is not None and made.nodes.tolist() == [0, 1]
     found = made.losses(torch.tensor([[log(3.0), 0.0], [log(3.0), 0.0]]), made.rows)
     assert float(found["loss"]) == pytest.approx((log(4 / 3) + log(4)) / 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_has_its_part_and_waits_for_nothing(method, config, device):
+    """Whatever of it is labelled: losses and gradients of two halves add up to the whole's."""
+    N, device = 60, torch.device(device)
+    csr = random_undirected(N, 150)
+    split = Split(torch.randperm(N)[:9], *torch.empty(2, 0, dtype=torch.long))
+    view = NodeDataset("any", csr, torch.zeros(N, 1), torch.randint(3, (N,)), 3, split, {})
+    given = torch.rand(N), torch.randn(N, 3)
+    at = Surroundings(device)
+    made = METHODS[method].objective(config, view, *given, at, Budget(1 << 40, 1 << 40))
+    rows = {name: values.to(device) for name, values in made.rows.items()}
+    count = len(rows["labels"])
+    out = torch.randn(count, 3, device=device)
+    whole, halves = out.clone().requires_grad_(), out.clone().requires_grad_()
+    expected = made.losses(whole, rows)
+    expected["loss"].backward()
+    mask = torch.arange(count, device=device) < count // 2
+    parts = [ids.nonzero().squeeze(1) for ids in (mask, ~mask)]
+    found = []
+    for ids in parts:
+        with no_waiting(device):
+            found.append(made.losses(halves[ids], {k: v[ids] for k, v in rows.items()}))
+            found[-1]["loss"].backward()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[0][name] + found[1][name], value)
+    torch.testing.assert_close(halves.grad, whole.grad)
 
 
 def test_what_a_student_reads(tiny):

@@ -91,7 +91,8 @@ def test_model_is_as_configured(norm, tiny_config, dataset, given):
 
 
 @pytest.mark.parametrize(
-    ("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+    ("precision", "dtype"),
+    [("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)],
 )
 def test_precision(precision, dtype, tiny_config, dataset, given):
     """bfloat16 is for the model's products alone: weights stay float32."""

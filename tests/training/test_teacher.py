@@ -2,15 +2,22 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 
 from infgrand_dgl import InputError
+from infgrand_dgl.config import Precision
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.nn import native
+from infgrand_dgl.nn.gnn import GNN
+from infgrand_dgl.ops import spmm
 from infgrand_dgl.resources import Budget
 from infgrand_dgl.training import teacher as module
+from infgrand_dgl.training.graphed import GRAPHS
 from infgrand_dgl.training.loop import Surroundings
 from infgrand_dgl.training.teacher import (
     build_teacher,
@@ -71,6 +78,50 @@ def test_sampled_training_learns(model, tiny_config, device):
     if device == "cpu":
         assert repeated == epochs
         assert all(map(torch.equal, teacher.parameters(), again.parameters()))
+
+
+@pytest.mark.parametrize("model", ["gcn", "sage"])
+def test_constant_features_are_aggregated_once(model, tiny_config, device, monkeypatch):
+    """In all steps and evaluations of a training on the full graph."""
+    widths = []
+
+    def noted(graph, x, *scales):
+        widths.append(x.shape[1])
+        return spmm(graph, x, *scales)
+
+    monkeypatch.setattr(native, "spmm", noted)
+    monkeypatch.delitem(GRAPHS, device, raising=False)
+    config = tiny_config.replace("train", inputs="dense", epochs=4)
+    train(config.replace("teacher", model=model, hidden=80), load_dataset(config), device)
+    assert widths == [60] + [3] * 2 * 4
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+def test_precision(model, batch_size, tiny_config, device):
+    """bfloat16 is for products and hidden layers: weights and losses stay float32. tf32 is a
+    GPU's."""
+    config = tiny_config.replace("teacher", model=model, batch_size=batch_size, dropout=0.0)
+    dataset, found = load_dataset(config), {}
+    for precision in get_args(Precision):
+        seen: set[tuple[bool, torch.dtype]] = set()
+
+        def note(module, args, out, seen=seen):
+            if isinstance(module, GNN):
+                seen.add((module.training, out.dtype))
+
+        with register_module_forward_hook(note):
+            given = config.replace("train", precision=precision)
+            teacher, found[precision] = train(given, dataset, device)
+        reduced = precision == "bfloat16" and model != "gat"
+        dtype = torch.bfloat16 if reduced else torch.float32
+        assert seen == {(True, dtype), (False, dtype)}
+        assert {p.dtype for p in teacher.parameters()} == {torch.float32}
+    expected = found["float32"][0]["loss"]
+    assert found["bfloat16"][0]["loss"] == pytest.approx(expected, rel=1e-2)
+    assert found["bfloat16"] != found["float32"]
+    if device == "cpu":
+        assert found["tf32"] == found["float32"]
 
 
 def test_batches_and_fanouts_are_as_configured(tiny_config, monkeypatch):

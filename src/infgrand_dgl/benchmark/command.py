@@ -6,6 +6,7 @@ The command line imports this to parse; everything heavy waits until something i
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,8 @@ BENCHMARKS = {
         "the closed form against the algorithms that visit all pairs of nodes", GRAPH
     ),
     "spmm": Benchmark(
-        "one product with the normalised adjacency against DGL, torch, scipy (GPU: CuPy, PyG)",
+        "one product with the normalised adjacency against DGL, torch, scipy "
+        "(GPU: cuSPARSE, CuPy, PyG)",
         GRAPH,
     ),
     "propagate": Benchmark("hops and mean pooling against the same libraries", GRAPH),
@@ -83,6 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     if everything or BENCHMARKS[name].models:
         for key in ("layers", "hidden"):
             add(f"--{key}", type=int, help="of every model")
+    if everything or name == "influence":
+        add("--blocked", action="store_true", help="scan all pairs of large graphs, too")
+    if everything or name in ("spmm", "propagate"):
+        add("--hub", type=_positive, metavar="N", help="join one node to N others, or to all")
     if everything or name == "propagate":
         add("--hops", type=_positive, default=2, metavar="P")
     if everything or name == "distill":
@@ -101,21 +107,29 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         add("--plot", type=Path, metavar="FILE", help="draw them (PNG)")
 
 
-def run(args: argparse.Namespace) -> None:
-    """One benchmark."""
+def run(args: argparse.Namespace) -> int:
+    """One benchmark. 1: a contender failed, and not for want of memory."""
     name = args.benchmark
     config = configure(name, args)
     device, report = _prepare(args, config, ("json", "plot"))
 
     from ..data import load_source
-    from .report import save, show
+    from .report import draw, save, show
 
-    result, note = measure(name, config, args, load_source(config.data), device, report)
+    def keep(result: Result, note: str) -> None:
+        save(result, args.json)
+
+    result, note = measure(name, config, args, load_source(config.data), device, report, keep)
     show(result, report, note)
-    save(result, args.json, args.plot)
+    if args.plot is not None:
+        draw(result, args.plot)
+    for file in (args.json, args.plot):
+        if file is not None:
+            print(f"wrote {file}")
+    return int(failed(result))
 
 
-def run_all(args: argparse.Namespace) -> None:
+def run_all(args: argparse.Namespace) -> int:
     """Every benchmark; those with the same graph in a row load it once."""
     configs = {name: configure(name, args) for name in args.only}
     device, report = _prepare(args, next(iter(configs.values())))
@@ -126,16 +140,28 @@ def run_all(args: argparse.Namespace) -> None:
 
     out = args.out / machine_name(device)
     check_writable(out.with_name(f"{out.name}.json"))
-    results, notes, loaded = [], [], None
+    results: list[Result] = []
+    notes: list[str] = []
+
+    def keep(result: Result, note: str) -> None:
+        save_all([*results, result], [*notes, note], out)
+
+    loaded = None
     for name, config in configs.items():
         if loaded is None or loaded[0] != config.data:
             loaded = config.data, load_source(config.data)
         print(f"\nbenchmark {name}", flush=True)
-        result, note = measure(name, config, args, loaded[1], device, report)
+        result, note = measure(name, config, args, loaded[1], device, report, keep)
         show(result, report, note)
         results.append(result)
         notes.append(note)
-    save_all(results, notes, out)
+    for file in save_all(results, notes, out):
+        print(f"wrote {file}")
+    return int(any(map(failed, results)))
+
+
+def failed(result: Result) -> bool:
+    return any("failed" in row for row in result["rows"])
 
 
 def configure(name: str, args: argparse.Namespace) -> Config:
@@ -183,36 +209,58 @@ def measure(
     dataset: NodeDataset,
     device: torch.device,
     report: Reporter,
+    keep: Callable[[Result, str], None],
 ) -> tuple[Result, str]:
-    """A benchmark's result, and what its reader should know beside the figures."""
+    """A benchmark's result, and what its reader should know beside the figures.
+
+    `keep` is given both after every contender's turn, with the rows so far.
+    """
     from . import distill, harness, inference, influence, propagate, train
     from .report import as_result
 
+    if name in ("spmm", "propagate") and args.hub is not None:
+        dataset = propagate.with_hub(dataset, args.hub)
     size: Row = {
         "graph": dataset.name if config.data.name != "synthetic" else config.data.style,
         "nodes": dataset.num_nodes,
         "edges": dataset.num_edges,
+        "largest_degree": int(dataset.csr.row_lengths.max()) - 1,
         "features": dataset.num_features,
     }
     contenders: list[Contender]
     note = ""
-    if name == "influence":
-        size["hops"] = 2
-        contenders = influence.contenders(dataset, device)
-    elif name in ("spmm", "propagate"):
-        hops = args.hops if name == "propagate" else None
-        roofs = propagate.roofs(dataset, hops or 1, harness.copy_bandwidth(device))
-        size |= roofs if hops is None else {"hops": hops, **roofs}
-        note = "copy {:.1f} GB/s: every row read once {:.4g} s, once per edge {:.4g} s".format(
-            *roofs.values()
-        )
-        contenders = propagate.contenders(dataset, hops, device)
-    else:
-        module = {"distill": distill, "inference": inference, "train": train}[name]
-        size |= {"classes": dataset.num_classes, **module.size(config)}
-        note = module.NOTE
-        contenders = module.contenders(config, dataset, device)
-    return as_result(name, size, harness.measure(contenders, args.repeat, device, report)), note
+    try:
+        if name == "influence":
+            size["hops"] = 2
+            contenders = influence.contenders(dataset, device, args.blocked)
+        elif name in ("spmm", "propagate"):
+            hops = args.hops if name == "propagate" else None
+            roofs = propagate.roofs(dataset, hops or 1, harness.copy_bandwidth(device))
+            size |= roofs if hops is None else {"hops": hops, **roofs}
+            copied, once, every = roofs.values()
+            note = (
+                f"copy {copied:.1f} GB/s: every row read once {once:.4g} s (what roof share is "
+                f"of), once per edge {every:.4g} s"
+            )
+            contenders = propagate.contenders(dataset, hops, device, once)
+        else:
+            module = {"distill": distill, "inference": inference, "train": train}[name]
+            size |= {"classes": dataset.num_classes, **module.size(config)}
+            note = module.NOTE
+            contenders = module.contenders(config, dataset, device)
+    except Exception as error:
+        if not harness.is_out_of_memory(error):
+            raise
+        shared = "graph and features"
+        contenders = [harness.Contender(shared, missing=harness.OUT_OF_MEMORY)]
+    result = as_result(name, size, [])
+
+    def keep_rows(rows: list[Row]) -> None:
+        result["rows"] = rows
+        keep(result, note)
+
+    keep_rows(harness.measure(contenders, args.repeat, device, report, keep_rows))
+    return result, note
 
 
 def _positive(text: str) -> int:

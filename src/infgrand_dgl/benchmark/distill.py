@@ -5,6 +5,7 @@ respect to them. A step forwards every row through the student, with the term or
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 import torch
@@ -14,7 +15,6 @@ from torch.nn.functional import kl_div
 from ..config import Config, DistillationConfig
 from ..data import NodeDataset, with_split
 from ..distillation import DistillationLoss, Form, supervised_loss
-from ..errors import InputError
 from ..graph import CSRGraph
 from ..nn.mlp import MLP
 from ..training.loop import adam
@@ -24,6 +24,7 @@ Loss = Callable[[Tensor], Tensor]
 NOTE = "the first rows: value and gradient of the distillation term; step_*: whole training steps"
 SEED = 0
 EDGE_TENSORS = 6  # of [E, C] that edge_gather holds at once, forward and backward
+STEP_TENSORS = 4  # of each layer's size that a step holds: output, activation, mask, gradient
 
 
 def size(config: Config) -> Row:
@@ -54,23 +55,34 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     collapsed = term("collapsed")
     _, expected = value_and_gradient(collapsed, logits)
 
-    def contender(name: str, loss: Loss, needs: int = 0) -> Contender:
-        def describe(found: tuple[Tensor, Tensor], seconds: float) -> Row:
-            return {"max_abs_difference": float((found[1] - expected).abs().max())}
+    def describe(found: tuple[Tensor, Tensor]) -> Row:
+        return {"max_abs_difference": float((found[1] - expected).abs().max())}
 
-        return Contender(name, lambda: value_and_gradient(loss, logits), describe, needs)
+    def contender(name: str, make: Callable[[], Loss], holds: int, call: int) -> Contender:
+        return Contender(
+            name,
+            lambda: partial(value_and_gradient, make(), logits),
+            describe,
+            needs=holds + call,
+            holds=holds,
+            missing=missing.get(name, ""),
+        )
 
+    missing = {} if device.type == "cpu" else {"apply_edges": "runs on the CPU"}
+    edges, classes = 4 * csr.num_edges, 4 * N * C  # bytes of a number for each
+    own = {"collapsed": 0, "edge_kl": edges, "apply_edges": 4 * edges}  # DGL's ids are int64
     found = []
     for form in get_args(Form):
-        try:
-            found.append(contender(form, term(form)))
-        except InputError as error:  # apply_edges on a GPU
-            found.append(Contender(form, lambda: None, missing=str(error)))
-    gathered = EDGE_TENSORS * 4 * csr.num_edges * C
-    found.append(contender("edge_gather", edge_gather(csr, teacher, influence, d), gathered))
+        call = 4 * classes + (0 if form == "collapsed" else 3 * edges)
+        found.append(contender(form, partial(term, form), own[form] + classes, call))
+    gather = partial(edge_gather, csr, teacher, influence, d)
+    found.append(contender("edge_gather", gather, 5 * edges + classes, EDGE_TENSORS * edges * C))
     data = with_split(dataset, config.data, config.train.seeds[0])
+    s = config.student
+    widths = data.num_features + STEP_TENSORS * ((s.layers - 1) * s.hidden + C)
     for name, distillation in (("step_collapsed", collapsed), ("step_supervised", None)):
-        found.append(Contender(name, step(config, data, influence, distillation)))
+        make = partial(step, config, data, influence, distillation)
+        found.append(Contender(name, make, needs=4 * N * widths, holds=4 * N * data.num_features))
     return found
 
 

@@ -18,9 +18,9 @@ from ..data import NodeDataset
 from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..propagation import propagate_features
-from ..training.teacher import build_teacher
+from ..training.teacher import INFERRED, build_teacher
 from . import teachers
-from .harness import Contender, Row, timed
+from .harness import Contender, Row, waited
 
 BATCHES = (1, 10, 1000)  # and all
 FANOUT = 10  # neighbours per node and layer
@@ -49,35 +49,43 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
         self_loop_weight=p.self_loop_weight,
     )
     student = MLP(x.shape[1], s.hidden, C, layers=s.layers, norm=s.norm).to(device).eval()
-    methods: dict[str, Callable[[Tensor], Tensor] | None] = {
+    backend = config.teacher.backend
+    missing, graph = teachers.missing(backend, device), None
+    methods: dict[str, Callable[[Tensor], Tensor]] = {
         "student": lambda nodes: student(inputs[nodes.to(device)])
     }
-    missing = teachers.missing(config.teacher.backend, device)
     backends: dict[str, str] = {}
     for name in teachers.MODELS:
-        if missing:
-            methods |= {f"{name}_full": None, f"{name}_sampled": None}
-            continue
-        chosen = teachers.configured(config, name, config.teacher.backend).teacher
+        chosen = teachers.configured(config, name, backend).teacher
         model = build_teacher(chosen, x.shape[1], C).to(device).eval()
-        graph = teachers.graph(dataset, model.backend, device)
+        if graph is None and not missing:
+            graph = teachers.graph(dataset, model.backend, device)
         methods[f"{name}_full"] = partial(full, model, graph, x)
         methods[f"{name}_sampled"] = partial(sampled, model, dataset.graph, x)
         backends |= {f"{name}_full": model.backend, f"{name}_sampled": model.backend}
 
-    found = []
-    for batch in [b for b in BATCHES if b < N] + [N]:
-        columns = {"batch": "all" if batch == N else batch}
-        for method, call in methods.items():
-            if call is None:
-                found.append(Contender(method, lambda: None, missing=missing, columns=columns))
-            else:
-                run = repeated(call, N, batch, device)
-                row = {"backend": backends[method]} if method in backends else {}
-                found.append(
-                    Contender(method, run, lambda *_, row=row: row, columns=columns, laps=True)
-                )
-    return found
+    def needs(method: str, batch: int) -> int:
+        """Rows that are forwarded, by what is held of each."""
+        if method == "student":
+            return 4 * batch * (x.shape[1] + 2 * max(s.hidden, C))
+        t = config.teacher
+        rows = N if method.endswith("full") else min(batch, CHUNK) * (FANOUT + 1) ** t.layers
+        return 4 * min(N, rows) * INFERRED * max(t.hidden, C)
+
+    def contender(method: str, batch: int) -> Contender:
+        run = repeated(methods[method], N, batch, device)
+        backend = {"backend": backends[method]} if method in backends else {}
+        return Contender(
+            method,
+            lambda: run,
+            lambda result: backend,
+            needs=needs(method, batch),
+            missing=missing if backend else "",
+            columns={"batch": "all" if batch == N else batch},
+            laps=True,
+        )
+
+    return [contender(m, batch) for batch in [b for b in BATCHES if b < N] + [N] for m in methods]
 
 
 def full(model: GNN, graph: object, x: Tensor, nodes: Tensor) -> Tensor:
@@ -105,7 +113,7 @@ def repeated(
         seconds: list[float] = []
         while sum(seconds) < ROUND:
             nodes = torch.from_numpy(rng.choice(num_nodes, size=batch, replace=False))
-            seconds.append(timed(partial(call, nodes), device)[0])
+            seconds.append(waited(partial(call, nodes), device)[0])
         return seconds
 
     return run

@@ -32,29 +32,28 @@ def show(result: Result, report: Reporter, note: str = "") -> None:
             print(line)
 
 
-def save(result: Result, json_file: Path | None, plot: Path | None) -> None:
+def save(result: Result, json_file: Path | None) -> None:
     if json_file is not None:
         with writing(json_file, "--json") as partial:
             partial.write_text(json.dumps(result, indent=2) + "\n")
-        print(f"wrote {json_file}")
-    if plot is not None:
-        seconds = {_label(row): row["seconds"] for row in result["rows"] if "seconds" in row}
-        medians(seconds, plot)
-        print(f"wrote {plot}")
 
 
-def save_all(results: Sequence[Result], notes: Sequence[str], out: Path) -> None:
+def draw(result: Result, plot: Path) -> None:
+    seconds = {_label(row): row["seconds"] for row in result["rows"] if "seconds" in row}
+    medians(seconds, plot)
+
+
+def save_all(results: Sequence[Result], notes: Sequence[str], out: Path) -> list[Path]:
     """All benchmarks of a machine in one JSON file, and their tables in Markdown beside it."""
+    files = [out.with_name(out.name + ending) for ending in (".json", ".md")]
     everything = {"machine": results[0]["machine"], "benchmarks": list(results)}
     pieces = [machine_line(results[0]["machine"]) + "."]
     pieces += [markdown(*pair) for pair in zip(results, notes, strict=True)]
-    for file, text in (
-        (out.with_suffix(".json"), json.dumps(everything, indent=2)),
-        (out.with_suffix(".md"), "\n\n".join(pieces)),
-    ):
+    texts = json.dumps(everything, indent=2), "\n\n".join(pieces)
+    for file, text in zip(files, texts, strict=True):
         with writing(file) as partial:
             partial.write_text(text + "\n")
-        print(f"wrote {file}")
+    return files
 
 
 def markdown(result: Result, note: str = "") -> str:

@@ -6,6 +6,7 @@ An epoch is the training loop's own: training step, evaluation, and the best wei
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..console import Reporter
 from ..data import NodeDataset, with_split
 from ..training.loop import OnEpoch, Surroundings
 from ..training.student import train_student
-from ..training.teacher import train_teacher
+from ..training.teacher import TRAINED, train_teacher
 from . import teachers
 from .harness import Contender, Row
 
@@ -39,6 +40,8 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     view = with_split(dataset, config.data, seed).observed_view()
     short = config.replace("train", epochs=EPOCHS, patience=EPOCHS)
     found = []
+    t = config.teacher
+    outputs = t.hidden * (t.layers - 1) + view.num_classes
     for name in teachers.MODELS:
         for backend in teachers.BACKENDS:
             chosen = teachers.configured(short, name, backend)
@@ -46,29 +49,39 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
             def teach(on_epoch: OnEpoch, chosen: Config = chosen) -> None:
                 train_teacher(chosen, view, Surroundings(device), seed, on_epoch)
 
-            missing = teachers.missing(backend, device)
-            method = f"{name}_{backend}"
             found.append(
-                Contender(method, epochs(teach), missing=missing, columns={"epochs": 1}, laps=True)
+                Contender(
+                    f"{name}_{backend}",
+                    partial(epochs, teach),
+                    needs=4 * view.num_nodes * (view.num_features + TRAINED[name] * outputs),
+                    missing=teachers.missing(backend, device),
+                    columns={"epochs": 1},
+                    laps=True,
+                )
             )
 
-    # What it learns from does not matter to the time.
-    rng = torch.Generator().manual_seed(seed)
-    inputs = precompute.student_inputs(config, view, device)
-    influence = torch.rand(view.num_nodes, generator=rng).to(device)
-    logits = torch.randn(view.num_nodes, view.num_classes, generator=rng)
+    def student() -> Callable[[], list[float]]:
+        # What it learns from does not matter to the time.
+        rng = torch.Generator().manual_seed(seed)
+        inputs = precompute.student_inputs(config, view, device)
+        influence = torch.rand(view.num_nodes, generator=rng).to(device)
+        logits = torch.randn(view.num_nodes, view.num_classes, generator=rng)
+        at = Surroundings(device)
+        return epochs(partial(train_student, short, view, inputs, influence, logits, at, seed))
 
-    def distil(on_epoch: OnEpoch) -> None:
-        train_student(short, view, inputs, influence, logits, Surroundings(device), seed, on_epoch)
-
-    found.append(Contender("student", epochs(distil), columns={"epochs": 1}, laps=True))
-    whole = config.replace("train", seeds=[seed], device=device.type, mlp=False)
-    columns = {"epochs": config.train.epochs}
-    found.append(Contender("seed", lambda: end_to_end(whole), columns=columns, laps=True))
+    inputs = 4 * view.num_nodes * view.num_features
+    found.append(
+        Contender(
+            "student", student, needs=2 * inputs, holds=inputs, columns={"epochs": 1}, laps=True
+        )
+    )
+    whole = config.replace("train", seeds=[seed], device=device.type, baselines=[])
+    columns = {"epochs": config.train.epochs}  # it takes what memory there is
+    found.append(Contender("seed", lambda: partial(end_to_end, whole), columns=columns, laps=True))
     return found
 
 
-def epochs(train: Callable[[OnEpoch], None]) -> Callable[[], list[float]]:
+def epochs(train: Callable[[OnEpoch], object]) -> Callable[[], list[float]]:
     """Seconds of each epoch of a short training but the first."""
 
     def run() -> list[float]:

@@ -8,6 +8,9 @@ A share `noise` of the nodes then carries a label that is drawn anew. They are c
 to 1/propensity², so that few edges lead to them; h follows from the homophily that the labels are
 to have. No model can be right about such nodes, just as in citation graphs, where a part of the
 nodes belongs to another field than all it cites.
+
+The few nodes that most others know, whose degree is a share of the nodes, are drawn to by many
+edges more than once: these are merged, and as many drawn anew.
 """
 
 import logging
@@ -22,6 +25,7 @@ log = logging.getLogger(__name__)
 
 TICKETS = 1 << 29  # at most, 2 GiB
 SAMPLE = 1 << 16  # nodes, at least, on which repeated edges are counted
+PARTNERS = 512  # of a node in its class, on which its repeated edges are reckoned
 
 
 class BlockModel:
@@ -31,6 +35,9 @@ class BlockModel:
         degree: mean number of neighbours, self-loop not counted.
         homophily: share of the edges between nodes of one label, as far as the noise allows.
         exponent: of the power law of degrees.
+        largest: edges drawn to the node with the most, repeated ones counted, as a share of the
+            nodes; in other classes than the largest, in proportion to their size. 0: as many as
+            join no pair of a class more than once, the structural cut-off.
         noise: share of the nodes whose label is drawn anew.
 
     Attributes:
@@ -48,16 +55,16 @@ class BlockModel:
         classes: int,
         homophily: float,
         exponent: float,
+        largest: float,
         noise: float,
     ) -> None:
-        self.rng, self.nodes, self.degree = rng, nodes, degree
+        self.rng, self.nodes, self.degree, self.largest = rng, nodes, degree, largest
         self.wanted = nodes * degree / 2
         share = 1 / np.sqrt(np.arange(1, classes + 1))
         share /= share.sum()
         self.classes = self.labels = _no_class_empty(rng, nodes, share)
-        # The structural cut-off: no pair of a class is expected to be joined more than once.
         inside = 1.0 if noise else max(homophily, 1 / classes)
-        propensity = self._propensity(exponent, inside, classes)
+        propensity = self._propensity(exponent, largest, inside, classes)
         if noise:
             clock = rng.exponential(size=nodes)
             clock *= propensity**2
@@ -76,19 +83,51 @@ class BlockModel:
         del by_class
         self.size = np.bincount(self.classes, weights=counts, minlength=classes).astype(np.int64)
         self.first = np.cumsum(self.size) - self.size
-        self.homophily = self._latent(homophily, counts) if noise else homophily
+        self.homophily = reached = homophily
+        if noise:
+            self.homophily, reached = self._latent(homophily, counts)
+        if noise and largest:  # labels of nodes whose edges are repeated count less
+            self.homophily, reached = self._latent(homophily, counts * self._distinct_share(counts))
+        if abs(homophily - reached) > 0.03:  # a small graph of a style falls short of its own
+            log.warning("data.homophily: %.4g asked for, %.4g expected", homophily, reached)
 
-    def _propensity(self, exponent: float, homophily: float, classes: int) -> np.ndarray:
+    def _propensity(
+        self, exponent: float, largest: float, homophily: float, classes: int
+    ) -> np.ndarray:
         """Expected degrees, float64 `[N]`."""
         propensity = (1 - self.rng.random(self.nodes)) ** (-1 / (exponent - 1))
         propensity *= 2 * self.wanted / propensity.sum()
         total = np.bincount(self.classes, weights=propensity, minlength=classes)
-        np.minimum(propensity, np.sqrt(total / homophily)[self.classes], out=propensity)
+        most = np.sqrt(total / homophily)
+        if largest:
+            size = np.bincount(self.classes)
+            c = int(size.argmax())
+            most = np.maximum(most, largest * self.nodes * size / size[c])
+            mine = np.flatnonzero(self.classes == c)
+            propensity[mine[propensity[mine].argmax()]] = most[c]
+        np.minimum(propensity, most[self.classes], out=propensity)
         propensity *= 2 * self.wanted / propensity.sum()
         return propensity
 
-    def _latent(self, homophily: float, counts: np.ndarray) -> float:
-        """The homophily of the classes that gives the labels theirs."""
+    def _distinct_share(self, counts: np.ndarray) -> np.ndarray:
+        """Of each node's edges inside its class, float64 `[N]`: of a Poisson number of edges that
+        join a pair, 1 - exp(-mean) are left."""
+        values, which = np.unique(counts, return_inverse=True)
+        share = np.ones((len(self.size), len(values)))
+        for c in np.flatnonzero(self.size):
+            some = min(self.size[c], PARTNERS)
+            partners = self.tickets[self.first[c] + np.arange(some) * self.size[c] // some]
+            mean = self.homophily / self.size[c] * np.outer(values, counts[partners])
+            np.maximum(mean, 1e-300, out=mean)
+            share[c] = (-np.expm1(-mean) / mean).mean(axis=1)
+        return share[self.classes, which]
+
+    def _latent(self, homophily: float, counts: np.ndarray) -> tuple[float, float]:
+        """The homophily of the classes that gives the labels theirs, and theirs, if it falls short.
+
+        Args:
+            counts: each node's weight as an end of an edge, `[N]`.
+        """
         C = len(self.size)
         # Tickets by class and label.
         joint = sp.csr_array((counts.astype(float), (self.classes, self.labels)), shape=(C, C))
@@ -99,12 +138,9 @@ class BlockModel:
         others = np.maximum(total - own, 1)
         apart = ((joint @ joint.sum(axis=0) - square) / others).sum() / total
         if not apart < same:
-            return homophily
-        latent = (homophily - apart) / (same - apart)
-        reached = apart + min(max(latent, 0), 1) * (same - apart)
-        if abs(homophily - reached) > 0.03:  # a small graph of a style falls short of its own
-            log.warning("data.homophily: %.4g asked for, %.4g expected", homophily, reached)
-        return float(min(max(latent, 0), 1))
+            return homophily, homophily
+        latent = float(min(max((homophily - apart) / (same - apart), 0), 1))
+        return latent, apart + latent * (same - apart)
 
     @property
     def kinds(self) -> tuple[tuple[int, bool], ...]:
@@ -156,12 +192,11 @@ class BlockModel:
         """Keys low·N + high of the edges in parts of up to `size`, where `edges` needs too much.
 
         Edges are repeated, within a part and across. The distinct ones are N·degree/2 but for
-        about one in a thousand: they are counted on a sample of the nodes.
+        about one in a thousand: they are counted on a sample.
 
         Args:
             progress: told how many distinct edges there are, about.
         """
-        sampled = self.nodes * max(SAMPLE, self.nodes // 256)  # keys below are of the sample
         done = 0.0
         for count, inside in self.kinds:
             sample = np.empty(0, dtype=np.int64)
@@ -169,14 +204,16 @@ class BlockModel:
             share = 1.0
             for _ in range(8):  # rounds; two are enough unless the classes are crowded
                 # Repeats grow with the square: the next edge is new with probability 2·share - 1.
-                todo = int((count - share * drawn) / max(2 * share - 1, 0.1))
+                # Those of a few nodes with very many edges do not: rather too few at first.
+                new = share if self.largest else 2 * share - 1
+                todo = int((count - share * drawn) / max(new, 0.1))
                 if todo <= count / 1000:
                     break
                 while todo > 0:
                     keys = self.draw(min(size, todo), inside)
                     todo -= min(size, todo)
                     drawn += len(keys)
-                    some = keys[keys < sampled]
+                    some = self._sampled(keys)
                     seen += len(some)
                     sample = np.concatenate([sample, some])
                     yield keys
@@ -185,6 +222,14 @@ class BlockModel:
                 share = len(sample) / max(seen, 1)
             done += share * drawn
         self._told(round(done))
+
+    def _sampled(self, keys: np.ndarray) -> np.ndarray:
+        """All edges of some nodes; where few nodes have most repeats, those of some pairs."""
+        nodes = max(SAMPLE, self.nodes // 256)
+        if not self.largest:
+            return keys[keys < self.nodes * nodes]
+        mixed = (keys.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+        return keys[mixed % np.uint64(max(1, self.nodes // nodes)) == 0]
 
     def _told(self, count: int) -> None:
         if count < 0.95 * self.wanted:

@@ -14,6 +14,7 @@ from .._dgl import DGLGraph
 from ..errors import InputError
 from ..files import release
 from ..graph import CSRGraph
+from ..kept import kept
 from ..propagation import check_features
 
 UNLABELLED = -1
@@ -95,10 +96,10 @@ class NodeDataset:
     def num_features(self) -> int:
         return self.features.shape[1]
 
-    def dense_features(self) -> Tensor:
-        """float32 `[N, D]`; the features themselves where they are that already."""
-        dense = self.features if self.features.layout == torch.strided else self.features.to_dense()
-        return dense.float()
+    def dense_features(self, device: torch.device | str = "cpu") -> Tensor:
+        """float32 `[N, D]` on `device`; not a copy, if the features (`kept` there) are that."""
+        x = kept(self.features, device)
+        return (x if x.layout == torch.strided else x.to_dense()).float()
 
     def homophily(self, block: int = 1 << 24) -> float:
         """Share of the edges between labelled nodes that join equal labels, self-loops left out.

@@ -42,7 +42,7 @@ class GNN(nn.Module):
             graph: one for all layers, or sampled blocks, one for each. The native backend also
                 takes a `CSRGraph`; a DGLGraph it converts at every call.
             x: of the graph's nodes, or of the first block's sources. The native backend also
-                takes a `SparseMatrix`.
+                takes a `SparseMatrix`, or what `constant` made.
         """
         graphs = list(graph) if isinstance(graph, Sequence) else [graph] * len(self.layers)
         if self.backend == "native":
@@ -52,6 +52,12 @@ class GNN(nn.Module):
         for k in inner:
             x = self.layer(k, graphs[k], x)
         return self.layer(last, graphs[last], x)
+
+    def constant(self, graph: Graph, x: Input) -> Input:
+        """Features, for calls on the same graph time and again: aggregated once and for all, where
+        the first layer does that first."""
+        first = self.layers[0]
+        return first.aggregated(graph, x) if isinstance(first, native.Convolution) else x
 
     def layer(self, k: int, graph: Graph, x: Input) -> Tensor:
         """Layer k (from 0) alone: `[M, widths[k]]` to `[N, widths[k + 1]]`."""

@@ -6,6 +6,7 @@ N(i)), or any homogeneous DGLGraph or block, which is converted at every call. I
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -17,40 +18,79 @@ from ..ops import gat_aggregate, spmm
 from ..sparse import SparseMatrix
 from .dropout import dropout
 
+
+@dataclass(frozen=True, eq=False)
+class Aggregated:
+    r"""$\hat A X$ of a layer's inputs X, `[N, D_in]`."""
+
+    values: Tensor
+
+
 Graph: TypeAlias = DGLGraph | CSRGraph
-Input: TypeAlias = Tensor | SparseMatrix
+Input: TypeAlias = Tensor | SparseMatrix | Aggregated
 
 
 def csr(graph: Graph) -> CSRGraph:
     return graph if isinstance(graph, CSRGraph) else CSRGraph.from_dgl(graph)
 
 
-class GraphConv(dgl.nn.GraphConv):
+class Convolution:
+    r"""$\hat A X W + b$, in the order that aggregates the narrower matrix."""
+
+    bias: Tensor
+
+    def matrix(self) -> Tensor:
+        """W, `[D_in, D_out]`."""
+        raise NotImplementedError
+
+    def aggregation(self, graph: CSRGraph) -> Callable[[Tensor], Tensor]:
+        r"""$\hat A$ times `[M, D]`, of the same dtype."""
+        raise NotImplementedError
+
+    def forward(self, graph: Graph, x: Input) -> Tensor:
+        graph, W = csr(graph), self.matrix()
+        x = self.aggregated(graph, x)
+        y = x.values @ W if isinstance(x, Aggregated) else self.aggregation(graph)(x @ W)
+        return y + self.bias.to(y.dtype)  # bfloat16 under autocast
+
+    def aggregated(self, graph: Graph, x: Input) -> Input:
+        """`Aggregated` where that comes before the product with W, else x as it is."""
+        W = self.matrix()
+        if not isinstance(x, Tensor) or W.shape[0] > W.shape[1]:
+            return x
+        return Aggregated(self.aggregation(csr(graph))(x))
+
+
+class GraphConv(Convolution, dgl.nn.GraphConv):
     r"""$D_r^{-1/2} A D_c^{-1/2} X W + b$, with the row and column lengths $D_r$ and $D_c$ of A.
 
     A block's row i with degree $d_i$ and k sampled neighbours j estimates that without bias:
     $\frac{\sqrt{d_i}}{k} \sum_j x_j / \sqrt{d_j}$.
     """
 
-    def forward(self, graph: Graph, x: Input) -> Tensor:
-        graph = csr(graph)
+    def matrix(self) -> Tensor:
+        return self.weight
+
+    def aggregation(self, graph: CSRGraph) -> Callable[[Tensor], Tensor]:
         dtype = self.weight.dtype
         k = graph.row_lengths.clamp(min=1).to(dtype)
         r = k.rsqrt() if graph.row_degrees is None else graph.row_degrees.to(dtype).sqrt() / k
         d = graph.col_lengths if graph.col_degrees is None else graph.col_degrees
         c = d.clamp(min=1).to(dtype).rsqrt()
-        return _aggregated(lambda h: spmm(graph, h, r, c), x, self.weight) + self.bias
+        return lambda h: spmm(graph, h, r, c)
 
 
-class SAGEConv(dgl.nn.SAGEConv):
+class SAGEConv(Convolution, dgl.nn.SAGEConv):
     r"""$W (\sum_{j\in N(i)} x_j + x_i) / (|N(i)| + 1) + b$: aggregator "gcn".
 
     A block's row i with degree $d_i$ and k sampled neighbours j estimates that without bias:
     $(\frac{d_i}{k} \sum_j x_j + x_i) / (d_i + 1)$.
     """
 
-    def forward(self, graph: Graph, x: Input) -> Tensor:
-        graph = csr(graph)
+    def matrix(self) -> Tensor:
+        return self.fc_neigh.weight.T
+
+    def aggregation(self, graph: CSRGraph) -> Callable[[Tensor], Tensor]:
         degrees = graph.row_lengths if graph.row_degrees is None else graph.row_degrees
         own = (degrees + 1).to(self.bias.dtype).reciprocal()
 
@@ -58,30 +98,24 @@ class SAGEConv(dgl.nn.SAGEConv):
             if graph.row_degrees is None:
                 return spmm(graph, h, own, None, 1.0)
             neighbours = spmm(graph, h, own * degrees / graph.row_lengths.clamp(min=1))
-            return torch.addcmul(neighbours, h[: graph.num_rows], own[:, None])
+            return torch.addcmul(neighbours, h[: graph.num_rows], own[:, None]).to(h.dtype)
 
-        return _aggregated(aggregate, x, self.fc_neigh.weight.T) + self.bias
+        return aggregate
 
 
 class GATConv(dgl.nn.GATConv):
     r"""$\Vert_k \sum_j \alpha_{ij}^k W_k x_j + b_k$ with the attention of `gat_aggregate`."""
 
-    def forward(self, graph: Graph, x: Input) -> Tensor:
+    def forward(self, graph: Graph, x: Tensor | SparseMatrix) -> Tensor:
         graph = csr(graph)
         if isinstance(x, SparseMatrix):
             h = x.dropout(self.feat_drop.p, self.training) @ self.fc.weight.T
         else:
             h = self.fc(dropout(x, self.feat_drop.p, self.training))
-        h = h.unflatten(1, self.attn_l.shape[1:])
+        # The op takes no bfloat16, which autocast has made of the product.
+        h = h.to(self.attn_l.dtype).unflatten(1, self.attn_l.shape[1:])
         source, target = (h * self.attn_l).sum(2), (h[: graph.num_rows] * self.attn_r).sum(2)
         p = self.attn_drop.p if self.training else 0.0
         seed = int(torch.randint(1 << 62, ())) if p else 0
         y = gat_aggregate(graph, h, source, target, dropout=p, seed=seed)
         return y + self.bias.view(self.attn_l.shape[1:])
-
-
-def _aggregated(aggregate: Callable[[Tensor], Tensor], x: Input, weight: Tensor) -> Tensor:
-    """The aggregation of X W, in the order that aggregates the narrower matrix."""
-    if isinstance(x, SparseMatrix) or weight.shape[0] > weight.shape[1]:
-        return aggregate(x @ weight)
-    return aggregate(x) @ weight

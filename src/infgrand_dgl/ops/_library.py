@@ -6,6 +6,9 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
+from ..graph import CSRGraph
 
 log = logging.getLogger(__name__)
 
@@ -15,15 +18,17 @@ LIBRARIES = {
     "cuda": "_C_cuda.so",
 }
 
+EMULATED = "INFGRAND_DGL_LIBRARY" in os.environ  # maybe: CUDA's kernels as the CPU's
+
+
+def pieces_of(graph: CSRGraph) -> Tensor | None:
+    """The pieces of long rows, for the kernels that cut them: those of CUDA."""
+    return graph.pieces if graph.indptr.is_cuda or EMULATED else None
+
 
 def built() -> dict[str, bool]:
     """Which libraries of the extension lie beside the package, by device."""
     return {device: (FOLDER / name).exists() for device, name in LIBRARIES.items()}
-
-
-def wants_pieces(device_type: str) -> bool:
-    """Whether a device's kernels split long rows: on a GPU, and in the tests' emulation of one."""
-    return device_type == "cuda" or "INFGRAND_DGL_LIBRARY" in os.environ
 
 
 @cache

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ..graph import CSRGraph
 from . import _library
-from .spmm import spmm
 
 Direction = Literal["forward", "reverse"]
 
@@ -72,8 +71,9 @@ def edge_dot(graph: CSRGraph, x: Tensor, y: Tensor) -> Tensor:
     """
     if x.device.type not in _library.loaded():
         return edge_dot_reference(graph, x, y)
+    pieces = _library.pieces_of(graph)
     return torch.ops.infgrand.edge_dot(
-        graph.indptr, graph.indices, x.contiguous(), y.detach().contiguous()
+        graph.indptr, graph.indices, x.contiguous(), y.detach().contiguous(), pieces
     )
 
 
@@ -83,7 +83,9 @@ def edge_dot_reference(graph: CSRGraph, x: Tensor, y: Tensor) -> Tensor:
     return (x[rows] * y.detach()[graph.indices.long()]).sum(dim=1)
 
 
-def _fake(indptr: Tensor, indices: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def _fake(
+    indptr: Tensor, indices: Tensor, x: Tensor, y: Tensor, pieces: Tensor | None = None
+) -> Tensor:
     return x.new_empty(indices.shape[0])
 
 
@@ -93,10 +95,12 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """Rows of y summed with the gradients of the edges as their values."""
-    indptr, indices, _, y = ctx.saved_tensors
+    indptr, indices, _, y, pieces = ctx.saved_tensors
     if ctx.needs_input_grad[3]:
         raise RuntimeError("infgrand::edge_dot: y is not differentiable")
-    return (None, None, spmm(CSRGraph(indptr, indices, len(y)), y, values=grad.contiguous()), None)
+    values = grad.contiguous()
+    dx = torch.ops.infgrand.spmm(indptr, indices, y, None, None, 0.0, values, pieces)
+    return None, None, dx, None, None
 
 
 if "cpu" in _library.loaded():

@@ -50,7 +50,6 @@ def gat_aggregate(
         )
     differentiable = any(t.requires_grad for t in (x, source, target))
     back = graph.transposed if differentiable else None
-    split = _library.wants_pieces(x.device.type)
     y, _ = torch.ops.infgrand.gat_aggregate(
         graph.indptr,
         graph.indices,
@@ -60,10 +59,10 @@ def gat_aggregate(
         slope,
         dropout,
         seed,
+        _library.pieces_of(graph),
         back.indptr if back else None,
         back.indices if back else None,
-        graph.pieces if split else None,
-        back.pieces if split and back else None,
+        _library.pieces_of(back) if back else None,
     )
     return y
 
@@ -118,9 +117,9 @@ def _fake(
     slope: float,
     dropout: float,
     seed: int,
+    pieces: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
-    pieces: Tensor | None = None,
     pieces_t: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     rows = indptr.shape[0] - 1
@@ -154,8 +153,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
     """Once over the neighbours of every target, once over those of every source."""
-    indptr, indices, x, source, target, *transposed, y, normalizer = ctx.saved_tensors
-    indptr_t, indices_t, pieces, pieces_t = transposed
+    indptr, indices, x, source, target, pieces, *transposed, y, normalizer = ctx.saved_tensors
+    indptr_t, indices_t, pieces_t = transposed
     if indptr_t is None or indices_t is None:
         raise RuntimeError(
             "infgrand::gat_aggregate: the backward pass needs indptr_t and indices_t"

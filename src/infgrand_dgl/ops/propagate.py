@@ -25,13 +25,14 @@ def propagate(
 ) -> Tensor:
     r"""$\tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$, or $X^{(P)}$ alone.
 
-    Beside `x` and the result it holds, whatever P, at most two buffers of their size on CUDA and
-    three of 64 bytes a row on the CPU, where all hops are done for 16 float32 features at a time.
+    Beside `x` and the result it holds, whatever P, at most two buffers of their size on CUDA (of
+    16-bit features three in float32) and three of 64 bytes a row on the CPU, where all hops are
+    done for 16 float32 features at a time.
 
     Args:
         graph: square, one self-loop per node, on the device of `x`.
-        x: $X$, `[N, D]`, float32, float64, bfloat16 or float16; 16-bit types are stored as such
-            and accumulated in float32. Differentiable but for max and min pooling.
+        x: $X$, `[N, D]`, float32, float64, bfloat16 or float16; the hops of 16-bit features and
+            their pool are float32, rounded at the end. Differentiable but for max and min pooling.
         hops: P, 0 or more.
         pooling: "mean", "max" or "min", elementwise; None for the last matrix.
         self_loop_weight: w.
@@ -54,8 +55,10 @@ def propagate(
         self_loop_weight - 1,
         hops,
         pooling or "last",
+        _library.pieces_of(graph),
         transposed.indptr if transposed else None,
         transposed.indices if transposed else None,
+        _library.pieces_of(transposed) if transposed else None,
     )
 
 
@@ -63,12 +66,15 @@ def propagate_reference(
     graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling | None, self_loop_weight: float
 ) -> Tensor:
     """`propagate` as the equation reads: the tests' oracle and the fallback."""
-    steps = torch.stack([x, *islice(propagation_steps(graph, x, self_loop_weight), hops)])
+    start = x.to(torch.promote_types(x.dtype, torch.float32))
+    steps = torch.stack([start, *islice(propagation_steps(graph, start, self_loop_weight), hops)])
     if pooling is None:
-        return steps[-1]
-    if pooling == "mean":
-        return steps.mean(dim=0)
-    return steps.amax(dim=0) if pooling == "max" else steps.amin(dim=0)
+        pooled = steps[-1]
+    elif pooling == "mean":
+        pooled = steps.mean(dim=0)
+    else:
+        pooled = steps.amax(dim=0) if pooling == "max" else steps.amin(dim=0)
+    return pooled.to(x.dtype)
 
 
 def propagation_steps(graph: CSRGraph, x: Tensor, self_loop_weight: float) -> Iterator[Tensor]:
@@ -94,20 +100,22 @@ def _fake(
     self_weight: float,
     hops: int,
     pooling: str,
+    pieces: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
+    pieces_t: Tensor | None = None,
 ) -> Tensor:
     return torch.empty_like(x)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, _, _, scale, *ctx.settings, indptr_t, indices_t = inputs
-    ctx.save_for_backward(scale, indptr_t, indices_t)
+    _, _, _, scale, *ctx.settings, _, indptr_t, indices_t, pieces_t = inputs
+    ctx.save_for_backward(scale, indptr_t, indices_t, pieces_t)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """The mean and the last are linear: the same op over the transposed CSR."""
-    scale, indptr_t, indices_t = ctx.saved_tensors
+    scale, indptr_t, indices_t, pieces_t = ctx.saved_tensors
     self_weight, hops, pooling = ctx.settings
     if pooling not in ("mean", "last") or ctx.needs_input_grad[3]:
         raise RuntimeError(
@@ -116,9 +124,9 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if indptr_t is None or indices_t is None:
         raise RuntimeError("infgrand::propagate: the backward pass needs indptr_t and indices_t")
     dx = torch.ops.infgrand.propagate(
-        indptr_t, indices_t, grad.contiguous(), scale, self_weight, hops, pooling
+        indptr_t, indices_t, grad.contiguous(), scale, self_weight, hops, pooling, pieces_t
     )
-    return (None, None, dx, *[None] * 6)
+    return (None, None, dx, *[None] * 8)
 
 
 if "cpu" in _library.loaded():

@@ -50,9 +50,11 @@ def spmm(
         col_scale,
         self_weight,
         values,
+        _library.pieces_of(graph),
         back.indptr if back else None,
         back.indices if back else None,
         values[graph.transposition] if moved else None,  # type: ignore[index]
+        _library.pieces_of(back) if back else None,
     )
 
 
@@ -91,22 +93,25 @@ def _fake(
     col_scale: Tensor | None,
     self_weight: float,
     values: Tensor | None = None,
+    pieces: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
     values_t: Tensor | None = None,
+    pieces_t: Tensor | None = None,
 ) -> Tensor:
     return x.new_empty(indptr.shape[0] - 1, x.shape[1])
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    indptr, indices, _, row_scale, col_scale, self_weight, values, *transposed = inputs
-    ctx.save_for_backward(indptr, indices, row_scale, col_scale, values, *transposed)
+    indptr, indices, _, row_scale, col_scale, self_weight, values, *others = inputs
+    ctx.save_for_backward(indptr, indices, row_scale, col_scale, values, *others)
     ctx.self_weight = self_weight
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """The same product over the transposed CSR, with the two scales exchanged."""
-    indptr, indices, row_scale, col_scale, values, indptr_t, indices_t, values_t = ctx.saved_tensors
+    indptr, indices, row_scale, col_scale, values, pieces, *transposed = ctx.saved_tensors
+    indptr_t, indices_t, values_t, pieces_t = transposed
     if any(ctx.needs_input_grad[3:]):
         raise RuntimeError("infgrand::spmm: row_scale, col_scale and values are not differentiable")
     if indptr_t is None or indices_t is None or (values is None) != (values_t is None):
@@ -121,11 +126,13 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         row_scale,
         ctx.self_weight,
         values_t,
+        pieces_t,
         indptr,
         indices,
         values,
+        pieces,
     )
-    return (None, None, dx, *[None] * 7)
+    return (None, None, dx, *[None] * 9)
 
 
 if "cpu" in _library.loaded():

@@ -1,9 +1,8 @@
 """Rows of nodes for one training step after another; no graph is needed."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,8 +10,8 @@ from torch import Tensor
 from ..distributed import ALONE, Ranks
 from ..files import release
 from ..sparse import SparseMatrix
+from ..transfer import Staging, ahead
 
-T = TypeVar("T")
 Rows: TypeAlias = dict[str, Any]  # Tensor or SparseMatrix, [n, ...]
 
 CHUNK = 1024  # consecutive rows that are read together from a file
@@ -22,14 +21,15 @@ class NodeBatches:
     """All nodes once per epoch, in random order, as batches of one size (to within one row).
 
     Tensors that lie on `device` are indexed there. Others, memory-mapped ones for instance, are
-    read some chunks of consecutive rows at a time, in random order and ahead of their use; batches
-    are drawn from what was read together.
+    read some chunks of consecutive rows at a time, in random order, and go to the device ahead of
+    their use; batches are drawn there from what was read together.
 
     Args:
         rows: per-node tensors, `[N, ...]` each, by name.
         size: nodes per step, of all processes together; None: all, as they are.
         device: of the batches.
-        pool: rows that are read together from tensors that are not on `device`.
+        pool: rows that are read together from tensors that are not on `device`, which holds two
+            pools.
         ranks: each process gets its share of every batch.
         seed: of the order; with it, every epoch has its own.
     """
@@ -48,6 +48,7 @@ class NodeBatches:
         self.count = next(iter(rows.values())).shape[0]
         self.size = self.count if size is None else min(size, self.count)
         self.pool = self.count if pool is None else max(pool, self.size)
+        self.staging = Staging(device)
         self.whole = self._taken(slice(None)) if self.size == self.count else None
 
     def _pools(self) -> list[int]:
@@ -65,20 +66,36 @@ class NodeBatches:
             return
         generator = torch.Generator().manual_seed((self.seed << 24) + number)
         if self.pool >= self.count and self._resident():
-            ids = torch.randperm(self.count, generator=generator)
+            ids = torch.randperm(self.count, generator=generator).to(self.device)
             for part in ids.tensor_split(len(self)):
-                yield self._taken(part[self._share(len(part))])
+                yield {k: v[part[self._share(len(part))]] for k, v in self.rows.items()}
             return
         chunks = torch.randperm(-(-self.count // CHUNK), generator=generator)
         ids = (chunks[:, None] * CHUNK + torch.arange(CHUNK)).flatten()
         pools = ids[ids < self.count].split(self.pool)
-        for pool, length in zip(
-            ahead(self._reader(ids) for ids in pools), self._pools(), strict=True
-        ):
-            mine = self._share(length)
-            order = torch.randperm(len(range(length)[mine]), generator=generator)
-            for part in order.tensor_split(-(-length // self.size)):
-                yield {k: v[part].to(self.device, non_blocking=True) for k, v in pool.items()}
+        for pool, parts in ahead(self._reads(pools, generator), self.device):
+            for part in parts:
+                yield {k: v[part] for k, v in pool.items()}
+            del pool  # before the one after the next is read
+
+    def _reads(
+        self, pools: Iterable[Tensor], generator: torch.Generator
+    ) -> Iterator[Callable[[], tuple[Rows, tuple[Tensor, ...]]]]:
+        """Of each pool this process's rows, on the device, and which of them each batch takes."""
+        for ids in pools:
+            mine = ids[self._share(len(ids))]
+            order = torch.randperm(len(mine), generator=generator)
+            yield partial(self._read, mine, order, -(-len(ids) // self.size))
+
+    def _read(self, ids: Tensor, order: Tensor, steps: int) -> tuple[Rows, tuple[Tensor, ...]]:
+        pool: Rows = {}
+        for name, values in self.rows.items():
+            if isinstance(values, Tensor):
+                pool[name] = self.staging.rows(values, ids)
+                release(values)
+            else:
+                pool[name] = values[ids].to(self.device)
+        return pool, order.to(self.device).tensor_split(steps)
 
     def _resident(self) -> bool:
         return all(v.device.type == self.device.type for v in self.rows.values())
@@ -93,31 +110,3 @@ class NodeBatches:
                 return {k: v.to(self.device) for k, v in self.rows.items()}
             ids = torch.arange(self.count)[self._share(self.count)]
         return {k: v[ids.to(v.device)].to(self.device) for k, v in self.rows.items()}
-
-    def _reader(self, ids: Tensor) -> Callable[[], Rows]:
-        mine = ids[self._share(len(ids))]
-
-        def read() -> Rows:
-            pool: Rows = {}
-            for name, values in self.rows.items():
-                read = values[mine]
-                if isinstance(values, Tensor):
-                    release(values)
-                if isinstance(read, Tensor) and self.device.type == "cuda":
-                    read = read.pin_memory()
-                pool[name] = read
-            return pool
-
-        return read
-
-
-def ahead(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """The results of the calls, each made by a thread while the one before is used."""
-    with ThreadPoolExecutor(1) as thread:
-        pending = deque()  # type: ignore[var-annotated]
-        for call in calls:
-            pending.append(thread.submit(call))
-            if len(pending) > 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()

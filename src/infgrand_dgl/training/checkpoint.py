@@ -88,12 +88,15 @@ class Checkpoint:
 
 
 def _random_states() -> dict[str, Any]:
-    """Of torch on every device, NumPy and Python. (DGL's cannot be read: it is seeded by epoch.)"""
+    """Of torch on the CPU and this process's GPU, of NumPy and Python.
+
+    (DGL's cannot be read: it is seeded by epoch.)
+    """
     kind, keys, *rest = np.random.get_state()
     version, numbers, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
         "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
         "python": [version, list(numbers), gauss],
     }
@@ -101,8 +104,8 @@ def _random_states() -> dict[str, Any]:
 
 def _set_random_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
-    if len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     version, numbers, gauss = states["python"]

@@ -1,6 +1,7 @@
 """Inference layer by layer over blocks of rows, for graphs whose full forward does not fit."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,9 +12,11 @@ from ..graph import CSRGraph
 from ..nn.gnn import GNN
 from ..resources import Budget
 from ..sparse import SparseMatrix
+from ..transfer import Staging, prefetched
 from .sampling import gather
 
-# Of what is left of a budget, for one block; the rest is for what lies between the blocks.
+# Of what is left of a budget, for one block; the rest is for what lies between the blocks, and on a
+# GPU for the inputs of the next one.
 SHARE = 0.25
 ENTRIES = 1 << 22  # a larger block is no faster
 FLOATS = 4  # of the widest layer per source of a block, all told
@@ -45,23 +48,33 @@ def layerwise(
     if entries is None:
         entries = ENTRIES
         if budget is not None:
-            room = int(SHARE * min(budget.left(), budget.left(device)))
+            left = budget.left(device)
+            budget.make_room(device, left)
+            room = int(SHARE * min(budget.left(), left))
             entries = min(entries, room // (4 * FLOATS * max(model.widths)))
     h: Tensor | SparseMatrix = (
         features if features.layout == torch.strided else SparseMatrix.of(features)
     )
-    last = len(model.layers) - 1
+    last, staging = len(model.layers) - 1, Staging(device)
     for k, width in enumerate(model.widths[1:]):
         out = _matrix(csr.num_rows, width, dtype if k == last else torch.float32, budget, scratch)
-        for rows in cuts(csr.indptr, entries):
-            block, nodes = csr.block(rows.start, rows.stop)
-            part = model.layer(k, block.to(device), gather(h, nodes, device))
-            out[rows.start : rows.stop] = part.cpu()
+        calls = (partial(_block, csr, h, rows, staging) for rows in cuts(csr.indptr, entries))
+        for rows, block, x in prefetched(calls, device):
+            out[rows.start : rows.stop] = model.layer(k, block, x).cpu()
+            del block, x  # before the next one but one
             for matrix in (h, out):  # of mapped ones
                 if isinstance(matrix, Tensor):
                     release(matrix)
         h = out
     return out
+
+
+def _block(
+    csr: CSRGraph, h: Tensor | SparseMatrix, rows: range, staging: Staging
+) -> tuple[range, CSRGraph, Tensor | SparseMatrix]:
+    """Rows, their part of the graph and the inputs of its sources, on the device of `staging`."""
+    block, nodes = csr.block(rows.start, rows.stop)
+    return rows, block.to(staging.device), gather(h, nodes, staging)
 
 
 def cuts(indptr: Tensor, entries: int) -> Iterator[range]:

@@ -1,12 +1,17 @@
-"""The one training loop: evaluated every epoch, best-validation weights kept."""
+"""The one training loop: evaluated every epoch, best-validation weights kept.
+
+On a GPU nothing in an epoch waits for it: losses and accuracies are read together, at its end.
+"""
 
 import logging
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +19,17 @@ from torch import Tensor, nn
 
 from .. import _dgl
 from ..allocator import freed_memory_kept
-from ..config import StudentConfig, TeacherConfig
+from ..config import Precision, StudentConfig, TeacherConfig
 from ..distributed import ALONE, Ranks
 from ..errors import InputError
 from ..resources import Budget
 from .checkpoint import Checkpoint, Progress, interruptible
+from .graphed import graphed
 
 log = logging.getLogger(__name__)
 
 Losses = Mapping[str, Tensor]  # "loss" is minimised, the others are only recorded
-Accuracies = Mapping[str, float]  # "val" decides
+Accuracies = Mapping[str, Tensor]  # "val" decides
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
@@ -58,6 +64,7 @@ def fit(
     on_epoch: OnEpoch,
     checkpoint: Checkpoint | None = None,
     ranks: Ranks = ALONE,
+    repeats: bool = False,
 ) -> None:
     """Trains `model` and leaves it, in eval mode, with the weights of its best validation epoch.
 
@@ -67,34 +74,44 @@ def fit(
     Args:
         steps: the losses of an epoch's batches, one after the other: each is asked for when the
             weights have taken the step of the one before. Epochs count from 1.
-        evaluate: accuracies in evaluation mode, without gradients.
+        evaluate: accuracies in evaluation mode, without gradients, on the model's device.
         on_epoch: told the epoch, the mean losses of its steps and its accuracies.
         checkpoint: where to go on from, and what to save; an interrupt is heeded at the end of the
             epoch, when that is saved.
         ranks: the processes that train together; the first one's accuracies count.
+        repeats: whether every epoch launches the same kernels on the same memory, drawing at random
+            from torch's generator alone: a GPU then replays it (`graphed`).
 
     Raises:
         InputError: the loss is no longer finite.
         KeyboardInterrupt, SystemExit: on SIGINT and SIGTERM.
     """
     done = checkpoint.restore(model, optimizer) if checkpoint else Progress()
+
+    def epoch() -> tuple[list[str], Tensor]:
+        """What the history records of an epoch: names and values."""
+        losses = _mean_losses(model, steps(done.epoch), optimizer, ranks)
+        model.eval()
+        with torch.no_grad():
+            accuracies = evaluate()
+        found = losses | {f"{name}_accuracy": value for name, value in accuracies.items()}
+        return list(found), torch.stack([value.double() for value in found.values()])
+
+    if repeats:
+        epoch = graphed(epoch, optimizer, next(model.parameters()).device)
     with interruptible() as interrupted:
         while done.epoch < epochs and done.epoch - done.best_epoch < patience:
             done.epoch += 1
-            recorded = _one_epoch(model, steps(done.epoch), optimizer, ranks)
+            names, values = epoch()
+            recorded = dict(zip(names, ranks.tell(values.tolist()), strict=True))
             if not np.isfinite(recorded["loss"]):
                 raise InputError(
                     f"training diverged in epoch {done.epoch}: the loss is {recorded['loss']}; "
                     "a lower lr may help"
                 )
-            model.eval()
-            with torch.no_grad():
-                accuracies = ranks.tell(evaluate())
-            on_epoch(
-                done.epoch, {**recorded, **{f"{k}_accuracy": v for k, v in accuracies.items()}}
-            )
-            if accuracies["val"] >= done.best_val:
-                done.best_val, done.best_epoch = accuracies["val"], done.epoch
+            on_epoch(done.epoch, recorded)
+            if recorded["val_accuracy"] >= done.best_val:
+                done.best_val, done.best_epoch = recorded["val_accuracy"], done.epoch
                 done.best_state = {k: v.clone() for k, v in model.state_dict().items()}
             signalled = ranks.greatest(interrupted())
             if checkpoint and (signalled or checkpoint.due(done.epoch)):
@@ -108,11 +125,12 @@ def fit(
     )
     model.load_state_dict(done.best_state)
     model.eval()
+    optimizer.zero_grad(set_to_none=True)
 
 
-def _one_epoch(
+def _mean_losses(
     model: nn.Module, losses: Iterable[Losses], optimizer: torch.optim.Optimizer, ranks: Ranks
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     """Steps along the losses; their means."""
     model.train()
     sums: dict[str, Tensor] = {}
@@ -124,7 +142,8 @@ def _one_epoch(
         count += 1
         for name, loss in batch.items():
             sums[name] = sums.get(name, 0) + loss.detach()
-    return {name: float(ranks.sum(total)) / (count * ranks.size) for name, total in sums.items()}
+    total = ranks.sum(torch.stack([*sums.values()])).double() / (count * ranks.size)
+    return dict(zip(sums, total, strict=True))
 
 
 def adam(model: nn.Module, settings: TeacherConfig | StudentConfig) -> torch.optim.Adam:
@@ -134,9 +153,45 @@ def adam(model: nn.Module, settings: TeacherConfig | StudentConfig) -> torch.opt
     )
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of rows `[n, C]` whose largest logit is at the label `[n]`."""
-    return float((logits.argmax(dim=1) == labels).double().mean())
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of rows `[n, C]` whose largest logit is at the label `[n]`; float64 `[]`."""
+    return (logits.argmax(dim=1) == labels).double().mean()
+
+
+def forward_in(
+    precision: Precision, model: Callable[..., Tensor], device: torch.device
+) -> Callable[..., Tensor]:
+    """The model's forward with its products in a precision (`train.precision`); float32 logits.
+
+    bfloat16 is autocast: weights and losses stay float32.
+    """
+    # No cache: a CUDA graph must not find casts in it that were made outside.
+    reduced = precision == "bfloat16"
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False)
+
+    def forward(*given: Any) -> Tensor:
+        with autocast:
+            logits = model(*given)
+        return logits.float()
+
+    return forward
+
+
+@contextmanager
+def products_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """tf32: in the block a GPU multiplies float32 matrices in tensor cores, at 10 bits of mantissa.
+
+    (By torch's older interface: `fp32_precision` of its newer one leaves the older unreadable.)
+    """
+    if precision != "tf32" or device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def seed_everything(seed: int) -> None:

@@ -19,6 +19,7 @@ from ..distillation import DistillationLoss, supervised_loss
 from ..errors import InputError
 from ..files import new_array
 from ..graph import CSRGraph
+from ..kept import kept
 from ..resources import Budget
 from .batches import Rows
 from .loop import Surroundings
@@ -30,8 +31,9 @@ class Objective:
 
     Args:
         rows: what the loss needs of each node, `[n, ...]` each.
-        losses: from logits `[b, C]` of some nodes and their rows, their part of "loss", which is
-            minimised, and of the terms that the history records.
+        losses: from logits `[b, C]` of some nodes, at least float32, and their rows, their part of
+            "loss", which is minimised, and of the terms that the history records. It must not wait
+            for a GPU: no mask that makes a shape, no number read.
         nodes: the nodes of the rows, int64 `[n]`; None: all.
         whole: whether it takes all nodes at once, in order.
     """
@@ -110,7 +112,7 @@ def mlp(
         raise InputError("student.norm: batch needs two training nodes for an MLP, found one")
 
     def losses(out: Tensor, batch: Rows) -> dict[str, Tensor]:
-        return {"loss": cross_entropy(out.float(), batch["labels"], reduction="sum") / count}
+        return {"loss": cross_entropy(out, batch["labels"], reduction="sum") / count}
 
     return Objective({"labels": view.labels[view.train]}, losses, view.train)
 
@@ -146,11 +148,10 @@ def _distilling(
     lambda_ = config.distillation.lambda_
 
     def losses(out: Tensor, batch: Rows) -> dict[str, Tensor]:
-        mine = batch["labels"] != UNLABELLED
         supervised = supervised_loss(
-            out[mine],
-            batch["labels"][mine],
-            batch["influence"][mine],
+            out,
+            batch["labels"],
+            batch["influence"],
             delta1=delta1,
             delta2=delta2,
             count=len(view.train),
@@ -177,8 +178,8 @@ def _distillation(
     knobs = {**knobs, "tau": d.tau, "form": d.loss}
     # The aggregated matrix and its sums, and what the product and each row hold beside.
     beside = 256 * N
-    if d.loss != "collapsed" or 12 * N * C + beside < budget.left(at.device):
-        return DistillationLoss(csr, logits.to(at.device), influence, **knobs)
+    if d.loss != "collapsed" or budget.fits_on(at.device, 12 * N * C + beside):
+        return DistillationLoss(kept(csr, at.device), logits.to(at.device), influence, **knobs)
     out = None
     if budget.left() < 12 * N * C and at.scratch is not None:
         out = new_array(at.scratch / f"targets-{at.ranks.rank}.npy", (N, C), "float32")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from ..files import release
 from ..graph import CSRGraph
 from ..resources import Budget
 from ..sparse import Inputs, SparseMatrix
+from ..transfer import Staging, prefetched
 
 Batch = tuple[Tensor, list[CSRGraph], Tensor | SparseMatrix]  # seeds, blocks, inputs
+Sample = tuple[CSRGraph, Tensor, Tensor]  # a block, and the nodes that its rows and columns are
 
 
 class Neighborhoods:
@@ -41,6 +44,7 @@ class Neighborhoods:
         budget: Budget | None = None,
     ) -> None:
         self.csr, self.device, self.budget = csr, device, budget
+        self.staging = Staging(device)
         self.graph = sampling_graph(csr)
         self.sampler = dgl.dataloading.NeighborSampler(list(fanouts))
         self.features: Tensor | SparseMatrix = features
@@ -53,33 +57,46 @@ class Neighborhoods:
         """Nodes, int64 `[n]`, in pieces as they are listed, with blocks and inputs on `device`.
 
         Inputs are the float32 features of the first block's sources. The same for the same seed.
+        On a GPU the next batch is made while one is used.
+        """
+        return prefetched(self._sampled(nodes, batch_size, seed), self.device)
+
+    def _sampled(self, nodes: Tensor, batch_size: int, seed: int) -> Iterator[Callable[[], Batch]]:
+        """What makes each batch of its sample.
+
+        Samples are drawn by the thread that asks, as DGL's random numbers are each thread's own;
+        another may do the rest. (DataLoader would add nothing but threads.)
         """
         with _dgl.one_thread():
             _dgl.seed(seed)
         for seeds in nodes.split(batch_size):
-            # DataLoader would add nothing but threads, whose random numbers cannot be repeated. On
-            # a GPU this runs ahead of the kernels all the same.
             with _dgl.one_thread():
                 sources, _, blocks = self.sampler.sample_blocks(
                     self.graph, seeds.to(self.graph.idtype)
                 )
-            yield seeds, [self._moved(block) for block in blocks], self.gather(sources.long())
+            yield partial(self._batch, seeds, list(map(_sample, blocks)), sources.long())
+
+    def _batch(self, seeds: Tensor, samples: list[Sample], sources: Tensor) -> Batch:
+        return seeds, [self._moved(*sample) for sample in samples], self.gather(sources)
 
     def gather(self, nodes: Tensor) -> Tensor | SparseMatrix:
         """The inputs of nodes, int64 `[n]`: float32 on `device`."""
-        found = gather(self.features, nodes, self.device)
+        found = gather(self.features, nodes, self.staging)
         if self.budget is not None and not self.budget.left() and isinstance(self.features, Tensor):
             release(self.features)
         return found
 
-    def _moved(self, block: DGLGraph) -> CSRGraph:
+    def _moved(self, block: CSRGraph, targets: Tensor, sources: Tensor) -> CSRGraph:
         """With the degrees of the graph, by which layers estimate what it would give."""
-        sampled = CSRGraph.from_dgl(block)
-        targets, sources = (data[dgl.NID].long() for data in (block.dstdata, block.srcdata))
         degrees = self.csr.row_lengths[targets], self.csr.col_lengths[sources]
-        return CSRGraph(sampled.indptr, sampled.indices, sampled.num_cols, False, *degrees).to(
+        return CSRGraph(block.indptr, block.indices, block.num_cols, False, *degrees).to(
             self.device
         )
+
+
+def _sample(block: DGLGraph) -> Sample:
+    targets, sources = (data[dgl.NID].long() for data in (block.dstdata, block.srcdata))
+    return CSRGraph.from_dgl(block), targets, sources
 
 
 def sampling_graph(csr: CSRGraph) -> DGLGraph:
@@ -90,13 +107,12 @@ def sampling_graph(csr: CSRGraph) -> DGLGraph:
 
 
 def gather(
-    features: Tensor | SparseMatrix, nodes: Tensor, device: torch.device
+    features: Tensor | SparseMatrix, nodes: Tensor, staging: Staging
 ) -> Tensor | SparseMatrix:
-    """Rows of host memory or a mapped file, int64 `[n]`, as float32 on `device`."""
-    rows = features[nodes]
-    if isinstance(rows, Tensor) and device.type == "cuda":
-        return rows.pin_memory().to(device, non_blocking=True).float()
-    return rows.to(device=device, dtype=torch.float32)
+    """Rows of host memory or a mapped file, int64 `[n]`, as float32 on the device of `staging`."""
+    if isinstance(features, SparseMatrix):
+        return features[nodes].to(staging.device, torch.float32)
+    return staging.rows(features, nodes).float()
 
 
 def shuffled(nodes: Tensor, ranks: Ranks, *seed: int) -> Tensor:

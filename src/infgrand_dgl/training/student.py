@@ -10,11 +10,12 @@ from ..config import Config
 from ..data import NodeDataset
 from ..errors import InputError
 from ..files import is_mapped, release
+from ..kept import kept
 from ..nn.mlp import MLP
 from ..resources import Budget
 from ..sparse import SparseMatrix, first_layer_input
 from .batches import NodeBatches, Rows
-from .loop import OnEpoch, Surroundings, adam, fit, seed_everything
+from .loop import OnEpoch, Surroundings, adam, fit, forward_in, products_in, seed_everything
 from .methods import METHODS
 
 ROWS_AT_ONCE = 1 << 14  # of an evaluation, and at least from a file
@@ -86,50 +87,59 @@ def _train(
     model = MLP(
         inputs.shape[1], s.hidden, view.num_classes, layers=s.layers, dropout=s.dropout, norm=s.norm
     ).to(at.device)
-    if config.train.compile:
+    if at.ranks.size > 1 and at.device.type == "cuda" and s.norm == "batch":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if config.train.compile:  # not the wrapper, which torch.compile cannot see through
         model.compile()
-    whole: nn.Module = model
-    if at.ranks.size > 1:
-        if at.device.type == "cuda" and s.norm == "batch":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        whole = DistributedDataParallel(model)
+    whole = DistributedDataParallel(model) if at.ranks.size > 1 else model
     shown = "test" if config.data.setting == "transductive" else "test_observed"
     judged = {
-        name: (ids, view.labels[ids].to(at.device))
+        name: (ids.to(inputs.device), view.labels[ids].to(at.device))
         for name, ids in (("val", view.val), (shown, view.test))
     }
-    autocast = torch.autocast(
-        at.device.type, torch.bfloat16, enabled=config.train.precision == "bfloat16"
+    training, judging = (
+        forward_in(config.train.precision, module, at.device) for module in (whole, model)
     )
 
     def steps(epoch: int) -> Iterator[dict[str, Tensor]]:
         for batch in batches.epoch(epoch):
-            with autocast:
-                found = losses(lambda x: whole(_float(x)), batch)
-            yield found
+            yield losses(lambda x: training(_float(x)), batch)
 
-    def evaluate() -> dict[str, float]:
-        with autocast:
-            return {
-                name: float((classes(model, inputs, ids, at.device) == labels).double().mean())
-                for name, (ids, labels) in judged.items()
-            }
+    def evaluate() -> dict[str, Tensor]:
+        return {
+            name: (classes(judging, inputs, ids, at.device) == labels).double().mean()
+            for name, (ids, labels) in judged.items()
+        }
 
-    fit(
-        model,
-        steps=steps,
-        evaluate=evaluate,
-        optimizer=adam(model, s),
-        epochs=config.student.epochs or config.train.epochs,
-        patience=config.train.patience,
-        on_epoch=on_epoch,
-        checkpoint=at.checkpoint,
-        ranks=at.ranks,
-    )
+    with products_in(config.train.precision, at.device):
+        fit(
+            model,
+            steps=steps,
+            evaluate=evaluate,
+            optimizer=adam(model, s),
+            epochs=config.student.epochs or config.train.epochs,
+            patience=config.train.patience,
+            on_epoch=on_epoch,
+            checkpoint=at.checkpoint,
+            ranks=at.ranks,
+            repeats=_repeats(config, inputs, batches, at),
+        )
     return model
 
 
-def classes(model: MLP, inputs: Features, ids: Tensor, device: torch.device) -> Tensor:
+def _repeats(config: Config, inputs: Features, batches: NodeBatches, at: Surroundings) -> bool:
+    """Whether an epoch is one step of one process, and its evaluation, on what lies on the device.
+
+    (Rows of a `SparseMatrix` have to be counted; compiled code has graphs of its own.)
+    """
+    here = isinstance(inputs, Tensor) and inputs.device.type == at.device.type
+    alone = batches.whole is not None and at.ranks.size == 1
+    return here and alone and not config.train.compile
+
+
+def classes(
+    model: Callable[[Features], Tensor], inputs: Features, ids: Tensor, device: torch.device
+) -> Tensor:
     """The likeliest class of the nodes, int64 `[n]`, from their rows of `inputs`."""
     found = []
     for part in ids.split(ROWS_AT_ONCE):
@@ -156,8 +166,9 @@ def _placed(
     N = x.shape[0]
     per_row = 4 * x.shape[1] + 4 * classes + 32  # inputs, targets, own term, label, influence
     # Each hidden layer keeps its product, what of it passed ReLU and dropout, and gradients.
-    per_node = 20 * s.hidden * (s.layers - 1) + 24 * classes
+    per_node = 20 * s.hidden * (s.layers - 1) + 32 * classes
     size = s.batch_size
+    budget.make_room(at.device, N * (per_node + per_row))
     if size is None and N * (per_node // at.ranks.size + per_row) > left:
         size = min(LARGEST_STEP, max(1024, left // 2 // per_node))
     if size is not None and size >= N:
@@ -166,6 +177,8 @@ def _placed(
     pool = None if here or N * per_row < left else max(ROWS_AT_ONCE, left // 8 // per_row)
     size, pool = at.ranks.tell((size, pool))
     if pool is None:
+        if x.dtype == torch.float32:  # as the model reads it
+            x = kept(x, at.device)
         x = x.clone() if is_mapped(x) else x
         return first_layer_input(x, at.device, config.train.inputs), size, None
     return x, size or min(LARGEST_STEP, N), pool

@@ -15,6 +15,7 @@ from ..data import NodeDataset
 from ..distributed import Ranks
 from ..errors import InputError
 from ..files import map_array, release
+from ..kept import kept, plain, stored
 from ..nn.gat import GAT
 from ..nn.gcn import GCN
 from ..nn.gnn import GNN, Backend
@@ -23,7 +24,18 @@ from ..nn.sage import SAGE
 from ..resources import Budget
 from ..sparse import Inputs, SparseMatrix, first_layer_input
 from .layerwise import layerwise
-from .loop import Accuracies, Losses, OnEpoch, Surroundings, accuracy, adam, fit, seed_everything
+from .loop import (
+    Accuracies,
+    Losses,
+    OnEpoch,
+    Surroundings,
+    accuracy,
+    adam,
+    fit,
+    forward_in,
+    products_in,
+    seed_everything,
+)
 from .sampling import Neighborhoods, mixed, shuffled
 
 Steps = Callable[[int], Iterator[Losses]]
@@ -32,7 +44,8 @@ Evaluate = Callable[[], Accuracies]
 BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
 
 # Floats held per node and output: of all layers in training, of the widest layer in a forward
-# (resident memory of 200,000 nodes on the CPU; the allocator's share included).
+# (resident memory of 200,000 nodes on the CPU; the allocator's share included, and aggregated
+# features, which are no wider than the first layer's output).
 TRAINED = {"gcn": 8, "sage": 8, "gat": 13}
 INFERRED = 4
 
@@ -62,8 +75,10 @@ def teacher_inputs(
     """Graph and features as the model's backend takes them, on its device."""
     device = next(model.parameters()).device
     if model.backend == "native":
-        return data.csr.to(device), first_layer_input(data.features, device, inputs)
-    return data.graph.to(device), data.dense_features().to(device)
+        return kept(data.csr, device), first_layer_input(
+            kept(data.features, device), device, inputs
+        )
+    return data.graph.to(device), data.dense_features(device)
 
 
 def is_sampled(
@@ -90,13 +105,15 @@ def fits(config: Config, view: NodeDataset, device: torch.device, budget: Budget
     """Whether training on the full graph takes no more than is left of the budget."""
     t = config.teacher
     widths = [view.num_features, *[t.hidden] * (t.layers - 1), view.num_classes]
-    return _bytes(view, TRAINED[t.model] * sum(widths[1:])) <= budget.left(device)
+    return budget.fits_on(device, _bytes(view, TRAINED[t.model] * sum(widths[1:]), device))
 
 
-def _bytes(data: NodeDataset, floats: int) -> int:
+def _bytes(data: NodeDataset, floats: int, device: torch.device) -> int:
     """Of graph and features, and of so many floats per node."""
     N, x = data.num_nodes, data.features
     features = 4 * x.numel() if x.layout == torch.strided else 12 * len(x.values())
+    if device.type == "cuda":  # what is kept of features that are used in another form
+        features += 0 if plain(x) else stored(x)
     return 8 * N + 4 * data.num_edges + features + 4 * N * floats
 
 
@@ -110,22 +127,32 @@ def train_teacher(
     """
     seed_everything(seed)
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(at.device)
-    if at.ranks.size > 1 or is_sampled(config, view, at.device, at.budget):
+    sampled = at.ranks.size > 1 or is_sampled(config, view, at.device, at.budget)
+    if sampled:
         steps, evaluate = _sampled(config, model, view, seed, at.ranks, at.budget)
     else:
         steps, evaluate = _full(config, model, view)
-    fit(
-        model,
-        steps=steps,
-        evaluate=evaluate,
-        optimizer=adam(model, config.teacher),
-        epochs=config.teacher.epochs or config.train.epochs,
-        patience=config.train.patience,
-        on_epoch=on_epoch,
-        checkpoint=at.checkpoint,
-        ranks=at.ranks,
-    )
+    with products_in(config.train.precision, at.device):
+        fit(
+            model,
+            steps=steps,
+            evaluate=evaluate,
+            optimizer=adam(model, config.teacher),
+            epochs=config.teacher.epochs or config.train.epochs,
+            patience=config.train.patience,
+            on_epoch=on_epoch,
+            checkpoint=at.checkpoint,
+            ranks=at.ranks,
+            repeats=not sampled and _repeats(config.teacher, model),
+        )
     return model
+
+
+def _repeats(config: TeacherConfig, model: GNN) -> bool:
+    """Whether its kernels are ours or torch's, and get no new number from Python at every call, as
+    the attention's dropout does."""
+    drops = config.model == "gat" and config.attention_dropout > 0
+    return model.backend == "native" and not drops
 
 
 def _full(config: Config, model: GNN, view: NodeDataset) -> tuple[Steps, Evaluate]:
@@ -134,12 +161,14 @@ def _full(config: Config, model: GNN, view: NodeDataset) -> tuple[Steps, Evaluat
     train, val, test = (ids.to(device) for ids in (view.train, view.val, view.test))
     shown = "test" if config.data.setting == "transductive" else "test_observed"
     graph, features = teacher_inputs(model, view, config.train.inputs)
+    x = model.constant(graph, features)
+    forward, known = forward_in(config.train.precision, model, device), labels[train]
 
     def steps(epoch: int) -> Iterator[Losses]:
-        yield {"loss": cross_entropy(model(graph, features)[train], labels[train])}
+        yield {"loss": cross_entropy(forward(graph, x).index_select(0, train), known)}
 
     def evaluate() -> Accuracies:
-        logits = model(graph, features)
+        logits = forward(graph, x)
         return {
             name: accuracy(logits[ids], labels[ids]) for name, ids in [("val", val), (shown, test)]
         }
@@ -160,6 +189,9 @@ def _sampled(
     size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * t.layers
     sampler = Neighborhoods(view.csr, view.features, fanouts, device, config.train.inputs, budget)
     parallel = DistributedDataParallel(model) if ranks.size > 1 else model
+    training, judging = (
+        forward_in(config.train.precision, module, device) for module in (parallel, model)
+    )
     share = ranks.share(len(view.val))
     val = view.val[share.start : share.stop]
 
@@ -168,13 +200,15 @@ def _sampled(
         own = mixed(seed, epoch, ranks.rank)
         torch.manual_seed(own)
         for seeds, blocks, x in sampler.batches(nodes, size, own):
-            yield {"loss": cross_entropy(parallel(blocks, x), view.labels[seeds].to(device))}
+            labels = view.labels[seeds].to(device, non_blocking=True)
+            yield {"loss": cross_entropy(training(blocks, x), labels)}
 
     def evaluate() -> Accuracies:
         correct = torch.zeros((), dtype=torch.long, device=device)
         for seeds, blocks, x in sampler.batches(val, size, mixed(seed, 0, ranks.rank)):
-            correct += (model(blocks, x).argmax(dim=1) == view.labels[seeds].to(device)).sum()
-        return {"val": float(ranks.sum(correct)) / len(view.val)}
+            labels = view.labels[seeds].to(device, non_blocking=True)
+            correct += (judging(blocks, x).argmax(dim=1) == labels).sum()
+        return {"val": ranks.sum(correct).double() / len(view.val)}
 
     return steps, evaluate
 
@@ -214,7 +248,7 @@ def teacher_logits(
 def forward_fits(model: GNN, data: NodeDataset, budget: Budget) -> bool:
     """Whether the model on the full graph takes no more than is left of the budget."""
     device = next(model.parameters()).device
-    return _bytes(data, INFERRED * max(model.widths[1:])) <= budget.left(device)
+    return budget.fits_on(device, _bytes(data, INFERRED * max(model.widths[1:]), device))
 
 
 def load_logits(path: Path, num_nodes: int, num_classes: int) -> Tensor:
