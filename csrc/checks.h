@@ -39,15 +39,6 @@ inline void check_csr(const char* op, const Tensor& indptr, const Tensor& indice
   check_place(op, "indices", indices, x);
 }
 
-// (row, first edge) of the pieces of long rows: CSRGraph.pieces
-inline void check_pieces(const char* op, const std::optional<Tensor>& pieces, const Tensor& x) {
-  if (!pieces.has_value()) return;
-  STD_TORCH_CHECK(pieces->dim() == 2 && pieces->size(1) == 2, op,
-                  ": pieces must have shape [P, 2]");
-  STD_TORCH_CHECK(pieces->scalar_type() == ScalarType::Long, op, ": pieces must be int64");
-  check_place(op, "pieces", *pieces, x);
-}
-
 inline void check_matrix(const char* op, const Tensor& x) {
   STD_TORCH_CHECK(x.dim() == 2, op, ": x must have two dimensions, found ", x.dim());
   STD_TORCH_CHECK(is_floating(x), op, ": x must be float32, float64, bfloat16 or float16");

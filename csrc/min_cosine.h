@@ -23,12 +23,14 @@ inline void check_nearest_axis(const char* op, const Tensor& x, const Tensor& ax
 
 inline void check_min_over_cones(const char* op, const Tensor& indptr, const Tensor& indices,
                                  const Tensor& x, const Tensor& y, const Tensor& axes,
-                                 const Tensor& limits, const Tensor& directions) {
+                                 const Tensor& limits, const std::optional<Tensor>& directions) {
   check_nearest_axis(op, x, axes);
   check_rows_like(op, "y", y, x);
-  check_rows_like(op, "directions", directions, x);
-  STD_TORCH_CHECK(directions.size(0) == kDirections, op, ": directions must have ", kDirections,
-                  " rows");
+  if (directions.has_value()) {
+    check_rows_like(op, "directions", *directions, x);
+    STD_TORCH_CHECK(directions->size(0) == kDirections, op, ": directions must have ", kDirections,
+                    " rows");
+  }
   check_csr(op, indptr, indices, x);
   STD_TORCH_CHECK(indptr.size(0) == axes.size(0) + 1, op, ": indptr must have shape [",
                   axes.size(0) + 1, "]");

@@ -22,8 +22,8 @@ STABLE_TORCH_LIBRARY(infgrand, m) {
   // logarithm of the softmax's denominator
   m.def(
       "gat_aggregate(Tensor indptr, Tensor indices, Tensor x, Tensor source, Tensor target, "
-      "float slope, float dropout, int seed, Tensor? indptr_t=None, Tensor? indices_t=None, "
-      "Tensor? pieces=None, Tensor? pieces_t=None) -> (Tensor, Tensor)");
+      "float slope, float dropout, int seed, Tensor? pieces=None, Tensor? indptr_t=None, "
+      "Tensor? indices_t=None, Tensor? pieces_t=None) -> (Tensor, Tensor)");
   // Half of its gradient: with respect to t from the rows of neighbours, or with respect to s and
   // x from those of the transposed CSR (csrc/attention.h)
   m.def(
@@ -34,8 +34,9 @@ STABLE_TORCH_LIBRARY(infgrand, m) {
   m.def("nearest_axis(Tensor x, Tensor axes) -> (Tensor, Tensor)");
   // (i, j, pairs evaluated): the least x_i . y_j, if below value, over the members j of each cone
   // with x_i . axis <= limit_j, which descend in a cone; (-1, -1, pairs evaluated) if none is.
-  // Rows of x and y are of unit length. Directions, orthonormal or zero, may help to exclude pairs.
+  // Rows of x and y are of unit length. Directions, orthonormal or zero, may help to exclude pairs;
+  // the CPU alone reads them.
   m.def(
       "min_over_cones(Tensor indptr, Tensor indices, Tensor x, Tensor y, Tensor axes, "
-      "Tensor limits, Tensor directions, float value, float eps) -> Tensor");
+      "Tensor limits, Tensor? directions, float value, float eps) -> Tensor");
 }

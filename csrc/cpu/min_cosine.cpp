@@ -390,16 +390,17 @@ std::tuple<Tensor, Tensor> nearest_axis(const Tensor& x, const Tensor& axes) {
 }
 
 Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& y,
-                      const Tensor& axes, const Tensor& limits, const Tensor& directions,
-                      double value, double eps) {
+                      const Tensor& axes, const Tensor& limits,
+                      const std::optional<Tensor>& directions, double value, double eps) {
   const char* op = "infgrand::min_over_cones";
   check_min_over_cones(op, indptr, indices, x, y, axes, limits, directions);
+  STD_TORCH_CHECK(directions.has_value(), op, ": directions are needed on the CPU");
   check_structure(op, indptr, indices, y.size(0));
   const Tensor found = torch::stable::new_empty(x, {3}, ScalarType::Long);
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
     const Axes<T> packed(axes);
-    const Sketch<T> sketch{Axes<T>(directions), static_cast<T>(eps),
+    const Sketch<T> sketch{Axes<T>(*directions), static_cast<T>(eps),
                            static_cast<T>(value + 32 * eps)};
     Members<T> members(indptr, indices, y, limits, sketch);
     std::atomic<double> known{value};

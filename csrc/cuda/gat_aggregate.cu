@@ -9,8 +9,9 @@
 namespace infgrand {
 namespace {
 
-constexpr int kWarps = 8;   // of a block
-constexpr int kUnroll = 4;  // neighbours of a lane that are loaded at once
+constexpr int kWarps = 8;     // of a block
+constexpr int kUnroll = 4;    // neighbours of a lane that are loaded at once
+constexpr int kResident = 2;  // blocks of a multiprocessor at least; more would hold loads back
 
 // A warp owns a row, or a piece of a long one, with as many heads as fit: kGroup lanes take one
 // neighbour together, kPacks packs of kWidth features of one head each, and kSlots neighbours are
@@ -54,12 +55,12 @@ struct Place {
     active = lane < p.together * p.lanes && h < p.heads;
     piece = item < p.pieces.count;
     if (piece) {
-      row = p.pieces.row(item), begin = p.pieces.begin(item), end = p.pieces.end(item);
+      begin = p.pieces.begin(item), end = p.pieces.end(item);
+      row = p.pieces.row(item);
     } else {
-      const RowPointers& pointer = p.pieces.pointer;
       item -= p.pieces.count;
-      if (item >= pointer.num_rows) return;
-      begin = pointer(item), end = pointer(item + 1);
+      if (item >= p.pieces.pointer.num_rows) return;
+      begin = p.pieces.pointer(item), end = p.pieces.pointer(item + 1);
       if (p.pieces.cut(end - begin)) return;
       row = item;
     }
@@ -193,7 +194,7 @@ struct Forward : Attention<T> {
 };
 
 template <typename T, typename Layout>
-__global__ void __launch_bounds__(kWarps* kWarp) forward(Forward<T> p) {
+__global__ void __launch_bounds__(kWarps* kWarp, kResident) forward(Forward<T> p) {
   const Place<Layout> at(p);
   if (at.row < 0) return;
   const T target = at.active ? p.target[at.row * p.heads + at.h] : T(0);
@@ -259,7 +260,7 @@ struct Backward : Attention<T> {
 };
 
 template <typename T, typename Layout, bool transposed>
-__global__ void __launch_bounds__(kWarps* kWarp) backward(Backward<T> p) {
+__global__ void __launch_bounds__(kWarps* kWarp, kResident) backward(Backward<T> p) {
   const Place<Layout> at(p);
   if (at.row < 0) return;
   const int64_t head = at.row * p.heads + at.h;
@@ -323,12 +324,12 @@ __global__ void __launch_bounds__(kWarps* kWarp) backward(Backward<T> p) {
 // A block adds the pieces of a row up, each warp every kWarps-th, in the same order every time;
 // with `largest` those of a softmax.
 template <typename T>
-__global__ void __launch_bounds__(kWarps* kWarp)
+__global__ void __launch_bounds__(kWarps* kWarp, kResident)
     add_pieces(Attention<T> p, Partial<T> partial, int features, Buffer<T> out,
                Buffer<T> normalizer) {
   __shared__ T held[3][kWarps][kWarp];
   const int64_t first = blockIdx.x, stop = first + p.pieces.following(first);
-  if (stop == first) return;
+  if (first == stop) return;
   const int64_t row = p.pieces.row(first);
   const int lane = lane_id(), warp = threadIdx.x / kWarp;
   const int64_t width = static_cast<int64_t>(p.heads) * features;
@@ -428,8 +429,8 @@ void add_up(const Attention<T>& p, const Partial<T>& partial, int features, cons
 
 std::tuple<Tensor, Tensor> gat_aggregate(
     const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& source,
-    const Tensor& target, double slope, double dropout, int64_t seed, const std::optional<Tensor>&,
-    const std::optional<Tensor>&, const std::optional<Tensor>& pieces,
+    const Tensor& target, double slope, double dropout, int64_t seed,
+    const std::optional<Tensor>& pieces, const std::optional<Tensor>&, const std::optional<Tensor>&,
     const std::optional<Tensor>&) {
   const char* op = "infgrand::gat_aggregate";
   check_aggregate(op, indptr, indices, x, source, target, dropout);

@@ -3,6 +3,10 @@
 #include "../min_cosine.h"
 #include "warp.h"
 
+#ifndef INFGRAND_EMULATED
+#include <cuda_pipeline_primitives.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <tuple>
@@ -10,13 +14,8 @@
 namespace infgrand {
 namespace {
 
-constexpr int kTile = 64;  // rows of either side of a tile
-constexpr int kEach = 4;   // a thread's rows, and columns, of a tile
-constexpr int kSide = kTile / kEach;
-constexpr int kThreads = kSide * kSide;
-constexpr int kDepth = 16;      // features in shared memory at once
-constexpr int kPadded = kTile + 4;  // spreads a column over the banks, and keeps rows aligned
-constexpr int kGroup = 1024;    // rows of x that a block of the scan takes
+constexpr int kTile = 64;        // rows of either side of a tile
+constexpr int kGroup = 1024;     // rows of x that a block of the scan takes
 constexpr int64_t kSpan = 2048;  // members that it takes
 constexpr int64_t kWorkspace = 1 << 24;  // inner products with axes that are held at once
 
@@ -24,44 +23,118 @@ template <typename T>
 struct Rows {
   Buffer<const T> data;
   int64_t count, features;
+  bool aligned;  // to 16 bytes, each of them
 };
 
 template <typename T>
 Rows<T> rows_of(const Tensor& x) {
-  return {reading<T>(x), x.size(0), x.size(1)};
+  const auto start = reinterpret_cast<size_t>(x.const_data_ptr());
+  return {reading<T>(x), x.size(0), x.size(1), start % 16 == 0 && x.size(1) * sizeof(T) % 16 == 0};
 }
 
+// How the threads of a block share a tile: each has kEach rows and columns, which lie apart so that
+// a warp reads 8 neighbouring rows, or 4 columns, from different banks.
 template <typename T>
-struct Operands {
-  T x[kDepth][kPadded], y[kDepth][kPadded];
+struct Tile {
+  static constexpr int kEach = 32 / sizeof(T);
+  static constexpr int kThreads = kTile / kEach * kTile / kEach;
+  static constexpr int kChunk = 16 / sizeof(T);        // features that are moved at once
+  static constexpr int kDepth = 4 * kChunk;            // features in shared memory at once
+  static constexpr int kStride = kDepth + kChunk;      // of rows there: an odd number of chunks
+  static constexpr int kAcross = kTile / (4 * kEach);  // warps side by side
+  static constexpr int kDown = kTile / (8 * kEach);
+  static constexpr int kBlocks = sizeof(T) == 4 ? 7 : 2;  // that a multiprocessor should hold
+
+  // Lanes that differ in bit 0 share a row, those that differ in bit 1 a column: such loads of 16
+  // bytes are served for half a warp at once.
+  __device__ static int row(int a) {
+    return (lane_id() >> 1 & 7) + 8 * (warp() / kAcross + kDown * a);
+  }
+  __device__ static int column(int b) {
+    return ((lane_id() & 1) | (lane_id() >> 3 & 2)) + 4 * (warp() % kAcross + kAcross * b);
+  }
+  __device__ static int warp() { return threadIdx.x / kWarp; }
+
+  using Slice = T[kTile][kStride];
+  struct Operands {
+    alignas(16) Slice x[2], y[2];  // the slice in use, and the next one
+  };
+  using Dots = T[kEach][kEach];
+  using Ids = int64_t[kTile];
 };
 
-// Row 4·ty + a of the tile with row 4·tx + b, for thread (tx, ty). A row id of -1 makes zeros.
-// All threads of the block take part, and the ids may change once they are back.
-template <typename T>
-__device__ void products(const Rows<T>& x, const int64_t (&x_ids)[kTile], const Rows<T>& y,
-                         const int64_t (&y_ids)[kTile], Operands<T>& held,
-                         T (&dots)[kEach][kEach]) {
-  const int tx = threadIdx.x % kSide, ty = threadIdx.x / kSide;
-  for (int a = 0; a < kEach; ++a)
-    for (int b = 0; b < kEach; ++b) dots[a][b] = 0;
-  for (int64_t first = 0; first < x.features; first += kDepth) {
-    __syncthreads();
-    for (int n = threadIdx.x; n < kTile * kDepth; n += kThreads) {
-      const int row = n / kDepth, d = n % kDepth;
-      const bool inside = first + d < x.features;
-      const int64_t i = x_ids[row], j = y_ids[row];
-      held.x[d][row] = inside && i >= 0 ? x.data[i * x.features + first + d] : T(0);
-      held.y[d][row] = inside && j >= 0 ? y.data[j * y.features + first + d] : T(0);
+// Asks for features [first, first + kDepth) of rows, kCount at a time. A row id of -1 makes zeros.
+template <int kCount, typename T>
+__device__ void fetch(const Rows<T>& rows, const int64_t (&ids)[kTile], int64_t first,
+                      typename Tile<T>::Slice& to) {
+  constexpr int kThreads = Tile<T>::kThreads, kAcross = Tile<T>::kDepth / kCount;
+  constexpr size_t kSize = kCount * sizeof(T);
+  const int d = threadIdx.x % kAcross * kCount, begin = threadIdx.x / kAcross;
+  const bool inside = first + d < rows.features;
+#pragma unroll 4
+  for (int n = 0; n < kTile; n += kThreads / kAcross) {
+    const int64_t id = ids[begin + n];
+    const bool exists = inside && id >= 0;
+    const int64_t at = exists ? id * rows.features + first + d : 0;
+    __pipeline_memcpy_async(&to[begin + n][d], rows.data.at(at, kCount), kSize, exists ? 0 : kSize);
+  }
+}
+
+// Adds the products of the first kRows of a thread's rows along `depth` features.
+template <int kRows, typename T>
+__device__ void add_products(const typename Tile<T>::Slice& x, const typename Tile<T>::Slice& y,
+                             int depth, T (&dots)[Tile<T>::kEach][Tile<T>::kEach]) {
+  constexpr int kEach = Tile<T>::kEach, kChunk = Tile<T>::kChunk;
+  using Chunk = Pack<T, kChunk>;
+#pragma unroll 1
+  for (int d = 0; d < depth; d += kChunk) {
+    Chunk columns[kEach];
+#pragma unroll
+    for (int b = 0; b < kEach; ++b)
+      columns[b] = *reinterpret_cast<const Chunk*>(&y[Tile<T>::column(b)][d]);
+#pragma unroll
+    for (int a = 0; a < kRows; ++a) {
+      const Chunk row = *reinterpret_cast<const Chunk*>(&x[Tile<T>::row(a)][d]);
+#pragma unroll
+      for (int n = 0; n < kChunk; ++n)
+#pragma unroll
+        for (int b = 0; b < kEach; ++b) dots[a][b] += row.value[n] * columns[b].value[n];
     }
-    __syncthreads();
+  }
+}
+
+// The products of the first `count` rows of a tile with all its columns: dots[a][b] is that of row
+// Tile::row(a) with column Tile::column(b). All threads of the block take part, and the ids may
+// change once they are back.
+template <typename T>
+__device__ void products(const Rows<T>& x, const int64_t (&x_ids)[kTile], int count,
+                         const Rows<T>& y, const int64_t (&y_ids)[kTile],
+                         typename Tile<T>::Operands& held,
+                         T (&dots)[Tile<T>::kEach][Tile<T>::kEach]) {
+  constexpr int kEach = Tile<T>::kEach, kDepth = Tile<T>::kDepth;
 #pragma unroll
-    for (int d = 0; d < kDepth; ++d)
+  for (int a = 0; a < kEach; ++a)
 #pragma unroll
-      for (int a = 0; a < kEach; ++a)
-#pragma unroll
-        for (int b = 0; b < kEach; ++b)
-          dots[a][b] += held.x[d][kEach * ty + a] * held.y[d][kEach * tx + b];
+    for (int b = 0; b < kEach; ++b) dots[a][b] = 0;
+  const auto ask = [&](const Rows<T>& rows, const int64_t (&ids)[kTile], int64_t first,
+                       typename Tile<T>::Slice& to) {
+    if (first >= rows.features) return;
+    if (rows.aligned) fetch<Tile<T>::kChunk>(rows, ids, first, to);
+    else fetch<1>(rows, ids, first, to);
+  };
+  int slot = 0;
+  for (int64_t first = -kDepth; first < x.features; first += kDepth, slot ^= 1) {
+    __pipeline_wait_prior(0);
+    __syncthreads();  // all have this slice, and none uses the one before
+    ask(x, x_ids, first + kDepth, held.x[slot ^ 1]);
+    ask(y, y_ids, first + kDepth, held.y[slot ^ 1]);
+    __pipeline_commit();
+    if (first < 0) continue;
+    const int64_t left = x.features - first;
+    const int depth = left < kDepth ? left : kDepth;
+    if (count <= kTile / 4) add_products<kEach / 4>(held.x[slot], held.y[slot], depth, dots);
+    else if (count <= kTile / 2) add_products<kEach / 2>(held.x[slot], held.y[slot], depth, dots);
+    else add_products<kEach>(held.x[slot], held.y[slot], depth, dots);
   }
   __syncthreads();
 }
@@ -74,66 +147,79 @@ __device__ void consecutive(int64_t (&ids)[kTile], int64_t first, int64_t count)
 
 // Each block takes the next kTile rows of x.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kBlocks)
     nearest(Rows<T> x, Rows<T> axes, Buffer<int64_t> owner, Buffer<T> distance) {
-  __shared__ Operands<T> held;
-  __shared__ int64_t x_ids[kTile], axis_ids[kTile], chosen[kTile];
-  const int tx = threadIdx.x % kSide, ty = threadIdx.x / kSide;
+  constexpr int kEach = Tile<T>::kEach, kAcross = Tile<T>::kAcross;
+  __shared__ typename Tile<T>::Operands held;
+  __shared__ int64_t x_ids[kTile], axis_ids[kTile];
+  __shared__ T largest[kAcross][kTile];
+  __shared__ int32_t chosen[kAcross][kTile];
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kTile;
   consecutive(x_ids, begin, x.count);
   T best[kEach];
-  int64_t at[kEach];
+  int32_t at[kEach];
+  for (int a = 0; a < kEach; ++a) best[a] = -INFINITY, at[a] = 0;
   for (int64_t first = 0; first < axes.count; first += kTile) {
     consecutive(axis_ids, first, axes.count);
     T dots[kEach][kEach];
-    products(x, x_ids, axes, axis_ids, held, dots);
-    for (int a = 0; a < kEach; ++a)
-      for (int b = 0; b < kEach; ++b) {
-        const int64_t k = first + kEach * tx + b;
-        if (first + b == 0 || (k < axes.count && dots[a][b] > best[a])) {
-          best[a] = k < axes.count ? dots[a][b] : T(-INFINITY);
-          at[a] = k < axes.count ? k : 0;
-        }
-      }
+    products(x, x_ids, kTile, axes, axis_ids, held, dots);
+    const int stop = axes.count - first < kTile ? axes.count - first : kTile;
+#pragma unroll
+    for (int b = 0; b < kEach; ++b)
+#pragma unroll
+      for (int a = 0; a < kEach; ++a)
+        if (Tile<T>::column(b) < stop && dots[a][b] > best[a])
+          best[a] = dots[a][b], at[a] = first + Tile<T>::column(b);
   }
+#pragma unroll
   for (int a = 0; a < kEach; ++a) {
-    for (int mask = kSide / 2; mask > 0; mask /= 2) {  // of the threads that share the row
+    for (int mask : {1, 16}) {  // of the lanes that share the row
       const T other = __shfl_xor_sync(kAllLanes, best[a], mask);
-      const int64_t k = __shfl_xor_sync(kAllLanes, at[a], mask);
+      const int32_t k = __shfl_xor_sync(kAllLanes, at[a], mask);
       if (other > best[a] || (other == best[a] && k < at[a])) best[a] = other, at[a] = k;
     }
-    if (tx == 0) chosen[kEach * ty + a] = at[a];
+    if (Tile<T>::column(0) % 4 == 0) {
+      const int row = Tile<T>::row(a), across = Tile<T>::warp() % kAcross;
+      largest[across][row] = best[a], chosen[across][row] = at[a];
+    }
   }
   __syncthreads();
-  for (int row = threadIdx.x / kWarp; row < kTile; row += kThreads / kWarp) {
+  for (int row = Tile<T>::warp(); row < kTile; row += Tile<T>::kThreads / kWarp) {
     if (x_ids[row] < 0) continue;
+    T highest = largest[0][row];
+    int32_t k = chosen[0][row];
+    for (int w = 1; w < kAcross; ++w)
+      if (largest[w][row] > highest || (largest[w][row] == highest && chosen[w][row] < k))
+        highest = largest[w][row], k = chosen[w][row];
     T sum = 0;
     for (int64_t d = lane_id(); d < x.features; d += kWarp) {
-      const T difference = x.data[x_ids[row] * x.features + d] -
-                           axes.data[chosen[row] * x.features + d];
+      const T difference =
+          x.data[x_ids[row] * x.features + d] - axes.data[k * axes.features + d];
       sum += difference * difference;
     }
     sum = warp_sum(sum);
-    if (lane_id() == 0) owner[x_ids[row]] = chosen[row], distance[x_ids[row]] = sqrt(sum);
+    if (lane_id() == 0) owner[x_ids[row]] = k, distance[x_ids[row]] = sqrt(sum);
   }
 }
 
 // out[k, i - first] = x_i . axis_k for the `count` rows from `first` on.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kBlocks)
     along_axes(Rows<T> x, Rows<T> axes, int64_t first, int64_t count, Buffer<T> out) {
-  __shared__ Operands<T> held;
+  constexpr int kEach = Tile<T>::kEach;
+  __shared__ typename Tile<T>::Operands held;
   __shared__ int64_t x_ids[kTile], axis_ids[kTile];
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kTile;
   const int64_t axis = static_cast<int64_t>(blockIdx.y) * kTile;
   consecutive(axis_ids, axis, axes.count);
   consecutive(x_ids, first + row, first + count);
   T dots[kEach][kEach];
-  products(axes, axis_ids, x, x_ids, held, dots);  // neighbouring threads hold neighbouring rows
+  products(x, x_ids, kTile, axes, axis_ids, held, dots);
+#pragma unroll
   for (int a = 0; a < kEach; ++a)
+#pragma unroll
     for (int b = 0; b < kEach; ++b) {
-      const int64_t k = axis + threadIdx.x / kSide * kEach + a;
-      const int64_t i = row + threadIdx.x % kSide * kEach + b;
+      const int64_t i = row + Tile<T>::row(a), k = axis + Tile<T>::column(b);
       if (k < axes.count && i < count) out[k * count + i] = dots[a][b];
     }
 }
@@ -161,6 +247,14 @@ struct Cones {
     const int64_t j = members[at];
     return j >= 0 && j < y.count ? j : -1;
   }
+
+  __device__ void offer(int64_t i, int64_t j, Best& best) const {
+    if (i < 0 || j < 0) return;
+    double exact = 0;
+    for (int64_t d = 0; d < x.features; ++d)
+      exact += static_cast<double>(x.data[i * x.features + d]) * y.data[j * y.features + d];
+    best.offer(exact, i, j);
+  }
 };
 
 // What a block has found, and how many pairs it met.
@@ -169,41 +263,52 @@ struct Found {
   Buffer<int64_t> i, j, evaluated;
 };
 
+// A row of a group, and its product with an axis.
+template <typename T>
+struct Entry {
+  int32_t row;
+  T dot;
+};
+
 // Rows of a group that are left, in order.
 template <typename T>
 struct Left {
-  int32_t row[kGroup];
-  T dot[kGroup];  // with the axis
-  int32_t of_warp[kThreads / kWarp];
+  Entry<T> entries[kGroup];
+  int32_t kept[kGroup / kWarp];  // of each 32 of them
 
-  // Keeps the first `count` whose product is not above the limit; returns how many they are.
-  __device__ int compact(int count, T limit) {
-    constexpr int kOwn = kGroup / kThreads;
-    int32_t own_row[kOwn];
-    T own_dot[kOwn];
-    int kept = 0;
+  // Of the first `count` of entry(0), entry(1), ..., which may be the entries, keeps those whose
+  // product is not above the limit; returns how many they are.
+  template <typename F>
+  __device__ int keep(int count, T limit, const F& entry) {
+    constexpr int kThreads = Tile<T>::kThreads, kOwn = kGroup / kThreads, kEvery = kThreads / kWarp;
+    static_assert(kGroup == kWarp * kWarp);
+    const int lane = lane_id(), warp = Tile<T>::warp();
+    Entry<T> own[kOwn];
+    unsigned votes[kOwn];  // of the lanes that keep theirs
+#pragma unroll
     for (int n = 0; n < kOwn; ++n) {
-      const int at = threadIdx.x * kOwn + n;
-      if (at < count && dot[at] <= limit) {
-        own_row[kept] = row[at];
-        own_dot[kept++] = dot[at];
-      }
+      const int at = n * kThreads + threadIdx.x;
+      own[n] = at < count ? entry(at) : Entry<T>{0, T(NAN)};
     }
-    int before = kept;  // in the threads up to this one: of the warp, then of all
-    for (int step = 1; step < kWarp; step *= 2) {
-      const int other = __shfl_sync(kAllLanes, before, lane_id() >= step ? lane_id() - step : 0);
-      if (lane_id() >= step) before += other;
+#pragma unroll
+    for (int n = 0; n < kOwn; ++n) {
+      votes[n] = __ballot_sync(kAllLanes, own[n].dot <= limit);
+      if (lane == 0) kept[n * kEvery + warp] = __popc(votes[n]);
     }
-    if (lane_id() == kWarp - 1) of_warp[threadIdx.x / kWarp] = before;
     __syncthreads();
-    int total = 0;
-    for (int w = 0; w < kThreads / kWarp; ++w) {
-      if (w == static_cast<int>(threadIdx.x) / kWarp) before += total;
-      total += of_warp[w];
+    const int mine = kept[lane];
+    int before = mine;  // those of this lane's 32 and all before
+    for (int step = 1; step < kWarp; step *= 2) {
+      const int other = __shfl_sync(kAllLanes, before, lane >= step ? lane - step : 0);
+      if (lane >= step) before += other;
     }
-    for (int n = 0; n < kept; ++n) {
-      row[before - kept + n] = own_row[n];
-      dot[before - kept + n] = own_dot[n];
+    const int total = __shfl_sync(kAllLanes, before, kWarp - 1);
+    before -= mine;
+#pragma unroll
+    for (int n = 0; n < kOwn; ++n) {
+      if (votes[n] == 0) continue;
+      const int first = __shfl_sync(kAllLanes, before, n * kEvery + warp);
+      if (votes[n] >> lane & 1) entries[first + __popc(votes[n] & ((1u << lane) - 1))] = own[n];
     }
     __syncthreads();
     return total;
@@ -213,13 +318,14 @@ struct Left {
 // Block (g, s) takes group g of the rows from `first` on, whose products with the axes are
 // `along`, and span s of the members.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kBlocks)
     scan(Cones<T> p, int64_t first, int64_t count, Buffer<const T> along, Found found,
          int64_t found_at) {
-  __shared__ Operands<T> held;
+  constexpr int kEach = Tile<T>::kEach;
+  __shared__ typename Tile<T>::Operands held;
   __shared__ Left<T> left;
   __shared__ int64_t x_ids[kTile], y_ids[kTile];
-  __shared__ Best of_warp[kThreads / kWarp];
+  __shared__ Best of_warp[Tile<T>::kThreads / kWarp];
   const int64_t group = static_cast<int64_t>(blockIdx.x) * kGroup;
   const int64_t span = static_cast<int64_t>(blockIdx.y) * kSpan;
   const int64_t total = p.pointer.num_edges;
@@ -229,40 +335,36 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t k = p.pointer.row_of(span); k < p.pointer.num_rows && p.pointer(k) < stop; ++k) {
     const int64_t begin = p.pointer(k) > span ? p.pointer(k) : span;
     const int64_t end = p.pointer(k + 1) < stop ? p.pointer(k + 1) : stop;
-    if (begin >= end) continue;
-    __syncthreads();
     int many = count - group < kGroup ? static_cast<int>(count - group) : kGroup;
-    for (int n = threadIdx.x; n < many; n += kThreads) {
-      left.row[n] = n;
-      left.dot[n] = along[k * count + group + n];
-    }
-    __syncthreads();
     for (int64_t at = begin; at < end; at += kTile) {
-      many = left.compact(many, p.limits[at]);
+      const auto fresh = [&](int n) { return Entry<T>{n, along[k * count + group + n]}; };
+      many = at == begin ? left.keep(many, p.limits[at], fresh)
+                         : left.keep(many, p.limits[at], [&](int n) { return left.entries[n]; });
       if (many == 0) break;
       const int64_t members = end - at < kTile ? end - at : kTile;
       evaluated += many * members;
       for (int n = 0; n < many; n += kTile) {
+        const int rows = many - n < kTile ? many - n : kTile;
         if (threadIdx.x < kTile) {
           const int t = threadIdx.x;
-          x_ids[t] = n + t < many ? first + group + left.row[n + t] : -1;
+          x_ids[t] = t < rows ? first + group + left.entries[n + t].row : -1;
           y_ids[t] = t < members ? p.member(at + t) : -1;
         }
         __syncthreads();
         T dots[kEach][kEach];
-        products(p.x, x_ids, p.y, y_ids, held, dots);
+        products(p.x, x_ids, rows, p.y, y_ids, held, dots);
+        // Whatever rounding may hide below the best value is looked at again in float64. (A number
+        // that is not above the sum is not above the sum as rounded, either.)
+        const T bound = static_cast<T>(best.value + p.eps);
+        uint64_t close = 0;
+#pragma unroll
         for (int a = 0; a < kEach; ++a)
-          for (int b = 0; b < kEach; ++b) {
-            const int64_t i = x_ids[threadIdx.x / kSide * kEach + a];
-            const int64_t j = y_ids[threadIdx.x % kSide * kEach + b];
-            // Whatever rounding may hide below the best value is looked at again in float64.
-            if (i < 0 || j < 0 || dots[a][b] > best.value + p.eps) continue;
-            double exact = 0;
-            for (int64_t d = 0; d < p.x.features; ++d)
-              exact += static_cast<double>(p.x.data[i * p.x.features + d]) *
-                       p.y.data[j * p.x.features + d];
-            best.offer(exact, i, j);
-          }
+#pragma unroll
+          for (int b = 0; b < kEach; ++b)
+            close |= uint64_t{dots[a][b] <= bound} << (kEach * a + b);
+        for (int n = 0; close; ++n, close >>= 1)
+          if (close & 1)
+            p.offer(x_ids[Tile<T>::row(n / kEach)], y_ids[Tile<T>::column(n % kEach)], best);
         __syncthreads();
       }
     }
@@ -310,15 +412,15 @@ std::tuple<Tensor, Tensor> nearest_axis(const Tensor& x, const Tensor& axes) {
   if (N == 0) return {owner, distance};
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
-    launch(nearest<T>, dim3(blocks(N, kTile)), kThreads, rows_of<T>(x), rows_of<T>(axes),
+    launch(nearest<T>, dim3(blocks(N, kTile)), Tile<T>::kThreads, rows_of<T>(x), rows_of<T>(axes),
            writing<int64_t>(owner), writing<T>(distance));
   });
   return {owner, distance};
 }
 
 Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& y,
-                      const Tensor& axes, const Tensor& limits, const Tensor& directions,
-                      double value, double eps) {
+                      const Tensor& axes, const Tensor& limits,
+                      const std::optional<Tensor>& directions, double value, double eps) {
   check_min_over_cones("infgrand::min_over_cones", indptr, indices, x, y, axes, limits, directions);
   const Launcher launch(x);
   const int64_t N = x.size(0), K = axes.size(0), M = indices.size(0), three[] = {3};
@@ -339,10 +441,10 @@ Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor&
     const Tensor workspace = torch::stable::new_empty(x, held);
     for (int64_t first = 0; first < N && M > 0; first += chunk) {
       const int64_t count = std::min(chunk, N - first);
-      launch(along_axes<T>, dim3(blocks(count, kTile), blocks(K, kTile)), kThreads, cones.x,
-             rows_of<T>(axes), first, count, writing<T>(workspace));
-      launch(scan<T>, dim3(blocks(count, kGroup), static_cast<unsigned>(spans)), kThreads, cones,
-             first, count, reading<T>(workspace), found, first / kGroup * spans);
+      launch(along_axes<T>, dim3(blocks(count, kTile), blocks(K, kTile)), Tile<T>::kThreads,
+             cones.x, rows_of<T>(axes), first, count, writing<T>(workspace));
+      launch(scan<T>, dim3(blocks(count, kGroup), static_cast<unsigned>(spans)), Tile<T>::kThreads,
+             cones, first, count, reading<T>(workspace), found, first / kGroup * spans);
     }
   });
   launch(merge, dim3(1), kWarp, found, spans * groups, value, writing<int64_t>(out));

@@ -26,7 +26,7 @@
 #define __device__
 #define __host__
 #define __shared__ static
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define INFGRAND_REGISTER(m) STABLE_TORCH_LIBRARY_IMPL(infgrand, CPU, m)
 
 struct dim3 {
@@ -102,7 +102,7 @@ class Block {
       fibers_.push_back(std::make_unique<Fiber>());
     live_ = threads;
     for (Barrier& barrier : barriers_) barrier = {};
-    for (int t = 0; t < threads; ++t) fibers_[t]->done = false;
+    for (int t = 0; t < threads; ++t) fibers_[t]->done = false, fibers_[t]->copies.clear();
     while (live_ > 0) {
       progress_ = false;
       for (int t = 0; t < threads; ++t)
@@ -117,20 +117,44 @@ class Block {
   // Returns when all live threads have come, or fewer if some have ended.
   void wait_for_all() { wait(barriers_[kWarps], live_); }
 
-  // What thread `from` of this warp shows; all 32 lanes take part.
-  uint64_t exchange(uint64_t mine, int from) {
+  // What the threads of the block show, of which those of this warp are new; all 32 lanes take part.
+  const uint64_t* show(uint64_t mine) {
     Barrier& warp = barriers_[current_ / 32];
     // No lane comes to the exchange after the next before all have read what this one shows.
     uint64_t* const shown = shown_[warp.generation % 2];
     shown[current_] = mine;
     wait(warp, 32);
-    return shown[from];
+    return shown;
+  }
+
+  // Copies that a thread asks for are made when it waits for them.
+  void copy(void* to, const void* from, size_t size, size_t zeros) {
+    Fiber& self = *fibers_[current_];
+    self.copies.push_back({to, from, size, zeros, self.batch});
+  }
+  void commit() { ++fibers_[current_]->batch; }
+  void wait_for_copies(int64_t batches_but) {
+    Fiber& self = *fibers_[current_];
+    auto next = self.copies.begin();
+    for (; next != self.copies.end() && next->batch + batches_but < self.batch; ++next) {
+      std::memcpy(next->to, next->from, next->size - next->zeros);
+      std::memset(static_cast<char*>(next->to) + next->size - next->zeros, 0, next->zeros);
+    }
+    self.copies.erase(self.copies.begin(), next);
   }
 
   int thread() const { return current_; }
 
  private:
+  struct Copy {
+    void* to;
+    const void* from;
+    size_t size, zeros;
+    int64_t batch;
+  };
   struct Fiber {
+    std::vector<Copy> copies;
+    int64_t batch = 0;
     std::vector<char> stack = std::vector<char>(kStack);
     void* pointer;
     bool done = true;
@@ -227,7 +251,7 @@ T exchange(unsigned members, T value, int from) {
   STD_TORCH_CHECK(members == 0xffffffff, "emulation: shuffles are emulated for whole warps");
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
-  bits = block.exchange(bits, from);
+  bits = block.show(bits)[from];
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
@@ -244,6 +268,24 @@ template <typename T>
 T __shfl_sync(unsigned members, T value, int lane) {
   const int first = infgrand::emulation::block.thread() / 32 * 32;
   return infgrand::emulation::exchange(members, value, first + lane % 32);
+}
+
+inline unsigned __ballot_sync(unsigned members, bool value) {
+  STD_TORCH_CHECK(members == 0xffffffff, "emulation: votes are emulated for whole warps");
+  const int first = infgrand::emulation::block.thread() / 32 * 32;
+  const uint64_t* const shown = infgrand::emulation::block.show(value);
+  unsigned votes = 0;
+  for (int lane = 0; lane < 32; ++lane) votes |= static_cast<unsigned>(shown[first + lane]) << lane;
+  return votes;
+}
+inline int __popc(unsigned v) { return __builtin_popcount(v); }
+
+inline void __pipeline_memcpy_async(void* to, const void* from, size_t size, size_t zeros = 0) {
+  infgrand::emulation::block.copy(to, from, size, zeros);
+}
+inline void __pipeline_commit() { infgrand::emulation::block.commit(); }
+inline void __pipeline_wait_prior(size_t batches) {
+  infgrand::emulation::block.wait_for_copies(batches);
 }
 
 namespace infgrand {

@@ -24,8 +24,10 @@ def operands(csr: CSRGraph, heads: int, features: int, dtype: torch.dtype = torc
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize(
     ("heads", "features"),
-    [(1, 1), (1, 7), (1, 16), (1, 47), (1, 130), (2, 6), (2, 16), (2, 260), (3, 5), (3, 40)]
-    + [(4, 64), (5, 12), (7, 40), (8, 16), (8, 33), (40, 1), (70, 4)],
+    [
+        *[(1, 1), (1, 7), (1, 16), (1, 47), (1, 130), (2, 6), (2, 16), (2, 260), (3, 5), (3, 40)],
+        *[(4, 64), (5, 12), (7, 40), (8, 16), (8, 33), (40, 1), (70, 4)],
+    ],
 )
 def test_equals_reference(heads, features, dropout, dtype, device):
     csr = random_csr(60, 47, 500, device)
@@ -233,9 +235,9 @@ def arguments_of(csr: CSRGraph) -> dict[str, Any]:
         "slope": 0.2,
         "dropout": 0.5,
         "seed": 3,
+        "pieces": csr.pieces,
         "indptr_t": back.indptr,
         "indices_t": back.indices,
-        "pieces": csr.pieces,
         "pieces_t": back.pieces,
     }
 

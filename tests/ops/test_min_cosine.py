@@ -253,25 +253,60 @@ def test_pairs_that_the_limits_exclude_are_not_evaluated(device):
 
 
 @needs_op
-def test_each_row_meets_the_members_that_its_limits_allow(device):
-    """Many cones, empty ones among them, and rows that pass some limits of a cone."""
-    x, y, axes = (normalize(torch.randn(n, 6, device=device), dim=1) for n in (3000, 2500, 70))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("width", "begin"), [(6, 0), (8, 0), (8, 1), (40, 0)])
+def test_each_row_meets_the_members_that_its_limits_allow(width, begin, dtype, device):
+    """Many cones, empty ones among them, and rows that pass some limits of a cone; operands that
+    begin anywhere in memory."""
+    x, y, axes = (
+        torch.cat([torch.zeros(begin), normalize(torch.randn(n, width), dim=1).flatten()])
+        .to(device, dtype)[begin:]
+        .view(n, width)
+        for n in (3000, 2500, 70)
+    )
     sizes = torch.randint(90, (70,)).clamp(min=20) - 20
     indptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
     owner = torch.repeat_interleave(sizes)
     limits = torch.rand(len(owner)) * 1.2 - 1
-    limits = limits[(10.0 * owner - limits).argsort()].to(device)  # they descend in a cone
+    limits = limits[(10.0 * owner - limits).argsort()]  # they descend in a cone
     members = torch.randint(2500, (len(owner),), dtype=torch.int32, device=device)
     arguments = op_arguments(x, y) | {
-        "indptr": indptr.to(device), "indices": members, "axes": axes, "limits": limits,
+        "indptr": indptr.to(device), "indices": members, "axes": axes, "limits": limits.to(x),
     }  # fmt: skip
     i, j, evaluated = torch.ops.infgrand.min_over_cones(*arguments.values()).tolist()
-    meets = x @ axes[owner.to(device)].T <= limits
+    meets = x @ axes[owner.to(device)].T <= limits.to(x)
     products = x.double() @ y[members.long()].double().T
     # Members come in panels, whose first sets the limit: some more are met.
     value = float(x[i].double() @ y[j].double())
     assert float(products.min()) - EXACT <= value <= float(products[meets].min()) + EXACT
     assert int(meets.sum()) <= evaluated <= int(meets.sum()) + 64 * 70 * 3000
+
+
+@needs_op
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_rows(dtype, device):
+    """Fewer than the kernels take at once."""
+    for count in (1, 9, 16, 17, 32, 33, 64, 65, 100):
+        x, y = (
+            normalize(torch.randn(n, 20, dtype=dtype, device=device), dim=1) for n in (count, 70)
+        )
+        x[-1] = -y[int(torch.randint(70, ()))]  # the minimum is in the last row
+        arguments = op_arguments(x, y) | {"value": -0.99}
+        i, j, evaluated = torch.ops.infgrand.min_over_cones(*arguments.values()).tolist()
+        assert i == count - 1 and evaluated == count * 70
+        assert float(x[i].double() @ y[j].double()) == pytest.approx(-1)
+
+
+@needs_op
+def test_a_gpu_needs_no_directions(device):
+    """Nor does it read them."""
+    x, y = (normalize(torch.randn(n, 33, device=device), dim=1) for n in (90, 80))
+    arguments = op_arguments(x, y)
+    expected = torch.ops.infgrand.min_over_cones(*arguments.values()).tolist()
+    arguments["directions"] = None
+    told = pytest.raises(RuntimeError, match="directions are needed on the CPU")
+    with told if device == KERNELS == "cpu" else nullcontext():
+        assert torch.ops.infgrand.min_over_cones(*arguments.values()).tolist() == expected
 
 
 @needs_op

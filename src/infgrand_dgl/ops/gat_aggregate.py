@@ -59,9 +59,9 @@ def gat_aggregate(
         slope,
         dropout,
         seed,
+        _library.pieces_of(graph),
         back.indptr if back else None,
         back.indices if back else None,
-        _library.pieces_of(graph),
         _library.pieces_of(back) if back else None,
     )
     return y
@@ -117,9 +117,9 @@ def _fake(
     slope: float,
     dropout: float,
     seed: int,
+    pieces: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
-    pieces: Tensor | None = None,
     pieces_t: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     rows = indptr.shape[0] - 1
@@ -153,8 +153,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
     """Once over the neighbours of every target, once over those of every source."""
-    indptr, indices, x, source, target, *transposed, y, normalizer = ctx.saved_tensors
-    indptr_t, indices_t, pieces, pieces_t = transposed
+    indptr, indices, x, source, target, pieces, *transposed, y, normalizer = ctx.saved_tensors
+    indptr_t, indices_t, pieces_t = transposed
     if indptr_t is None or indices_t is None:
         raise RuntimeError(
             "infgrand::gat_aggregate: the backward pass needs indptr_t and indices_t"

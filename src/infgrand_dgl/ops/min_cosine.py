@@ -259,8 +259,9 @@ class _Search:
             return
         indptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         cones = (indptr, members.int(), self.x, self.y, axes, limits)
+        directions = None if self.x.is_cuda else self.find_directions()
         i, j, evaluated = torch.ops.infgrand.min_over_cones(
-            *cones, self.find_directions(), self.value, self.eps
+            *cones, directions, self.value, self.eps
         ).tolist()
         self.evaluated += evaluated
         if i >= 0:
