@@ -267,6 +267,7 @@ class Check:
         """One seed of a shipped experiment from end to end."""
         run = self.scratch / "run"
         options = ["--seeds", "0", "--set", f"data.nodes={self.nodes(ARXIV)}"]
+        options += ["train.epochs=20"] * (self.args.shrink > 1)
         out = ["--device", self.args.device, "--out", str(run)]
         if self.program(name, limit, "train", "--config", name, *options, *out):
             shutil.copy(run / "metrics.json", self.results / f"{name}.json")

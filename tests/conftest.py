@@ -22,18 +22,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under --only-device: the variants with that `device`, and those marked `gpu` for cuda."""
+    """Under --only-device: the tests whose parameter `device` it is."""
     wanted = config.getoption("--only-device")
-    if wanted is None:
-        return
-
-    def chosen(item: pytest.Item) -> bool:
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        marked = wanted == "cuda" and item.get_closest_marker("gpu") is not None
-        return marked or parameters.get("device") == wanted
-
-    config.hook.pytest_deselected(items=[item for item in items if not chosen(item)])
-    items[:] = [item for item in items if chosen(item)]
+    if wanted is not None:
+        parameters = [item.callspec.params if hasattr(item, "callspec") else {} for item in items]
+        chosen = [found.get("device") == wanted for found in parameters]
+        others = [item for item, kept in zip(items, chosen, strict=True) if not kept]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item, kept in zip(items, chosen, strict=True) if kept]
 
 
 @pytest.fixture(params=DEVICES)

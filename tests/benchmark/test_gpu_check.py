@@ -11,9 +11,12 @@ import tarfile
 import time
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+
+from tests.conftest import pytest_collection_modifyitems
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks/gpu_check.py"
@@ -221,8 +224,12 @@ def test_one_op_alone(tmp_path):
 
 
 def test_a_signal_leaves_a_report_and_no_scratch(tmp_path):
-    process = drive(tmp_path, "import time; time.sleep(100)", "--only", "spmm")
-    assert process.stdout and "gpu-check: CPU" in process.stdout.readline()
+    running = tmp_path / "running"
+    code = f"import time, pathlib; pathlib.Path({str(running)!r}).touch(); time.sleep(100)"
+    process = drive(tmp_path, code, "--only", "spmm")
+    while not running.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
     assert list((tmp_path / "tmp").iterdir())
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
@@ -261,3 +268,21 @@ def test_a_wrong_op_is_told_and_the_others_run(capsys, monkeypatch):
     assert [line.endswith(("MISSED", "ok")) for line in lines].count(True) == 4
     assert "    mixed, D = 3: RuntimeError: illegal address" in lines
     assert any(line.startswith("    mixed, D = 100: 1.0e-03") for line in lines)
+
+
+def test_the_tests_of_one_device():
+    """What --only-device leaves of a collection."""
+
+    def item(**parameters):
+        return types.SimpleNamespace(callspec=types.SimpleNamespace(params=parameters))
+
+    plain, on_cpu, on_gpu, other = (
+        types.SimpleNamespace(), item(device="cpu"), item(device="cuda", width=3), item(width=3),
+    )  # fmt: skip
+    for wanted, left in ((None, [plain, on_cpu, on_gpu, other]), ("cuda", [on_gpu])):
+        items: list[Any] = [plain, on_cpu, on_gpu, other]
+        gone: list[Any] = []
+        hook = types.SimpleNamespace(pytest_deselected=lambda items, gone=gone: gone.extend(items))
+        config: Any = types.SimpleNamespace(getoption=lambda name, w=wanted: w, hook=hook)
+        pytest_collection_modifyitems(config, items)
+        assert items == left and len(items) + len(gone) == 4
