@@ -66,6 +66,14 @@ inline void check_product(const char* op, const Tensor& indptr, const Tensor& in
   check_scale(op, "col_scale", col_scale, x.size(0), x);
 }
 
+inline void check_pieces(const char* op, const std::optional<Tensor>& pieces, const Tensor& x) {
+  if (!pieces.has_value()) return;
+  STD_TORCH_CHECK(pieces->dim() == 2 && pieces->size(1) == 2, op,
+                  ": pieces must have shape [P, 2]");
+  STD_TORCH_CHECK(pieces->scalar_type() == ScalarType::Long, op, ": pieces must be int64");
+  check_place(op, "pieces", *pieces, x);
+}
+
 inline void check_edge_dot(const char* op, const Tensor& indptr, const Tensor& indices,
                            const Tensor& x, const Tensor& y) {
   check_matrix(op, x);
