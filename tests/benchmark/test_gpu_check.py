@@ -88,7 +88,16 @@ def test_a_folder_is_needed():
 
 
 def test_make_passes_its_variables_on():
-    command = ["make", "-n", "gpu-check", "ONLY=gat", "DEVICE=cpu", "SHRINK=7", "REPORT=r"]
+    command = [
+        "make",
+        "-n",
+        "--no-print-directory",
+        "gpu-check",
+        "ONLY=gat",
+        "DEVICE=cpu",
+        "SHRINK=7",
+        "REPORT=r",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split("gpu_check.py ")[1].split() == [
         *['"r"', "--device", "cpu", "--shrink", "7", "--only", "gat"]
