@@ -5,6 +5,7 @@ import torch
 from infgrand_dgl import InputError
 from infgrand_dgl.config import DataConfig
 from infgrand_dgl.data import load_source
+from infgrand_dgl.data.block_model import BlockModel
 from infgrand_dgl.data.synthetic import RECIPES, block_model, recipe
 
 
@@ -135,3 +136,18 @@ def test_nearly_edgeless_graph(homophily, seed):
 def test_impossible_wishes(settings, told):
     with pytest.raises(InputError, match=told):
         generate(**settings)
+
+
+def test_more_edges_than_there_is_room_for(monkeypatch, caplog):
+    """Rounds that find almost nothing new do not draw ever more."""
+    asked = []
+    draw = BlockModel.draw
+
+    def counted(self, count, inside):
+        asked.append(count / self.wanted)
+        return draw(self, count, inside)
+
+    monkeypatch.setattr(BlockModel, "draw", counted)
+    generate(style="arxiv", nodes=2300, degree=490, features=2)
+    assert max(asked) < 1.01
+    assert "data.degree: 490 asked for" in caplog.text

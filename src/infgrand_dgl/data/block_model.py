@@ -180,7 +180,7 @@ class BlockModel:
         """Crowded classes repeat edges: what is missing is drawn again, at the last yield."""
         keys, share = np.empty(0, dtype=np.int64), 1.0
         while (missing := count - len(keys)) > count / 1000 and share > 1e-3:
-            more = self.draw(int(missing / share) + 16, inside)
+            more = self.draw(min(int(missing / share), count) + 16, inside)
             before = len(keys)
             keys = distinct(np.concatenate([keys, more]))
             share = (len(keys) - before) / max(len(more), 1)
