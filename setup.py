@@ -14,23 +14,18 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
+# Of the torch to compile against: it need not be one that this machine can import.
+if (found := find_spec("torch")) is None or found.origin is None:
+    raise SystemExit(
+        "infgrand-dgl compiles against your torch, and this build finds none. "
+        "Install torch first (pip install torch), then repeat with --no-build-isolation."
+    )
+
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-
-def torch_folder() -> Path:
-    """Of the torch to compile against; it need not be one that this machine can import."""
-    found = find_spec("torch")
-    if found is None or found.origin is None:
-        raise SystemExit(
-            "infgrand-dgl compiles against your torch, and this build finds none. "
-            "Install torch first (pip install torch), then repeat with --no-build-isolation."
-        )
-    return Path(found.origin).parent
-
-
-TORCH = torch_folder()
+TORCH = Path(found.origin).parent
 TORCH_TARGET = "0x020a000000000000"  # torch 2.10
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 CPU_SOURCES = ["csrc/ops.cpp", *sorted(str(path) for path in Path("csrc/cpu").glob("*.cpp"))]
