@@ -36,7 +36,8 @@ FLAT = 0.05
 
 # Of the blocked algorithm on each device, and the bytes that it holds for each pair.
 PAIRS_AT_ONCE = {"cpu": 1 << 26, "cuda": 1 << 30}
-BYTES_PER_PAIR = 16
+BYTES_PER_PAIR = 12
+SUMMED = 1 << 16  # columns at a time, in float64
 
 # An inner product of unit rows in float32 says nothing below this.
 ROUNDING = 1e-6
@@ -149,16 +150,22 @@ def normalized(
 def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
     """The authors' algorithm over the same operands: two passes over all pairs, in blocks."""
     rows = max(1, pairs_at_once(x.device) // len(y))
-    extremes = [torch.aminmax(block @ y.T) for block in x.split(rows)]
+    held = x.new_empty(min(rows, len(x)), len(y))  # one for all: memory that is freed may be kept
+
+    def cosines(block: Tensor, y: Tensor) -> Tensor:
+        return torch.mm(block, y.T, out=held[: len(block), : len(y)])
+
+    extremes = [torch.aminmax(cosines(block, y)) for block in x.split(rows)]
     low = torch.stack([e.min for e in extremes]).min().double()
     span = torch.stack([e.max for e in extremes]).max().double() - low
     if span <= ROUNDING:
         return Influence(torch.ones(len(x), device=x.device))
-    sums = [
-        (block @ counted.T).sub_(low).div_(span).sum(dim=1, dtype=torch.float64)
-        for block in x.split(rows)
-    ]
-    return Influence(_over_largest(torch.cat(sums)).float())
+    sums = x.new_zeros(len(x), dtype=torch.float64)
+    for block, out in zip(x.split(rows), sums.split(rows), strict=True):
+        scaled = cosines(block, counted).sub_(low).div_(span)
+        for part in scaled.split(SUMMED, dim=1):
+            out += part.sum(dim=1, dtype=torch.float64)
+    return Influence(_over_largest(sums).float())
 
 
 def pairs_at_once(device: torch.device) -> int:
