@@ -59,7 +59,7 @@ def test_blocks_of_pairs(monkeypatch):
     torch.testing.assert_close(by_seven, whole, rtol=0, atol=1e-6)
 
     GPU = torch.device("cuda")
-    for free, pairs in ((80 << 30, 1 << 30), (8 << 30, 9 << 26)):
+    for free, pairs in ((80 << 30, 1 << 30), (8 << 30, (9 << 30) // 12)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 80 << 30))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 << 30)
         monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2 << 30)
