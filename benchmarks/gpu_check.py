@@ -223,6 +223,9 @@ class Check:
         for name in ("distill", "train", "inference"):
             self.benchmark(name, 40, arxiv)
         self.prepared_shape("reddit", 70, reddit)
+        row = self.nodes(1_000_001)  # a long one: of all other nodes
+        hub = ["--nodes", str(row), "--hub", str(row - 1)]
+        self.benchmark("hub", 30, hub, of="spmm")
         self.tests(100)
         self.sanitizer("memcheck", 60)
         self.sanitizer("racecheck", 40, "--only", "min_cosine")
@@ -248,9 +251,9 @@ class Check:
         out = ["--device", self.args.device, "--json", str(self.results / f"{name}.json")]
         self.step(name, limit, *script, *out, *arguments)
 
-    def benchmark(self, name: str, limit: int, arguments: list[str]) -> None:
+    def benchmark(self, name: str, limit: int, arguments: list[str], of: str = "") -> None:
         out = ["--device", self.args.device, "--json", str(self.results / f"{name}.json")]
-        self.program(name, limit, "benchmark", name, *arguments, *out)
+        self.program(name, limit, "benchmark", of or name, *arguments, *out)
 
     def prepared_shape(self, name: str, limit: int, settings: list[str]) -> None:
         if self.prepared(name, limit):

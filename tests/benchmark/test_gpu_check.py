@@ -156,7 +156,7 @@ def test_steps_in_their_order(gpu_check, tmp_path, monkeypatch):
     commands = dict(ran)
     assert list(commands) == [
         *["metadata", "build", "ops", "arxiv", "arxiv-synthetic", "products", "distill", "train"],
-        *["inference", "reddit", "tests", "memcheck", "racecheck"],
+        *["inference", "reddit", "hub", "tests", "memcheck", "racecheck"],
     ]
     assert check.environment["INFGRAND_DGL_CUDA_ARCH"] == "90a"
     files = [part for part in commands["tests"] if "test_" in part]
