@@ -5,6 +5,7 @@ N(i)), or any homogeneous DGLGraph or block, which is converted at every call. I
 `[M, D_in]`, dense or `SparseMatrix`; the first rows of a block's are its targets.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -34,18 +35,18 @@ def csr(graph: Graph) -> CSRGraph:
     return graph if isinstance(graph, CSRGraph) else CSRGraph.from_dgl(graph)
 
 
-class Convolution:
+class Convolution(ABC):
     r"""$\hat A X W + b$, in the order that aggregates the narrower matrix."""
 
     bias: Tensor
 
+    @abstractmethod
     def matrix(self) -> Tensor:
         """W, `[D_in, D_out]`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def aggregation(self, graph: CSRGraph) -> Callable[[Tensor], Tensor]:
         r"""$\hat A$ times `[M, D]`, of the same dtype."""
-        raise NotImplementedError
 
     def forward(self, graph: Graph, x: Input) -> Tensor:
         graph, W = csr(graph), self.matrix()

@@ -58,7 +58,7 @@ class CUDAGraph:
         except RuntimeError:
             # A recording that is broken off leaves generator and allocator in the middle of it.
             self.generator.graphsafe_set_state(before)
-            with suppress(RuntimeError):
+            with suppress(RuntimeError, AttributeError):  # torch's own, which may go
                 torch._C._cuda_endAllocateToPool(self.index, pool)
             raise
 
