@@ -67,6 +67,7 @@ def test_two_processes_equal_one(batch_size, experiment, tmp_path):
 
 
 WITH_GPUS = """
+import glob
 import torch
 import torch.distributed as dist
 import torch.testing._internal.distributed.fake_pg  # a backend that leaves tensors as they are
@@ -99,6 +100,9 @@ with joined(torch.device("cuda")) as ranks:
     model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1))
     model(torch.full((1, 2), float(ranks.rank))).sum().backward()
     assert model.module.weight.grad.tolist() == [[0.5, 0.5]]
+    del model
+left = [thread for name in glob.glob("/proc/self/task/*/comm") if "gloo" in (thread := open(name).read())]
+assert not left, left
 """
 
 

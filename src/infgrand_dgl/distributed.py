@@ -11,6 +11,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Its defaults hold the group of all processes for ever, if there is one when it is imported (by
+# DistributedDataParallel, say): gloo's threads then outlive the interpreter, and may abort it.
+import torch.distributed.nn.functional
 from torch import Tensor
 
 from .errors import InputError
