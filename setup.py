@@ -100,8 +100,8 @@ class BuildLibraries(build_ext):
         partial = out.with_suffix(".partial")
         full = [*command, *common, *ext.sources, "-ltorch", "-ltorch_cpu", "-o", str(partial)]
         made_by = Path(self.build_temp, f"{ext.name}.command")  # for other architectures: anew
-        old = not made_by.exists() or made_by.read_text() == " ".join(full)
-        if not self.force and old and out.exists() and out.stat().st_mtime > newest:
+        same = not made_by.exists() or made_by.read_text() == " ".join(full)
+        if not self.force and same and out.exists() and out.stat().st_mtime > newest:
             return
         for folder in (out.parent, made_by.parent):
             folder.mkdir(parents=True, exist_ok=True)

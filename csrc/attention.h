@@ -60,6 +60,7 @@ inline void check_attention(const char* op, const char* name, const Tensor& indp
   STD_TORCH_CHECK(x.scalar_type() == ScalarType::Float || x.scalar_type() == ScalarType::Double,
                   op, ": ", name, " must be float32 or float64");
   STD_TORCH_CHECK(x.is_contiguous(), op, ": ", name, " must be contiguous");
+  check_extent(op, name, x.size(0), x.size(1) * x.size(2));
   check_csr(op, indptr, indices, x);
   STD_TORCH_CHECK(dropout >= 0 && dropout < 1, op, ": dropout must lie in [0, 1), found ", dropout);
 }

@@ -28,6 +28,14 @@ inline void check_place(const char* op, const char* name, const Tensor& tensor, 
   STD_TORCH_CHECK(tensor.device() == x.device(), op, ": ", name, " must be on the device of x");
 }
 
+// Column ids and, in the kernels, features are int32.
+inline void check_extent(const char* op, const char* name, int64_t rows, int64_t features) {
+  constexpr int64_t most = int64_t{1} << 31;
+  STD_TORCH_CHECK(rows <= most, op, ": ", name, " must have at most 2^31 rows, found ", rows);
+  STD_TORCH_CHECK(features < most, op, ": ", name, " must have fewer than 2^31 features, found ",
+                  features);
+}
+
 inline void check_csr(const char* op, const Tensor& indptr, const Tensor& indices,
                       const Tensor& x) {
   STD_TORCH_CHECK(indptr.dim() == 1 && indptr.size(0) >= 1, op,
@@ -60,6 +68,7 @@ inline void check_product(const char* op, const Tensor& indptr, const Tensor& in
                           const std::optional<Tensor>& col_scale,
                           const std::optional<Tensor>& values) {
   check_matrix(op, x);
+  check_extent(op, "x", x.size(0), x.size(1));
   check_csr(op, indptr, indices, x);
   check_scale(op, "values", values, indices.size(0), x);
   check_scale(op, "row_scale", row_scale, indptr.size(0) - 1, x);
@@ -84,6 +93,7 @@ inline void check_edge_dot(const char* op, const Tensor& indptr, const Tensor& i
                   indptr.size(0) - 1, " rows of indptr, found ", x.size(0));
   STD_TORCH_CHECK(y.dim() == 2 && y.size(1) == x.size(1), op, ": y must have shape [M, ",
                   x.size(1), "]");
+  check_extent(op, "y", y.size(0), y.size(1));
   STD_TORCH_CHECK(y.scalar_type() == x.scalar_type(), op, ": y must have the dtype of x");
   check_place(op, "y", y, x);
 }
@@ -98,6 +108,7 @@ void for_float_or_double(const Tensor& x, const F& f) {
 inline void check_propagate(const char* op, const Tensor& indptr, const Tensor& indices,
                             const Tensor& x, const Tensor& scale, int64_t hops) {
   check_matrix(op, x);
+  check_extent(op, "x", x.size(0), x.size(1));
   check_csr(op, indptr, indices, x);
   STD_TORCH_CHECK(indptr.size(0) - 1 == x.size(0), op, ": x must have a row for each of the ",
                   indptr.size(0) - 1, " rows of indptr, found ", x.size(0));

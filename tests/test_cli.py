@@ -330,65 +330,47 @@ def folder(tmp_path):
     return root
 
 
-def own(capsys, tmp_path, told):
-    fails(
-        capsys,
-        tmp_path,
-        "train",
-        "--config",
-        tmp_path / "own.yaml",
-        "--out",
-        tmp_path / "r",
-        told=told,
-    )
-
-
 def test_own_graph_trains(folder, tmp_path, capsys):
     out = tmp_path / "r"
     assert run(capsys, "train", "--config", tmp_path / "own.yaml", "--out", out)[0] == 0
     assert json.loads((out / "metrics.json").read_text())["dataset"]["nodes"] == 60
 
 
-def test_missing_file(folder, tmp_path, capsys):
-    (folder / "features.npy").unlink()
-    own(capsys, tmp_path, "features.npy: no such file")
+ONE_INFINITE = np.ones((60, 4))
+ONE_INFINITE[9, 1] = -np.inf
 
 
-def test_nan_features(folder, tmp_path, capsys):
-    np.save(folder / "features.npy", np.full((60, 4), np.nan))
-    own(capsys, tmp_path, "found NaN or infinity in row 0")
-
-
-def test_infinite_features(folder, tmp_path, capsys):
-    x = np.ones((60, 4))
-    x[9, 1] = -np.inf
-    np.save(folder / "features.npy", x)
-    own(capsys, tmp_path, "found NaN or infinity in row 9")
-
-
-def test_label_out_of_range(folder, tmp_path, capsys):
-    np.save(folder / "labels.npy", np.arange(60) % 3 - 2)
-    own(capsys, tmp_path, "labels: expected 0 to 0, or -1 for none; found -2 at node 0")
-
-
-def test_empty_train_split(folder, tmp_path, capsys):
-    (folder / "splits.json").write_text('{"train": [], "val": [1], "test": [2]}')
-    own(capsys, tmp_path, "split train: expected at least one node, found none")
-
-
-def test_edge_id_too_large(folder, tmp_path, capsys):
-    np.save(folder / "edges.npy", [[0, 60]])
-    own(capsys, tmp_path, "expected node ids 0 to 59")
-
-
-def test_float_edge_list(folder, tmp_path, capsys):
-    np.save(folder / "edges.npy", [[0.5, 1]])
-    own(capsys, tmp_path, "expected integer node ids, found float64")
-
-
-def test_mismatched_feature_rows(folder, tmp_path, capsys):
-    np.save(folder / "features.npy", np.ones((61, 4)))
-    own(capsys, tmp_path, "labels: expected shape [61], found [60]")
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("features.npy", None, "features.npy: no such file"),
+        ("features.npy", np.full((60, 4), np.nan), "found NaN or infinity in row 0"),
+        ("features.npy", ONE_INFINITE, "found NaN or infinity in row 9"),
+        ("features.npy", np.ones((61, 4)), "labels: expected shape [61], found [60]"),
+        (
+            "labels.npy",
+            np.arange(60) % 3 - 2,
+            "labels: expected 0 to 0, or -1 for none; found -2 at node 0",
+        ),
+        ("edges.npy", np.array([[0, 60]]), "expected node ids 0 to 59"),
+        ("edges.npy", np.array([[0.5, 1]]), "expected integer node ids, found float64"),
+        (
+            "splits.json",
+            {"train": [], "val": [1], "test": [2]},
+            "split train: expected at least one node, found none",
+        ),
+    ],
+)
+def test_own_graph_is_broken(file, content, told, folder, tmp_path, capsys):
+    if content is None:
+        (folder / file).unlink()
+    elif isinstance(content, dict):
+        (folder / file).write_text(json.dumps(content))
+    else:
+        np.save(folder / file, content)
+    command = ("train", "--config", tmp_path / "own.yaml", "--out", tmp_path / "r")
+    fails(capsys, tmp_path, *command, told=told)
+    assert not (tmp_path / "r").exists()
 
 
 def test_corrupt_npz(real_data, tmp_path, capsys):

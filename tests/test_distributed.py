@@ -101,8 +101,8 @@ with joined(torch.device("cuda")) as ranks:
     model(torch.full((1, 2), float(ranks.rank))).sum().backward()
     assert model.module.weight.grad.tolist() == [[0.5, 0.5]]
     del model
-left = [thread for name in glob.glob("/proc/self/task/*/comm") if "gloo" in (thread := open(name).read())]
-assert not left, left
+threads = [open(name).read().strip() for name in glob.glob("/proc/self/task/*/comm")]
+assert threads and not any("gloo" in name for name in threads), threads
 """
 
 

@@ -8,9 +8,10 @@ from infgrand_dgl import InputError, kept
 from infgrand_dgl.config import TeacherConfig, load_config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.graph import CSRGraph
-from infgrand_dgl.kept import held, stored
+from infgrand_dgl.kept import held
 from infgrand_dgl.precompute import influence, student_inputs
 from infgrand_dgl.resources import Budget
+from infgrand_dgl.rows import stored
 from infgrand_dgl.training import student
 from infgrand_dgl.training.loop import Surroundings
 from infgrand_dgl.training.teacher import build_teacher, teacher_inputs, teacher_logits

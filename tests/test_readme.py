@@ -27,5 +27,7 @@ def test_python():
 
 
 def test_yaml():
-    for text in blocks("yaml"):
-        Config.model_validate(yaml.safe_load(text))
+    (text,) = blocks("yaml")
+    config = Config.model_validate(yaml.safe_load(text))
+    assert (config.data.name, config.teacher.model) == ("directory", "sage")
+    assert (config.teacher.hidden, config.student.hidden) == (128, 128)

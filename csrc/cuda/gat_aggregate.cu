@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <tuple>
 
 namespace infgrand {
@@ -371,12 +370,9 @@ Attention<T> attention_of(const char* op, const Tensor& indptr, const Tensor& in
                           const Tensor& source, const Tensor& target, double slope,
                           double dropout, int64_t seed) {
   check_pieces(op, pieces, other);
-  STD_TORCH_CHECK(other.size(1) * other.size(2) <= std::numeric_limits<int32_t>::max(), op,
-                  ": a row must have fewer than 2^31 features, found ",
-                  other.size(1) * other.size(2));
   return {pieces_of(indptr, indices, pieces),
           reading<int32_t>(indices),
-          static_cast<uint32_t>(std::min<int64_t>(other.size(0), int64_t{1} << 31)),
+          static_cast<uint32_t>(other.size(0)),
           static_cast<int>(other.size(1)),
           static_cast<int>(other.size(2)),
           static_cast<int>(other.size(1) * other.size(2)),

@@ -21,8 +21,6 @@ from .errors import InputError
 
 T = TypeVar("T")
 
-CPU = torch.device("cpu")
-
 # One process may train a teacher while the others wait.
 PATIENCE = timedelta(days=7)
 
@@ -61,7 +59,7 @@ class Ranks:
         """The first process's value, everywhere."""
         told: list[Any] = [value]
         if self.size > 1:
-            dist.broadcast_object_list(told, device=CPU)
+            dist.broadcast_object_list(told, device=torch.device("cpu"))
         return told[0]
 
     def gather(self, value: T) -> list[T]:

@@ -3,7 +3,6 @@
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from .transfer import tensors
@@ -26,16 +25,6 @@ def kept(original: T, device: torch.device | str) -> T:
         if copy is not original:
             _copies[original] = device, copy
     return copy
-
-
-def plain(features: Tensor) -> bool:
-    """Whether computations take them as they are stored: dense float32."""
-    return features.layout == torch.strided and features.dtype == torch.float32
-
-
-def stored(features: Tensor) -> int:
-    """Bytes of features as they are stored, dense or sparse CSR."""
-    return sum(tensor.nbytes for tensor in tensors(features))
 
 
 def held() -> int:

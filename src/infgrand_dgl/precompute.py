@@ -15,11 +15,11 @@ from .errors import InputError
 from .files import is_mapped, map_array, release
 from .influence import Influence, cosine_influence
 from .influence_blocks import cosine_influence_by_blocks
-from .kept import kept, plain, stored
+from .kept import kept
 from .measures import OF_FEATURES, measured
 from .propagation import propagate_features
 from .resources import Budget
-from .rows import largest_magnitude
+from .rows import largest_magnitude, plain, stored
 from .slabs import (
     Progress,
     csr_bytes,

@@ -8,8 +8,19 @@ from torch import Tensor
 from .distributed import Ranks
 from .files import release
 from .propagation import check_matrix, not_finite
+from .transfer import tensors
 
 BLOCK = 32 << 20  # bytes of a matrix that are looked at together
+
+
+def plain(features: Tensor) -> bool:
+    """Whether computations take them as they are stored: dense float32."""
+    return features.layout == torch.strided and features.dtype == torch.float32
+
+
+def stored(features: Tensor) -> int:
+    """Bytes of features as they are stored, dense or sparse CSR."""
+    return sum(tensor.nbytes for tensor in tensors(features))
 
 
 def row_blocks(matrix: Tensor, rows: range) -> Iterator[slice]:

@@ -257,6 +257,8 @@ def test_opcheck(device):
         ("x", lambda t: t[0], "x must have three dimensions, found 2"),
         ("x", lambda t: t.half(), "x must be float32 or float64"),
         ("x", lambda t: t.mT.contiguous().mT, "x must be contiguous"),
+        ("x", lambda t: t.new_empty(2**31 + 1, 0, 3), r"x must have at most 2\^31 rows"),
+        ("x", lambda t: t.new_empty(0, 2**16, 2**15), r"x must have fewer than 2\^31 features"),
         ("source", lambda t: t[:-1], r"source must have shape \[6, 2\]"),
         ("source", lambda t: t.double(), "source must have the dtype of x"),
         ("target", lambda t: t[:, :1].contiguous(), r"target must have shape \[7, 2\]"),

@@ -87,6 +87,12 @@ def test_opcheck(device):
         ("indptr", lambda t: t[:-1], "x must have a row for each of the 8 rows of indptr, found 9"),
         ("indices", lambda t: t.long(), "indices must be int32"),
         ("x", lambda t: t.T.contiguous().T, "x must be contiguous"),
+        (
+            "x",
+            lambda t: t.new_empty(2**31 + 1, 0),
+            r"x must have at most 2\^31 rows, found 2147483649",
+        ),
+        ("x", lambda t: t.new_empty(0, 2**31), r"x must have fewer than 2\^31 features"),
         ("scale", lambda t: t[:-1], r"scale must have shape \[9\]"),
         ("scale", lambda t: t.double(), "scale must be float64 where x is"),
         ("hops", lambda _: 0, "hops must be positive, found 0"),

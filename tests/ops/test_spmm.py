@@ -168,6 +168,12 @@ def test_opcheck(dtype, device):
         ("x", lambda t: t.long(), "x must be float32"),
         ("x", lambda t: t[0], "x must have two dimensions"),
         ("x", lambda t: t.T.contiguous().T, "x must be contiguous"),
+        (
+            "x",
+            lambda t: t.new_empty(2**31 + 1, 0),
+            r"x must have at most 2\^31 rows, found 2147483649",
+        ),
+        ("x", lambda t: t.new_empty(0, 2**31), r"x must have fewer than 2\^31 features"),
         ("row_scale", lambda t: t[:-1], "row_scale must have shape"),
         ("row_scale", lambda t: t.double(), "row_scale must be float64 where x is"),
         ("col_scale", lambda t: t[:-1], "col_scale must have shape"),

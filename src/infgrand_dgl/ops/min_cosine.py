@@ -18,13 +18,12 @@ Every bound carries a margin for its rounding, and the winner is decided in floa
 
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..precision import float32_products
 from . import _library
 
 log = logging.getLogger(__name__)
@@ -84,7 +83,7 @@ def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0, below: float = math.inf) 
         found = MinCosine(0.0, (zero_i or 0, zero_j or 0), 0, 0)
     if len(x) and len(y):
         search = _Search(x, y, torch.Generator().manual_seed(seed), found.value)
-        with _full_precision():
+        with float32_products("highest"):  # the margins do not hold for tf32
             cones = search.run()
         a, b = search.pair
         pair = (int(i[a]), int(j[b])) if search.value < found.value else found.pair
@@ -325,14 +324,3 @@ def nearest_axis_reference(rows: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
         owners.append(owner)
         distances.append(torch.linalg.vector_norm(part - axes[owner], dim=1))
     return torch.cat(owners), torch.cat(distances)
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """float32 products as such: the margins do not hold for tf32 or bf16 ones."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -7,11 +7,9 @@ import logging
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 
 from .. import _dgl
 from ..allocator import freed_memory_kept
-from ..config import Precision, StudentConfig, TeacherConfig
+from ..config import StudentConfig, TeacherConfig
 from ..distributed import ALONE, Ranks
 from ..errors import InputError
 from ..resources import Budget
@@ -156,42 +154,6 @@ def adam(model: nn.Module, settings: TeacherConfig | StudentConfig) -> torch.opt
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Share of rows `[n, C]` whose largest logit is at the label `[n]`; float64 `[]`."""
     return (logits.argmax(dim=1) == labels).double().mean()
-
-
-def forward_in(
-    precision: Precision, model: Callable[..., Tensor], device: torch.device
-) -> Callable[..., Tensor]:
-    """The model's forward with its products in a precision (`train.precision`); float32 logits.
-
-    bfloat16 is autocast: weights and losses stay float32.
-    """
-    # No cache: a CUDA graph must not find casts in it that were made outside.
-    reduced = precision == "bfloat16"
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False)
-
-    def forward(*given: Any) -> Tensor:
-        with autocast:
-            logits = model(*given)
-        return logits.float()
-
-    return forward
-
-
-@contextmanager
-def products_in(precision: Precision, device: torch.device) -> Iterator[None]:
-    """tf32: in the block a GPU multiplies float32 matrices in tensor cores, at 10 bits of mantissa.
-
-    (By torch's older interface: `fp32_precision` of its newer one leaves the older unreadable.)
-    """
-    if precision != "tf32" or device.type != "cuda":
-        yield
-        return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def seed_everything(seed: int) -> None:

@@ -12,10 +12,11 @@ from ..errors import InputError
 from ..files import is_mapped, release
 from ..kept import kept
 from ..nn.mlp import MLP
+from ..precision import forward_in, products_in
 from ..resources import Budget
 from ..sparse import SparseMatrix, first_layer_input
 from .batches import NodeBatches, Rows
-from .loop import OnEpoch, Surroundings, adam, fit, forward_in, products_in, seed_everything
+from .loop import OnEpoch, Surroundings, adam, fit, seed_everything
 from .methods import METHODS
 
 ROWS_AT_ONCE = 1 << 14  # of an evaluation, and at least from a file

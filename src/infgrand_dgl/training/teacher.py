@@ -15,13 +15,15 @@ from ..data import NodeDataset
 from ..distributed import Ranks
 from ..errors import InputError
 from ..files import map_array, release
-from ..kept import kept, plain, stored
+from ..kept import kept
 from ..nn.gat import GAT
 from ..nn.gcn import GCN
 from ..nn.gnn import GNN, Backend
 from ..nn.native import Graph
 from ..nn.sage import SAGE
+from ..precision import forward_in, products_in
 from ..resources import Budget
+from ..rows import plain, stored
 from ..sparse import Inputs, SparseMatrix, first_layer_input
 from .layerwise import layerwise
 from .loop import (
@@ -32,8 +34,6 @@ from .loop import (
     accuracy,
     adam,
     fit,
-    forward_in,
-    products_in,
     seed_everything,
 )
 from .sampling import Neighborhoods, mixed, shuffled
