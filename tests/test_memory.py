@@ -18,10 +18,12 @@ from infgrand_dgl.config import load_config
 from infgrand_dgl.data.dataset import NodeDataset, Split
 from infgrand_dgl.files import map_array
 from infgrand_dgl.precompute import influence, student_inputs
+from infgrand_dgl.resources import resident
 from tests.conftest import random_undirected
 
 folder, cpu = Path(sys.argv[1]), torch.device("cpu")
-config = load_config("demo", ["resources.memory=" + sys.argv[2], "influence.hops=1"])
+imported = resident()  # a torch with CUDA takes 0.3 GB more
+config = load_config("demo", [f"resources.memory={imported + int(sys.argv[2])}", "influence.hops=1"])
 x = map_array(folder / "features.npy")
 N = len(x)
 labels, split = torch.zeros(N, dtype=torch.int64), Split(*torch.arange(N).split(N // 3 + 1))
@@ -29,7 +31,7 @@ dataset = NodeDataset("mapped", random_undirected(N, 2 * N), x, labels, 2, split
 assert influence(config, dataset, cpu, scratch=folder).scores.isfinite().all()
 assert student_inputs(config, dataset, cpu, out=folder / "x.npy").shape == x.shape
 peak = open("/proc/self/status").read().split("VmHWM:")[1].split()[0]
-print("peak", int(peak) * 1024, file=sys.stderr)
+print("peak", int(peak) * 1024 - imported, file=sys.stderr)
 """
 
 
@@ -53,9 +55,9 @@ def peak_of(code: str, *arguments) -> int:
         [sys.executable, "-c", code, *map(str, arguments)],
         stderr=subprocess.PIPE,
         text=True,
-        check=True,
         cwd=Path(__file__).parents[1],
     )
+    assert done.returncode == 0, done.stderr
     return int(done.stderr.rsplit("peak ", 1)[1])
 
 
@@ -76,10 +78,10 @@ def test_influence_of_half_a_million_nodes_below_3_gb(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_mapped_features_of_600_mb_within_a_budget_of_1_gb(tmp_path):
-    """In memory the influence alone would take four matrices of that size."""
+def test_mapped_features_of_600_mb_within_600_mb(tmp_path):
+    """Beside what the imports take. In memory the influence alone would need four matrices."""
     x = new_array(tmp_path / "features.npy", (600_000, 256), "float32")
     for half, rows in enumerate(x.split(300_000)):  # of disjoint support: the minimum is known
         rows[:, 128 * half : 128 * (half + 1)] = torch.rand(len(rows), 128)
     del x, rows
-    assert peak_of(MAPPED, tmp_path, "1GB") < 10**9
+    assert peak_of(MAPPED, tmp_path, 600 * 10**6) < 600 * 10**6
