@@ -1,4 +1,7 @@
-"""Peak resident memory of whole commands."""
+"""Peak resident memory of whole commands, beside what the imports take.
+
+That is 0.4 GB with a torch for the CPU, and 0.7 GB with one for CUDA.
+"""
 
 import subprocess
 import sys
@@ -9,7 +12,7 @@ import torch
 
 from infgrand_dgl.files import new_array
 
-GIB = 1 << 30
+MB = 10**6
 MAPPED = """
 import sys
 from pathlib import Path
@@ -22,7 +25,7 @@ from infgrand_dgl.resources import resident
 from tests.conftest import random_undirected
 
 folder, cpu = Path(sys.argv[1]), torch.device("cpu")
-imported = resident()  # a torch with CUDA takes 0.3 GB more
+imported = resident()
 config = load_config("demo", [f"resources.memory={imported + int(sys.argv[2])}", "influence.hops=1"])
 x = map_array(folder / "features.npy")
 N = len(x)
@@ -37,16 +40,20 @@ print("peak", int(peak) * 1024 - imported, file=sys.stderr)
 
 COMMAND = """
 import re, sys
+import infgrand_dgl.pipeline
 from infgrand_dgl.cli import main
+from infgrand_dgl.resources import resident
+
+imported = resident()
 status = main(sys.argv[1:])
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())
-print("peak", int(peak[1]) * 1024, file=sys.stderr)
+print("peak", int(peak[1]) * 1024 - imported, file=sys.stderr)
 sys.exit(status)
 """
 
 
 def peak(*arguments) -> int:
-    """Bytes at the peak of one command, as its own process says when it ends."""
+    """Bytes at the peak of one command, as its own process counts them."""
     return peak_of(COMMAND, *arguments, "--device", "cpu")
 
 
@@ -62,26 +69,26 @@ def peak_of(code: str, *arguments) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_cora_below_1_gb(real_data, tmp_path):
+def test_cora_within_600_mb(real_data, tmp_path):
     settings = [f"data.root={real_data}", "train.epochs=3", "train.seeds=[2022]"]
     used = peak(
         "train", "--config", "cora_gcn_transductive", "--set", *settings, "--out", tmp_path / "r"
     )
-    assert used < GIB
+    assert used < 600 * MB
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_influence_of_half_a_million_nodes_below_3_gb(tmp_path):
+def test_influence_of_half_a_million_nodes_within_2_8_gb(tmp_path):
     settings = ["data.style=arxiv", "data.nodes=500000"]
     used = peak("influence", "--config", "demo", "--set", *settings, "--out", tmp_path / "i.npy")
-    assert used < 3 * GIB
+    assert used < 2800 * MB
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_mapped_features_of_600_mb_within_600_mb(tmp_path):
-    """Beside what the imports take. In memory the influence alone would need four matrices."""
+    """In memory the influence alone would need four matrices."""
     x = new_array(tmp_path / "features.npy", (600_000, 256), "float32")
     for half, rows in enumerate(x.split(300_000)):  # of disjoint support: the minimum is known
         rows[:, 128 * half : 128 * (half + 1)] = torch.rand(len(rows), 128)
     del x, rows
-    assert peak_of(MAPPED, tmp_path, 600 * 10**6) < 600 * 10**6
+    assert peak_of(MAPPED, tmp_path, 600 * MB) < 600 * MB
