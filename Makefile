@@ -55,4 +55,4 @@ $(VENV)/.installed: $(INPUTS)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info src/infgrand_dgl/*.so
+	rm -rf $(VENV) build dist src/*.egg-info src/infgrand_dgl/ops/*.so

@@ -127,9 +127,9 @@ class PlainWheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-extensions = [Extension("infgrand_dgl._C", CPU_SOURCES)]
+extensions = [Extension("infgrand_dgl.ops._C", CPU_SOURCES)]
 if find_nvcc():
-    extensions.append(Extension("infgrand_dgl._C_cuda", CUDA_SOURCES))
+    extensions.append(Extension("infgrand_dgl.ops._C_cuda", CUDA_SOURCES))
 
 setup(
     ext_modules=extensions,

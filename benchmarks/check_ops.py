@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from infgrand_dgl import ops
-from infgrand_dgl.graph import CSRGraph
-from infgrand_dgl.ops.min_cosine import min_cosine, min_cosine_reference
+from infgrand_dgl.graph.csr import CSRGraph
+from infgrand_dgl.influence.minimum import min_cosine, min_cosine_reference
 
 # Of sums over the 40 000 neighbours of a row, one after the other.
 REAL = {torch.float32: 1e-4, torch.float64: 1e-12}

@@ -117,7 +117,7 @@ def stop(number: int, _: object) -> None:
 def probe(device: str) -> dict[str, Any]:
     """What this Python lacks, all at once, and the machine."""
     problems, missing = [], []
-    # As in infgrand_dgl._dgl: graphbolt's library for this torch may be missing.
+    # As in infgrand_dgl.graph.dgl_bridge: graphbolt's library for this torch may be missing.
     sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
     os.environ.setdefault("DGLBACKEND", "pytorch")
     for name, wheel in WHEELS.items():
@@ -283,8 +283,8 @@ class Check:
         ops = ROOT / "tests/ops"
         first = [ops / "test_spmm.py", ops / "test_propagate.py"]
         others = sorted({*ops.glob("test_*.py")} - {*first, ops / "test_sanitized.py"})
-        more = ["nn", "training", "test_influence.py", "test_measures.py", "test_propagation.py",
-                "test_distillation.py", "test_pipeline.py", "test_precompute.py"]  # fmt: skip
+        more = ["nn", "training", "influence", "propagation", "distillation",
+                "experiment/test_train.py"]  # fmt: skip
         files = [*first, *others, *(ROOT / "tests" / name for name in more)]
         several = ["-n", "4"] if importlib.util.find_spec("xdist") else []
         pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *several]

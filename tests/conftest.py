@@ -8,8 +8,9 @@ import pytest
 import torch
 import yaml
 
-from infgrand_dgl.config import Config, load_config
-from infgrand_dgl.graph import CSRGraph
+from infgrand_dgl.config.reading import load_config
+from infgrand_dgl.config.schema import Config
+from infgrand_dgl.graph.csr import CSRGraph
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from infgrand_dgl import slabs, transfer
+from infgrand_dgl.propagation import streamed as slabs
+from infgrand_dgl.system import transfer
 
 
 class FakeStream:

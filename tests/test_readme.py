@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from infgrand_dgl.config import Config
+from infgrand_dgl.config.schema import Config
 from infgrand_dgl.training.loop import accuracy
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

@@ -1,7 +1,7 @@
 import torch
 
 from infgrand_dgl import AddInfluence, AddPropagatedFeatures, influence_scores, propagate_features
-from infgrand_dgl._dgl import dgl
+from infgrand_dgl.graph.dgl_bridge import dgl
 from tests.conftest import random_undirected
 
 

@@ -1,4 +1,4 @@
-// The two passes over all rows that the minimum cosine needs (ops/min_cosine.py says why), as
+// The two passes over all rows that the minimum cosine needs (influence/minimum.py says why), as
 // products of small tiles in registers whose results are used at once.
 #include "../min_cosine.h"
 #include "csr.h"

@@ -1,4 +1,4 @@
-// The two passes over all rows that the minimum cosine needs (ops/min_cosine.py says why), in tiles
+// The two passes over all rows that the minimum cosine needs (influence/minimum.py says why), in tiles
 // of inner products whose operands pass through shared memory.
 #include "../min_cosine.h"
 #include "warp.h"

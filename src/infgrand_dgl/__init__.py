@@ -9,12 +9,12 @@ __version__ = version("infgrand-dgl")
 if TYPE_CHECKING:
     from .data import NodeDataset as NodeDataset
     from .data import load_dataset as load_dataset
-    from .distillation import DistillationLoss as DistillationLoss
-    from .distillation import supervised_loss as supervised_loss
+    from .distillation.loss import DistillationLoss as DistillationLoss
+    from .distillation.loss import supervised_loss as supervised_loss
     from .errors import InputError as InputError
-    from .graph import CSRGraph as CSRGraph
-    from .influence import influence_scores as influence_scores
-    from .propagation import propagate_features as propagate_features
+    from .graph.csr import CSRGraph as CSRGraph
+    from .influence.scores import influence_scores as influence_scores
+    from .propagation.equation import propagate_features as propagate_features
     from .transforms import AddInfluence as AddInfluence
     from .transforms import AddPropagatedFeatures as AddPropagatedFeatures
 

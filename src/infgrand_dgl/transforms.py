@@ -1,10 +1,10 @@
 """Influence and propagation as DGL transforms, for a dataset's `transform=` argument."""
 
-from ._dgl import DGLGraph, dgl
-from .influence import influence_scores
-from .measures import Measure, Normalization
+from .graph.dgl_bridge import DGLGraph, dgl
+from .influence.measures import Measure, Normalization
+from .influence.scores import influence_scores
 from .ops import Pooling
-from .propagation import propagate_features
+from .propagation.equation import propagate_features
 
 
 class AddInfluence(dgl.transforms.BaseTransform):

@@ -8,7 +8,7 @@ import torch
 from infgrand_dgl.benchmark import influence, propagate
 from infgrand_dgl.benchmark.report import machine_name
 from infgrand_dgl.cli import main
-from infgrand_dgl.config import DataConfig
+from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source
 from tests.benchmark.conftest import GRAPH, SMALL, check_rows, run
 from tests.conftest import dense_adjacency

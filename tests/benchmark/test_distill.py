@@ -5,8 +5,8 @@ import torch
 
 from infgrand_dgl.benchmark import distill
 from infgrand_dgl.cli import main
-from infgrand_dgl.config import DistillationConfig
-from infgrand_dgl.distillation import DistillationLoss, Form
+from infgrand_dgl.config.schema import DistillationConfig
+from infgrand_dgl.distillation.loss import DistillationLoss, Form
 from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 from tests.conftest import random_undirected
 

@@ -9,7 +9,7 @@ import torch
 from infgrand_dgl import InputError
 from infgrand_dgl.benchmark import harness
 from infgrand_dgl.benchmark.harness import Contender, Row, Run, copy_bandwidth, measure, resident
-from infgrand_dgl.console import Reporter
+from infgrand_dgl.present.console import Reporter
 
 CPU = torch.device("cpu")
 QUIET = Reporter(quiet=True)

@@ -6,7 +6,8 @@ import torch
 
 from infgrand_dgl.benchmark import inference, teachers
 from infgrand_dgl.cli import main
-from infgrand_dgl.config import TeacherConfig, load_config
+from infgrand_dgl.config.reading import load_config
+from infgrand_dgl.config.schema import TeacherConfig
 from infgrand_dgl.data import load_source
 from infgrand_dgl.training.teacher import build_teacher
 from tests.benchmark.conftest import MODELS, SMALL, check_rows, run

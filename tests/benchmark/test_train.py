@@ -2,7 +2,7 @@ import torch
 
 from infgrand_dgl.benchmark import teachers, train
 from infgrand_dgl.cli import main
-from infgrand_dgl.config import load_config
+from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_source
 from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 
@@ -50,7 +50,7 @@ def test_an_epoch_is_timed_from_end_to_end(monkeypatch):
 
 
 def test_dgl_without_cuda_says_so(monkeypatch):
-    monkeypatch.setattr(teachers._dgl, "has_cuda", lambda: False)
+    monkeypatch.setattr(teachers.dgl_bridge, "has_cuda", lambda: False)
     assert teachers.missing("dgl", torch.device("cuda")) == "this DGL has no CUDA"
     assert not teachers.missing("native", torch.device("cuda"))
     assert not teachers.missing("dgl", torch.device("cpu"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from infgrand_dgl import InputError
-from infgrand_dgl.config import DataConfig
+from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source
 
 # nodes, directed edges without self-loops, features, classes: the published counts

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from infgrand_dgl import InputError
-from infgrand_dgl._dgl import dgl
-from infgrand_dgl.config import DataConfig
+from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source
+from infgrand_dgl.graph.dgl_bridge import dgl
 
 EDGES = np.array([[0, 1], [1, 2], [3, 4], [4, 5], [2, 2], [1, 0]])
 N = 7

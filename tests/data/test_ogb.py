@@ -10,7 +10,7 @@ import torch
 from ogb.nodeproppred import Evaluator
 
 from infgrand_dgl import InputError
-from infgrand_dgl.config import Config, DataConfig
+from infgrand_dgl.config.schema import Config, DataConfig
 from infgrand_dgl.data import bucketed, load_source, ogb, ogb_archive, prepared
 from infgrand_dgl.training.loop import accuracy
 

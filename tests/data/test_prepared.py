@@ -10,9 +10,9 @@ import torch
 
 from infgrand_dgl import InputError
 from infgrand_dgl.cli import main
-from infgrand_dgl.config import Config, DataConfig
+from infgrand_dgl.config.schema import Config, DataConfig
 from infgrand_dgl.data import bucketed, load_source, prepared, synthetic, with_split
-from infgrand_dgl.resources import resident
+from infgrand_dgl.system.memory import resident
 
 ROUNDING = {"float32": 0.0, "float16": 2**-11, "bfloat16": 2**-8}
 DENSE = {"style": "arxiv", "nodes": 900, "features": 20, "classes": 5}

@@ -1,6 +1,6 @@
 import torch
 
-from infgrand_dgl.config import DataConfig
+from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source, with_split
 from infgrand_dgl.data.splits import per_class
 

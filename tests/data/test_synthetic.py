@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from infgrand_dgl import InputError
-from infgrand_dgl.config import DataConfig
+from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source
 from infgrand_dgl.data.block_model import BlockModel
 from infgrand_dgl.data.synthetic import RECIPES, block_model, recipe

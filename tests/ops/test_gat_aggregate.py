@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from infgrand_dgl.graph import CSRGraph
+from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.ops import gat_aggregate, gat_aggregate_reference
 from infgrand_dgl.ops.gat_aggregate import dropout_mask
 from tests.conftest import KERNELS, random_csr

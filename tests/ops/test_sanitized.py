@@ -13,11 +13,11 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 OPS = [
-    "test_spmm.py",
-    "test_propagate.py",
-    "test_edge_kl.py",
-    "test_gat_aggregate.py",
-    "test_min_cosine.py",
+    "ops/test_spmm.py",
+    "ops/test_propagate.py",
+    "ops/test_edge_kl.py",
+    "ops/test_gat_aggregate.py",
+    "influence/test_minimum.py",
 ]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 COMPILER = os.environ.get("CXX", "g++")
@@ -63,7 +63,7 @@ def test_clean(kernels, tmp_path):
         "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
         "OMP_NUM_THREADS": "2",
     }
-    tests = [str(ROOT / "tests/ops" / name) for name in OPS]
+    tests = [str(ROOT / "tests" / name) for name in OPS]
     chosen = "not opcheck and not brute_force and not torch-cpu"
     if kernels == "cuda":
         chosen += " and not number_of_threads"

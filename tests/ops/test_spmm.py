@@ -3,7 +3,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from infgrand_dgl.graph import CSRGraph
+from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.ops import spmm, spmm_reference
 from tests.conftest import DEVICES, KERNELS, dense_adjacency, random_csr, random_undirected
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infgrand_dgl import pipeline
-from infgrand_dgl.config import load_config
-from infgrand_dgl.console import Reporter
+from infgrand_dgl.config.reading import load_config
+from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.present.console import Reporter
+from infgrand_dgl.present.style import save, subplots
 from infgrand_dgl.report.page import write
-from infgrand_dgl.style import save, subplots
 
 SMALL = [
     "data.nodes=300",

@@ -11,13 +11,14 @@ from sklearn.metrics import confusion_matrix
 
 from infgrand_dgl.cli import main
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.experiment.directory import RunDirectory
+from infgrand_dgl.present.style import data_uri
 from infgrand_dgl.report import figures
 from infgrand_dgl.report.content import Part, Picture, Section, Table, facts
 from infgrand_dgl.report.measures import calibration
 from infgrand_dgl.report.page import render
 from infgrand_dgl.report.run import Judged, _trust
-from infgrand_dgl.run import RunDirectory, load_student
-from infgrand_dgl.style import data_uri
+from infgrand_dgl.serving import load_student
 
 from .conftest import made
 

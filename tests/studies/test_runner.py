@@ -13,10 +13,11 @@ from threading import Thread
 import pandas as pd
 import pytest
 
-from infgrand_dgl import InputError, pipeline, studies
-from infgrand_dgl.config import load_config
-from infgrand_dgl.console import Reporter
+from infgrand_dgl import InputError, studies
+from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.studies import runner
 from infgrand_dgl.studies.grid import DATASETS, SENSITIVITY, SETTINGS, STUDIES, TEACHERS
 from infgrand_dgl.studies.runner import study

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from infgrand_dgl.data import load_dataset
-from infgrand_dgl.distributed import Ranks
-from infgrand_dgl.files import map_array
+from infgrand_dgl.features.sparse import SparseMatrix
 from infgrand_dgl.ops import Direction
-from infgrand_dgl.resources import Budget
-from infgrand_dgl.sparse import SparseMatrix
+from infgrand_dgl.system.arrays import map_array
+from infgrand_dgl.system.memory import Budget
+from infgrand_dgl.system.ranks import Ranks
 from infgrand_dgl.training import student
 from infgrand_dgl.training.batches import NodeBatches
 from infgrand_dgl.training.loop import Surroundings

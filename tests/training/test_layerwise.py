@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from infgrand_dgl.config import TeacherConfig
-from infgrand_dgl.files import map_array
-from infgrand_dgl.resources import Budget
+from infgrand_dgl.config.schema import TeacherConfig
+from infgrand_dgl.system.arrays import map_array
+from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.training import layerwise as module
 from infgrand_dgl.training.layerwise import cuts, layerwise
 from infgrand_dgl.training.teacher import build_teacher

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from infgrand_dgl.config import TeacherConfig
-from infgrand_dgl.distributed import Ranks
-from infgrand_dgl.files import map_array
+from infgrand_dgl.config.schema import TeacherConfig
+from infgrand_dgl.features.sparse import SparseMatrix
 from infgrand_dgl.nn import native
-from infgrand_dgl.resources import Budget
-from infgrand_dgl.sparse import SparseMatrix
+from infgrand_dgl.system.arrays import map_array
+from infgrand_dgl.system.memory import Budget
+from infgrand_dgl.system.ranks import Ranks
 from infgrand_dgl.training.sampling import Neighborhoods, mixed, shuffled
 from infgrand_dgl.training.teacher import build_teacher
 from tests.conftest import random_undirected

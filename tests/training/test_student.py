@@ -6,7 +6,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from infgrand_dgl import DistillationLoss, supervised_loss
 from infgrand_dgl.data import load_dataset
-from infgrand_dgl.distillation import Form
+from infgrand_dgl.distillation.loss import Form
 from infgrand_dgl.nn.mlp import MLP
 from infgrand_dgl.training import student as training
 from infgrand_dgl.training.loop import Surroundings, seed_everything

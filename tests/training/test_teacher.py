@@ -10,12 +10,12 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook
 
 from infgrand_dgl import InputError
-from infgrand_dgl.config import Precision
+from infgrand_dgl.config.schema import Precision
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.nn import native
 from infgrand_dgl.nn.gnn import GNN
 from infgrand_dgl.ops import spmm
-from infgrand_dgl.resources import Budget
+from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.training import teacher as module
 from infgrand_dgl.training.graphed import GRAPHS
 from infgrand_dgl.training.loop import Surroundings
@@ -167,7 +167,7 @@ PROCESS = """
 import os, sys, torch
 from infgrand_dgl.config import load_config
 from infgrand_dgl.data import load_dataset
-from infgrand_dgl.distributed import joined
+from infgrand_dgl.system.ranks import joined
 from infgrand_dgl.training.loop import Surroundings
 from infgrand_dgl.training.teacher import train_teacher
 config = load_config(sys.argv[1]).replace("teacher", batch_size=16, fanouts=[5, 5])

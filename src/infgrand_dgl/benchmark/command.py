@@ -16,9 +16,9 @@ from ..errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from ..config import Config
-    from ..console import Reporter
+    from ..config.schema import Config
     from ..data import NodeDataset
+    from ..present.console import Reporter
     from .harness import Contender, Row
     from .report import Result
 
@@ -135,7 +135,7 @@ def run_all(args: argparse.Namespace) -> int:
     device, report = _prepare(args, next(iter(configs.values())))
 
     from ..data import load_source
-    from ..writing import check_writable
+    from ..system.writing import check_writable
     from .report import machine_name, save_all, show
 
     out = args.out / machine_name(device)
@@ -166,7 +166,7 @@ def failed(result: Result) -> bool:
 
 def configure(name: str, args: argparse.Namespace) -> Config:
     """The experiment that `--config` names, or a generated graph and the benchmark's models."""
-    from ..config import load_config
+    from ..config.reading import load_config
 
     about = BENCHMARKS[name]
     styled = {k: getattr(args, k) for k in GENERATED if getattr(args, k) is not None}
@@ -189,9 +189,9 @@ def _prepare(
     args: argparse.Namespace, config: Config, files: tuple[str, ...] = ()
 ) -> tuple[torch.device, Reporter]:
     """What can be wrong is found before anything is measured."""
-    from ..console import Reporter
-    from ..precompute import resolve_device
-    from ..writing import check_writable
+    from ..present.console import Reporter
+    from ..system.runtime import resolve_device
+    from ..system.writing import check_writable
     from .harness import set_threads
 
     for name in files:

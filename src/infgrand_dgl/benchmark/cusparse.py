@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..graph import CSRGraph
+from ..graph.csr import CSRGraph
 
 # cusparse.h and library_types.h of CUDA 12 and 13.
 ALGORITHMS = {"cusparse_alg2": 6, "cusparse_alg3": 12}  # CUSPARSE_SPMM_CSR_ALG2 and _ALG3

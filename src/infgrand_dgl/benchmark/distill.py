@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
 
-from ..config import Config, DistillationConfig
+from ..config.schema import Config, DistillationConfig
 from ..data import NodeDataset, with_split
-from ..distillation import DistillationLoss, Form, supervised_loss
-from ..graph import CSRGraph
+from ..distillation.loss import DistillationLoss, Form, supervised_loss
+from ..graph.csr import CSRGraph
 from ..nn.mlp import MLP
 from ..training.loop import adam
 from .harness import Contender, Row

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..allocator import freed_memory_kept, return_freed_memory
-from ..console import Reporter
 from ..errors import InputError
+from ..present.console import Reporter
+from ..system.allocator import freed_memory_kept, return_freed_memory
 
 log = logging.getLogger(__name__)
 

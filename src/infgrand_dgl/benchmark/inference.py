@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._dgl import DGLGraph, dgl
-from ..config import Config
+from ..config.schema import Config
 from ..data import NodeDataset
+from ..graph.dgl_bridge import DGLGraph, dgl
 from ..nn.gnn import GNN
 from ..nn.mlp import MLP
-from ..propagation import propagate_features
+from ..propagation.equation import propagate_features
 from ..training.teacher import INFERRED, build_teacher
 from . import teachers
 from .harness import Contender, Row, waited

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data import NodeDataset
-from ..influence import (
+from ..influence.cosine import (
     BYTES_PER_PAIR,
     PAIRS_AT_ONCE,
     Influence,

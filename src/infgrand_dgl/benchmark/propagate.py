@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._dgl import dgl
 from ..data import NodeDataset
-from ..graph import CSRGraph
+from ..graph.csr import CSRGraph
+from ..graph.dgl_bridge import dgl
 from ..ops import propagate, spmm
 from ..ops.propagate import inverse_sqrt_degree
 from . import cusparse, teachers

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from ..console import Reporter
-from ..environment import environment
-from ..figures import medians
-from ..writing import writing
+from ..experiment.environment import environment
+from ..present.console import Reporter
+from ..present.curves import medians
+from ..system.writing import writing
 from .harness import Row
 
 Result = dict[str, Any]

@@ -4,11 +4,11 @@ from typing import get_args
 
 import torch
 
-from .. import _dgl
-from .._dgl import DGLGraph
-from ..config import Config, TeacherConfig
+from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
-from ..graph import CSRGraph
+from ..graph import dgl_bridge
+from ..graph.csr import CSRGraph
+from ..graph.dgl_bridge import DGLGraph
 from ..nn.gnn import Backend
 
 MODELS: tuple[str, ...] = get_args(TeacherConfig.model_fields["model"].annotation)
@@ -17,7 +17,7 @@ BACKENDS: tuple[str, ...] = get_args(Backend)
 
 def missing(backend: str, device: torch.device) -> str:
     """Why a backend cannot run on a device; empty where it can."""
-    absent = backend == "dgl" and device.type == "cuda" and not _dgl.has_cuda()
+    absent = backend == "dgl" and device.type == "cuda" and not dgl_bridge.has_cuda()
     return "this DGL has no CUDA" if absent else ""
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from .. import pipeline, precompute
-from ..config import Config
-from ..console import Reporter
+from ..config.schema import Config
 from ..data import NodeDataset, with_split
+from ..experiment import train as pipeline
+from ..present.console import Reporter
+from ..propagation import inputs as precompute
 from ..training.loop import OnEpoch, Surroundings
 from ..training.student import train_student
 from ..training.teacher import TRAINED, train_teacher

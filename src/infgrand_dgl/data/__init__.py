@@ -4,7 +4,8 @@ import logging
 import os
 from pathlib import Path
 
-from ..config import Config, DataConfig, load_config
+from ..config.reading import load_config
+from ..config.schema import Config, DataConfig
 from .dataset import NodeDataset, Split, check
 from .splits import by_influence, with_split
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import scipy.sparse as sp
 
-from ..graph import distinct
+from ..graph.csr import distinct
 
 log = logging.getLogger(__name__)
 

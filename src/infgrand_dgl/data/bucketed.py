@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph import distinct, rows_of_keys
+from ..graph.csr import distinct, rows_of_keys
 
 if TYPE_CHECKING:
-    from ..console import Reporter
+    from ..present.console import Reporter
     from .prepared import Store
 
 CHUNK = 1 << 22  # edges at a time

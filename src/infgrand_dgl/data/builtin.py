@@ -10,13 +10,13 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .._dgl import dgl
-from ..config import DataConfig
+from ..config.schema import DataConfig
 from ..errors import InputError
-from ..files import reading, reason
-from ..graph import CSRGraph
+from ..features.convert import from_scipy, row_normalized
+from ..graph.csr import CSRGraph
+from ..graph.dgl_bridge import dgl
+from ..system.reading import reading, reason
 from .dataset import NodeDataset, Split
-from .features import from_scipy, row_normalized
 
 PLANETOID = {
     "cora": dgl.data.CoraGraphDataset,

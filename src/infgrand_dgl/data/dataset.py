@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._dgl import DGLGraph
 from ..errors import InputError
-from ..files import release
-from ..graph import CSRGraph
-from ..kept import kept
-from ..propagation import check_features
+from ..features.matrix import check_features
+from ..graph.csr import CSRGraph
+from ..graph.dgl_bridge import DGLGraph
+from ..system.arrays import release
+from ..system.kept import kept
 
 UNLABELLED = -1
 
@@ -210,3 +210,10 @@ def _check_split(split: Split, labels: Tensor) -> None:
             node = int(ids[labels[ids] == UNLABELLED][0])
             raise InputError(f"split {part}: node {node} has no label")
         owner[ids] = number
+
+
+def describe(dataset: NodeDataset) -> str:
+    return (
+        f"{dataset.name}: {dataset.num_nodes:,} nodes, {dataset.num_edges:,} edges, "
+        f"{dataset.num_features:,} features, {dataset.num_classes} classes"
+    )

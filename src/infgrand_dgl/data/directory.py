@@ -9,11 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .._dgl import DGLGraph, dgl, homogeneous
-from ..config import DataConfig
+from ..config.schema import DataConfig
 from ..errors import InputError
-from ..files import load_array, reading
-from ..graph import CSRGraph
+from ..graph.csr import CSRGraph
+from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
+from ..system.arrays import load_array
+from ..system.reading import reading
 from .dataset import NodeDataset, Split
 
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")

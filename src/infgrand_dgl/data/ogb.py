@@ -8,11 +8,11 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-from .. import _dgl  # noqa: F401  ogb imports DGL itself: the workaround must come first
-from ..config import DataConfig
+from ..config.schema import DataConfig
 from ..errors import InputError
-from ..files import reason
-from ..graph import CSRGraph
+from ..graph import dgl_bridge  # noqa: F401  ogb imports DGL itself: the workaround must come first
+from ..graph.csr import CSRGraph
+from ..system.reading import reason
 from .dataset import UNLABELLED, NodeDataset, Split
 
 

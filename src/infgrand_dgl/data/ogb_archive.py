@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..files import reading
+from ..system.reading import reading
 from .bucketed import write_rows
 from .dataset import UNLABELLED, Split
 
 if TYPE_CHECKING:
-    from ..console import Reporter
+    from ..present.console import Reporter
     from .prepared import Store
 
 CLASSES = 172  # of arXiv papers, by OGB

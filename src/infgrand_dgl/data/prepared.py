@@ -24,12 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import Config, DataConfig
-from ..console import Reporter
+from ..config.schema import Config, DataConfig
 from ..errors import InputError
-from ..files import map_array, reading
-from ..graph import CSRGraph
-from ..writing import FolderKind, new_folder
+from ..graph.csr import CSRGraph
+from ..present.console import Reporter
+from ..system.arrays import map_array
+from ..system.reading import reading
+from ..system.writing import FolderKind, new_folder
 from . import default_root, load_source, ogb_archive, synthetic
 from .dataset import NodeDataset, Split
 

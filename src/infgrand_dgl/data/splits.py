@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..config import DataConfig
+from ..config.schema import DataConfig
 from ..errors import InputError
 from .dataset import UNLABELLED, NodeDataset, Split
 

@@ -12,16 +12,16 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from ..config import DataConfig, Style
+from ..config.schema import DataConfig, Style
 from ..errors import InputError
-from ..graph import CSRGraph
+from ..features.convert import from_scipy, row_normalized
+from ..graph.csr import CSRGraph
 from .block_model import BlockModel
 from .bucketed import write_rows
 from .dataset import UNLABELLED, NodeDataset, Split
-from .features import from_scipy, row_normalized
 
 if TYPE_CHECKING:
-    from ..console import Reporter
+    from ..present.console import Reporter
     from .prepared import Store
 
 IN_MEMORY = 1 << 27  # edges, one direction; products has 61 million

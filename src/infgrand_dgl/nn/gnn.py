@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from .._dgl import dgl
+from ..graph.dgl_bridge import dgl
 from . import native
 from .dropout import Dropout
 from .native import Graph, Input

@@ -13,10 +13,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from .._dgl import DGLGraph, dgl
-from ..graph import CSRGraph
+from ..features.sparse import SparseMatrix
+from ..graph.csr import CSRGraph
+from ..graph.dgl_bridge import DGLGraph, dgl
 from ..ops import gat_aggregate, spmm
-from ..sparse import SparseMatrix
 from .dropout import dropout
 
 
@@ -110,7 +110,8 @@ class GATConv(dgl.nn.GATConv):
     def forward(self, graph: Graph, x: Tensor | SparseMatrix) -> Tensor:
         graph = csr(graph)
         if isinstance(x, SparseMatrix):
-            h = x.dropout(self.feat_drop.p, self.training) @ self.fc.weight.T
+            kept = dropout(x.values, self.feat_drop.p, self.training)  # a dropped zero stays zero
+            h = x.with_values(kept) @ self.fc.weight.T
         else:
             h = self.fc(dropout(x, self.feat_drop.p, self.training))
         # The op takes no bfloat16, which autocast has made of the product.

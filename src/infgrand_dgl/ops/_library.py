@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..graph import CSRGraph
+from ..graph.csr import CSRGraph
 
 log = logging.getLogger(__name__)
 
-FOLDER = Path(__file__).parents[1]
+FOLDER = Path(__file__).parent
 LIBRARIES = {
     "cpu": os.environ.get("INFGRAND_DGL_LIBRARY", "_C.so"),  # another build, for the sanitizers
     "cuda": "_C_cuda.so",

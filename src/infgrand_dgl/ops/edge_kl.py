@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..graph import CSRGraph
+from ..graph.csr import CSRGraph
 from . import _library
 
 Direction = Literal["forward", "reverse"]

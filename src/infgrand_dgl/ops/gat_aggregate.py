@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..graph import CSRGraph
+from ..graph.csr import CSRGraph
 from . import _library
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..graph import CSRGraph
+from ..graph.csr import CSRGraph
 from . import _library
 from .spmm import spmm
 

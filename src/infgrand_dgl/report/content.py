@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from ..style import data_uri
+from ..present.style import data_uri
 
 Cells = Sequence[str]
 

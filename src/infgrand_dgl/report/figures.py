@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..style import BLACK, BLUE, COLORS, MARKER_OF, NAMES, RC, subplots
+from ..present.style import BLACK, BLUE, COLORS, MARKER_OF, NAMES, RC, subplots
 from .measures import Calibration, wilson
 
 WIDTH, HEIGHT, SQUARE = 4.4, 3.1, 3.9  # inches

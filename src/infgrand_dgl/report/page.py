@@ -6,9 +6,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import __version__
-from ..console import Reporter
 from ..errors import InputError
-from ..writing import check_writable, writing
+from ..present.console import Reporter
+from ..system.writing import check_writable, writing
 from .content import Part
 from .run import Metrics, comparison, run_part
 from .study import study_part

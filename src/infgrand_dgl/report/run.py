@@ -10,17 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import Config
+from ..config.schema import Config
 from ..data import NodeDataset, load_source, with_split
+from ..distillation.methods import METHODS
 from ..errors import InputError
-from ..figures import MODELS, draw_curves, draw_histogram
-from ..files import load_array, reading
-from ..history import read_history
-from ..influence import spread
-from ..precompute import student_inputs
-from ..run import RunDirectory, load_student, predict
-from ..style import NAMES
-from ..training.methods import METHODS
+from ..experiment.directory import RunDirectory
+from ..experiment.history import read_history
+from ..influence.scores import spread
+from ..present.curves import MODELS, draw_curves, draw_histogram
+from ..present.style import NAMES
+from ..propagation.inputs import student_inputs
+from ..serving import load_student, predict
+from ..system.arrays import load_array
+from ..system.reading import reading
 from . import figures
 from .content import Part, Picture, Section, Table, facts
 from .measures import calibration, confusion, most_confused, quantile_bins, spearman

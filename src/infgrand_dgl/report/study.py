@@ -11,8 +11,8 @@ from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 from ..errors import InputError
-from ..files import reading
-from ..style import as_data_uri
+from ..present.style import as_data_uri
+from ..system.reading import reading
 from .content import Part, Picture, Section, facts
 
 KINDS = {".svg": "svg+xml", ".png": "png"}

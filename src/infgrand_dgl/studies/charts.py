@@ -11,7 +11,7 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..style import (
+from ..present.style import (
     AMBER,
     BLACK,
     BLUE,

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from ..config import Config, load_config
-from ..measures import Measure
+from ..config.reading import load_config
+from ..config.schema import Config
+from ..influence.measures import Measure
 
 DATASETS = ("cora", "citeseer", "pubmed", "amazon-photo", "coauthor-cs", "coauthor-physics")
 TEACHERS = ("gcn", "sage", "gat")

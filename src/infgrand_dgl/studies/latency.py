@@ -15,7 +15,8 @@ from torch import Tensor
 from ..benchmark.inference import repeated, sampled
 from ..data import load_dataset
 from ..nn.mlp import MLP
-from ..precompute import resolve_device, student_inputs
+from ..propagation.inputs import student_inputs
+from ..system.runtime import resolve_device
 from ..training.teacher import build_teacher, teacher_device, teacher_inputs
 from .grid import Cell
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import pandas as pd
 
-from .. import style
-from ..writing import writing
+from ..present import style
+from ..system.writing import writing
 from . import charts, tables
 from .summary import name, scores
 

@@ -23,13 +23,13 @@ from typing import Any
 
 import pandas as pd
 
-from ..config import Config
-from ..console import Reporter
-from ..environment import environment
+from ..config.schema import Config
 from ..errors import InputError
-from ..files import reading
-from ..stages import fingerprint
-from ..writing import writing
+from ..experiment.artifacts import fingerprint
+from ..experiment.environment import environment
+from ..present.console import Reporter
+from ..system.reading import reading
+from ..system.writing import writing
 from . import render
 from .grid import STUDIES, Cell
 

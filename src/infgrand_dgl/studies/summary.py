@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .. import style
+from ..present import style
 
 CELL = ["dataset", "teacher", "setting", "case"]  # with a model and a seed: one training
 

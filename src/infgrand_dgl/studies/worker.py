@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from scipy.stats import spearmanr
 
-from ..console import Reporter
 from ..data import load_dataset
 from ..errors import InputError
-from ..files import load_array
-from ..influence import unit_rows
-from ..pipeline import train
-from ..precompute import influence, resolve_device
-from ..writing import writing
+from ..experiment.train import train
+from ..influence.compute import influence
+from ..influence.cosine import unit_rows
+from ..present.console import Reporter
+from ..system.arrays import load_array
+from ..system.runtime import resolve_device
+from ..system.writing import writing
 from .grid import Cell
 from .latency import latencies
 

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from ..distributed import ALONE, Ranks
-from ..files import release
-from ..sparse import SparseMatrix
-from ..transfer import Staging, ahead
+from ..features.sparse import SparseMatrix
+from ..system.arrays import release
+from ..system.ranks import ALONE, Ranks
+from ..system.transfer import Staging, ahead
 
 Rows: TypeAlias = dict[str, Any]  # Tensor or SparseMatrix, [n, ...]
 

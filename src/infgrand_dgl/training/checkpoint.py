@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..distributed import ALONE, Ranks
-from ..writing import writing
+from ..system.ranks import ALONE, Ranks
+from ..system.writing import writing
 
 log = logging.getLogger(__name__)
 

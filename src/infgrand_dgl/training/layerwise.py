@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files import new_array, release
-from ..graph import CSRGraph
+from ..features.sparse import SparseMatrix
+from ..graph.csr import CSRGraph
 from ..nn.gnn import GNN
-from ..resources import Budget
-from ..sparse import SparseMatrix
-from ..transfer import Staging, prefetched
+from ..system.arrays import new_array, release
+from ..system.memory import Budget
+from ..system.transfer import Staging, prefetched
 from .sampling import gather
 
 # Of what is left of a budget, for one block; the rest is for what lies between the blocks, and on a

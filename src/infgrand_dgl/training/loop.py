@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import _dgl
-from ..allocator import freed_memory_kept
-from ..config import StudentConfig, TeacherConfig
-from ..distributed import ALONE, Ranks
+from ..config.schema import StudentConfig, TeacherConfig
 from ..errors import InputError
-from ..resources import Budget
+from ..graph import dgl_bridge
+from ..system.allocator import freed_memory_kept
+from ..system.memory import Budget
+from ..system.ranks import ALONE, Ranks
 from .checkpoint import Checkpoint, Progress, interruptible
 from .graphed import graphed
 
@@ -160,4 +160,4 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    _dgl.seed(seed)
+    dgl_bridge.seed(seed)

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _dgl
-from .._dgl import DGLGraph, dgl
-from ..distributed import Ranks
-from ..files import release
-from ..graph import CSRGraph
-from ..resources import Budget
-from ..sparse import Inputs, SparseMatrix
-from ..transfer import Staging, prefetched
+from ..features.sparse import Inputs, SparseMatrix
+from ..graph import dgl_bridge
+from ..graph.csr import CSRGraph
+from ..graph.dgl_bridge import DGLGraph, dgl
+from ..system.arrays import release
+from ..system.memory import Budget
+from ..system.ranks import Ranks
+from ..system.transfer import Staging, prefetched
 
 Batch = tuple[Tensor, list[CSRGraph], Tensor | SparseMatrix]  # seeds, blocks, inputs
 Sample = tuple[CSRGraph, Tensor, Tensor]  # a block, and the nodes that its rows and columns are
@@ -67,10 +67,10 @@ class Neighborhoods:
         Samples are drawn by the thread that asks, as DGL's random numbers are each thread's own;
         another may do the rest. (DataLoader would add nothing but threads.)
         """
-        with _dgl.one_thread():
-            _dgl.seed(seed)
+        with dgl_bridge.one_thread():
+            dgl_bridge.seed(seed)
         for seeds in nodes.split(batch_size):
-            with _dgl.one_thread():
+            with dgl_bridge.one_thread():
                 sources, _, blocks = self.sampler.sample_blocks(
                     self.graph, seeds.to(self.graph.idtype)
                 )

@@ -6,18 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..config import Config
+from ..config.schema import Config
 from ..data import NodeDataset
+from ..distillation.methods import METHODS
 from ..errors import InputError
-from ..files import is_mapped, release
-from ..kept import kept
+from ..features.sparse import SparseMatrix, first_layer_input
 from ..nn.mlp import MLP
-from ..precision import forward_in, products_in
-from ..resources import Budget
-from ..sparse import SparseMatrix, first_layer_input
+from ..system.arrays import is_mapped, release
+from ..system.kept import kept
+from ..system.memory import Budget
+from ..system.precision import forward_in, products_in
 from .batches import NodeBatches, Rows
 from .loop import OnEpoch, Surroundings, adam, fit, seed_everything
-from .methods import METHODS
 
 ROWS_AT_ONCE = 1 << 14  # of an evaluation, and at least from a file
 LARGEST_STEP = 1 << 16  # nodes of a step whose size nobody gave, where all do not fit

@@ -9,33 +9,24 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
-from .. import _dgl
-from ..config import Config, TeacherConfig
+from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
-from ..distributed import Ranks
 from ..errors import InputError
-from ..files import map_array, release
-from ..kept import kept
+from ..features.matrix import plain, stored
+from ..features.sparse import Inputs, SparseMatrix, first_layer_input
+from ..graph import dgl_bridge
 from ..nn.gat import GAT
 from ..nn.gcn import GCN
 from ..nn.gnn import GNN, Backend
 from ..nn.native import Graph
 from ..nn.sage import SAGE
-from ..precision import forward_in, products_in
-from ..resources import Budget
-from ..rows import plain, stored
-from ..sparse import Inputs, SparseMatrix, first_layer_input
+from ..system.arrays import map_array, release
+from ..system.kept import kept
+from ..system.memory import Budget
+from ..system.precision import forward_in, products_in
+from ..system.ranks import Ranks
 from .layerwise import layerwise
-from .loop import (
-    Accuracies,
-    Losses,
-    OnEpoch,
-    Surroundings,
-    accuracy,
-    adam,
-    fit,
-    seed_everything,
-)
+from .loop import Accuracies, Losses, OnEpoch, Surroundings, accuracy, adam, fit, seed_everything
 from .sampling import Neighborhoods, mixed, shuffled
 
 Steps = Callable[[int], Iterator[Losses]]
@@ -64,7 +55,7 @@ def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
 
 def teacher_device(config: TeacherConfig, device: torch.device) -> torch.device:
     """`device`, but the CPU for a DGL that can put no graph on the GPU."""
-    if config.backend == "dgl" and device.type == "cuda" and not _dgl.has_cuda():
+    if config.backend == "dgl" and device.type == "cuda" and not dgl_bridge.has_cuda():
         return torch.device("cpu")
     return device
 

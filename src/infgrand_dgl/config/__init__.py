@@ -1,0 +1,35 @@
+"""The YAML of an experiment: its typed sections, and how files are read."""
+
+from .reading import find_config, load_config, shipped_experiments
+from .schema import (
+    DATASETS,
+    Config,
+    DataConfig,
+    DistillationConfig,
+    InfluenceConfig,
+    Precision,
+    PropagationConfig,
+    ResourcesConfig,
+    StudentConfig,
+    Style,
+    TeacherConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "DATASETS",
+    "Config",
+    "DataConfig",
+    "DistillationConfig",
+    "InfluenceConfig",
+    "Precision",
+    "PropagationConfig",
+    "ResourcesConfig",
+    "StudentConfig",
+    "Style",
+    "TeacherConfig",
+    "TrainConfig",
+    "find_config",
+    "load_config",
+    "shipped_experiments",
+]

@@ -1,0 +1,225 @@
+"""Experiment files: `extends:` a base file, `key=value` overrides, one clear error."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ValidationError,
+)
+
+from ..errors import InputError
+from .schema import Config
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where 1e-3 is a number, as in YAML 1.2, and a repeated key an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem="expected a name as key", problem_mark=key.start_mark
+                )
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads an experiment file.
+
+    Args:
+        path: a YAML file; the name of a shipped experiment ("demo", "experiments/arxiv.yaml")
+            does where no such file exists.
+        overrides: `section.key=value`, the value in YAML; they win over the file.
+
+    Raises:
+        InputError: names the file (or override) and key, what is allowed and what was found.
+    """
+    origin: dict[str, str] = {}
+    merged = _read(find_config(path), origin)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set: expected section.key=value, found {override!r}")
+        nested = _parse(text, f"--set {override}", "a YAML value")
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        _merge(merged, nested, origin, f"--set {override}")
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise InputError(_explain(error, origin, str(path))) from None
+
+
+def find_config(path: str | Path) -> Path:
+    """The file itself, or the shipped experiment of that name."""
+    path = Path(path)
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a name too long
+        raise InputError(f"{path}: {error.strerror}") from None
+    shipped = shipped_experiments()
+    stem = path.name.removesuffix(".yaml")
+    if path.parent in (Path(), Path("experiments")) and stem in shipped:
+        return shipped[stem]
+    if path.exists():
+        raise InputError(f"{path}: expected a YAML file, found a directory")
+    raise InputError(f"{path}: no such file{_nearest(stem, shipped, 'a shipped experiment')}")
+
+
+def shipped_experiments() -> dict[str, Path]:
+    folder = Path(str(resources.files(__package__))) / "experiments"
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def _read(path: Path, origin: dict[str, str], extended: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in extended:
+        raise InputError(f"{path}: extends itself, by way of {extended[-1]}")
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: expected a YAML file, found binary data") from None
+    content = _parse(text, str(path), "valid YAML")
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected sections, found {_kind(content)}")
+    merged: dict[str, Any] = {}
+    base = content.pop("extends", None)
+    if base is not None:
+        if not isinstance(base, str):
+            raise InputError(f"{path}: extends: expected a file name, found {base!r}")
+        parent = path.parent / base
+        if not parent.is_file():
+            raise InputError(f"{path}: extends: no such file: {parent}")
+        merged = _read(parent, origin, (*extended, path.resolve()))
+    _merge(merged, content, origin, str(path))
+    return merged
+
+
+def _parse(text: str, source: str, expected: str) -> Any:
+    try:
+        for event in yaml.parse(text, _Loader):
+            if isinstance(event, yaml.AliasEvent):  # it could hold itself
+                raise yaml.YAMLError(f"aliases are not read: *{event.anchor}")
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2020-13-45
+        raise InputError(f"{source}: not {expected} ({_problem(error)})") from None
+
+
+def _merge(
+    into: dict[str, Any], new: Mapping[Any, Any], origin: dict[str, str], source: str, at: str = ""
+) -> None:
+    """Merges section by section, and notes which source every key came from."""
+    for key, value in new.items():
+        where = f"{at}.{key}".lstrip(".")
+        origin[where] = source
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value, origin, source, where)
+        elif isinstance(value, dict):
+            into[key] = {}
+            _merge(into[key], value, origin, source, where)
+        else:
+            into[key] = value
+
+
+def _explain(error: ValidationError, origin: Mapping[str, str], path: str) -> str:
+    """One line: source, key, what is allowed, what was found, the nearest match."""
+    first = error.errors()[0]
+    loc, kind, found = first["loc"], first["type"], first["input"]
+    key = ".".join(str(part) for part in loc)
+    section = Config
+    for part in loc[:-1] if kind == "extra_forbidden" else loc:
+        field = _field(section, part)
+        if isinstance(field, type) and issubclass(field, BaseModel):
+            section = field  # type: ignore[assignment]
+    source = next(
+        (
+            origin[k]
+            for k in (".".join(map(str, loc[:n])) for n in range(len(loc), 0, -1))
+            if k in origin
+        ),
+        path,
+    )
+    names = [f.alias or name for name, f in section.model_fields.items()]
+    if kind == "extra_forbidden":
+        what = "key" if len(loc) > 1 else "section"
+        told = f"unknown {what}{_nearest(str(loc[-1]), names, 'one')} (allowed: {', '.join(names)})"
+    elif kind == "missing":
+        told = "required, but not given"
+    elif kind == "literal_error":
+        allowed = first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        told = (
+            f"expected one of {allowed}; found {found!r}{_nearest(str(found), allowed.split(', '))}"
+        )
+    elif kind == "value_error":
+        told = str(first["ctx"]["error"])
+    elif kind in ("model_type", "model_attributes_type"):
+        told = f"expected a section with keys {', '.join(names)}; found {_kind(found)}"
+    else:
+        told = f"{_EXPECTED.get(kind) or _bound(first)}, found {found!r}"
+    return f"{source}: {key}: {told}" if key else f"{source}: {told}"
+
+
+_EXPECTED = {
+    "int_type": "expected an integer",
+    "float_type": "expected a number",
+    "string_type": "expected a text",
+    "bool_type": "expected true or false",
+    "list_type": "expected a list",
+    "too_short": "expected at least one",
+}
+
+
+def _bound(error: Any) -> str:
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    bounds = [f"{signs[k]} {v}" for k, v in error.get("ctx", {}).items() if k in signs]
+    return f"expected a number {' and '.join(bounds)}" if bounds else error["msg"]
+
+
+def _field(section: type[BaseModel], key: Any) -> Any:
+    for name, field in section.model_fields.items():
+        if key in (name, field.alias):
+            return field.annotation
+    return None
+
+
+def _nearest(word: str, choices: Any, what: str = "") -> str:
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _kind(value: Any) -> str:
+    return {dict: "a section", list: "a list", str: "a text", type(None): "nothing"}.get(
+        type(value), type(value).__name__
+    )
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return " ".join(str(error).split())

@@ -1,0 +1,209 @@
+"""The run directory: what a training writes, and how it is read back.
+
+    config.yaml               the resolved experiment
+    metrics.json              accuracies, macro-F1 and seconds; its presence says the run is whole
+    history.csv               losses and accuracies of every epoch
+    stages.json               what each finished stage was made of
+    influence.npy             I_g, float32 [N]      } in seed-<S>/ when inductive
+    propagated.npy            X~, float32 [N, D]    }
+    seed-<S>/teacher.safetensors, student.safetensors, teacher_logits.npy,
+             and mlp.safetensors where the plain MLP was trained
+    figures/*.png
+    tensorboard/              the scalars of history.csv, with train.tensorboard
+
+A run is made in `<out>.partial`, beside checkpoint.pt of the model in training, and renamed when it
+is whole. What a failed or killed process leaves there is what `--resume` goes on with.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config.reading import load_config
+from ..config.schema import Config
+from ..errors import InputError
+from ..nn.mlp import MLP
+from ..serving import load_student
+from ..system.arrays import load_array
+from ..system.reading import reading
+from ..system.writing import (
+    FolderKind,
+    check_folder,
+    explained,
+    parents,
+    put_folder,
+    umask,
+    writing,
+)
+from .artifacts import Stages
+
+RUN = FolderKind(
+    "run",
+    "metrics.json",
+    r"(config\.yaml|metrics\.json|history\.csv|stages\.json|report\.html|\w+\.npy|seed-\d+|figures"
+    r"|tensorboard)",
+)
+LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"
+
+
+@contextmanager
+def new_run(
+    out: Path, overwrite: bool = False, *, resume: bool = False, fresh: bool = False
+) -> Iterator["RunDirectory"]:
+    """A run directory to fill; it appears as `out` when the block ends well.
+
+    It is `<out>.partial` until then. Where the block fails after some stage is finished or a
+    checkpoint written, it stays, and a note on the exception says how to go on.
+
+    Args:
+        overwrite: replace the run that is there; its finished stages are taken over.
+        resume: go on with `<out>.partial`, if it is there.
+        fresh: begin with nothing, whatever is there.
+
+    Raises:
+        InputError: `out` holds something and `overwrite` is not given (or what it holds is more
+            than a run), an unfinished run is there and neither `resume` nor `fresh` is given,
+            another process is at it, or it cannot be written. Where something has come to `out` in
+            the meantime, the new run stays beside it, and the message says where.
+    """
+    with explained(out, "--out"):
+        target = out.resolve()
+        replaces = check_folder(out, target, overwrite, RUN)
+    partial = partial_of(out)
+    with parents(target, out):
+        with explained(out, "--out"):
+            found = partial.is_dir() and any(partial.iterdir())
+            partial.mkdir(exist_ok=True)
+            lock = _lock(partial, out)
+        try:
+            if found and fresh:
+                _clear(partial)
+            elif found and not resume:
+                raise InputError(
+                    f"--out {out}: an unfinished run is in {partial.name}; "
+                    "--resume goes on with it, --fresh begins anew"
+                )
+            elif replaces and not found and not fresh:
+                _take_over(target, partial)
+            yield RunDirectory(partial)
+            shutil.rmtree(partial / SCRATCH, ignore_errors=True)
+            (partial / CHECKPOINT).unlink(missing_ok=True)
+            for path in partial.rglob(".*"):  # what a kill left half-written
+                if path.name != LOCK:
+                    path.unlink()
+            partial.chmod(0o777 & ~umask())
+        except BaseException as error:
+            if (partial / CHECKPOINT).exists() or (partial / "stages.json").exists():
+                error.add_note(f"to go on: infgrand-dgl train --resume --out {out}")
+            else:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        finally:
+            os.close(lock)
+        (partial / LOCK).unlink()
+        put_folder(partial, target, out, replaces, RUN)
+
+
+def partial_of(out: Path) -> Path:
+    """Where a run is made before it is whole."""
+    target = out.resolve()
+    return target.with_name(f"{target.name}.partial")
+
+
+def _lock(partial: Path, out: Path) -> int:
+    """Held until the descriptor is closed or the process ends, however it ends."""
+    lock = os.open(partial / LOCK, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise InputError(f"--out {out}: another process is writing it") from None
+    return lock
+
+
+def _clear(partial: Path) -> None:
+    for path in partial.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def _take_over(run: Path, partial: Path) -> None:
+    """The files of a run's finished stages, as links where the file system has them."""
+    stages = Stages(run)
+    for name in stages.files():
+        if (run / name).is_file():
+            (partial / name).parent.mkdir(exist_ok=True)
+            try:
+                os.link(run / name, partial / name)
+            except OSError:
+                shutil.copyfile(run / name, partial / name)
+    if stages.finished_ones:
+        shutil.copyfile(run / "stages.json", partial / "stages.json")
+        if (run / "history.csv").is_file():
+            shutil.copyfile(run / "history.csv", partial / "history.csv")
+
+
+class RunDirectory:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        if not (path / "metrics.json").is_file() or not (path / "config.yaml").is_file():
+            raise InputError(f"--run {path}: expected a run directory (config.yaml, metrics.json)")
+        return cls(path)
+
+    @cached_property
+    def config(self) -> Config:
+        return load_config(self.path / "config.yaml")
+
+    @cached_property
+    def val_accuracy(self) -> dict[int, float]:
+        """Of each seed's student, by metrics.json."""
+        path = self.path / "metrics.json"
+        with reading(path, "written by train"):
+            metrics = json.loads(path.read_text())
+            per_seed = metrics["student"]["val"]["per_seed"]
+            return dict(zip(metrics["seeds"], map(float, per_seed), strict=True))
+
+    def seed(self, seed: int) -> Path:
+        folder = self.path / f"seed-{seed}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def write_text(self, name: str, text: str) -> None:
+        with writing(self.path / name) as partial:
+            partial.write_text(text)
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        self.write_text("metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+    # Reading
+
+    def best_seed(self) -> int:
+        """The seed whose student did best on the validation nodes; the first of equals."""
+        return max(self.val_accuracy, key=self.val_accuracy.__getitem__)
+
+    def propagated(self, seed: int) -> np.ndarray:
+        """What the student reads, X̃ or X, `[N, D]`, mapped from the file."""
+        return load_array(self.array("propagated.npy", seed), mmap=True)
+
+    def array(self, name: str, seed: int) -> Path:
+        """Where an array is, which may be of all seeds or of one."""
+        here = self.path / name
+        return here if here.exists() else self.path / f"seed-{seed}" / name
+
+    def student(self, seed: int) -> MLP:
+        if seed not in self.val_accuracy:
+            raise InputError(f"--seed {seed}: expected one of {list(self.val_accuracy)}")
+        return load_student(self.path / f"seed-{seed}" / "student.safetensors")

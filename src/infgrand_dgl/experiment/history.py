@@ -1,0 +1,91 @@
+"""What every epoch of a run recorded."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..system.writing import writing
+
+HISTORY = (
+    "seed",
+    "stage",
+    "epoch",
+    "loss",
+    "supervised_loss",
+    "distillation_loss",
+    "val_accuracy",
+    "test_accuracy",
+    "test_observed_accuracy",
+)
+
+
+class History:
+    """Losses and accuracies of every epoch: history.csv, a line as soon as there is one.
+
+    Args:
+        path: a file that is there already is read first.
+        tensorboard: also scalars into this folder.
+        writes: False: nothing is written.
+
+    Raises:
+        InputError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, path: Path, tensorboard: Path | None = None, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
+        self.rows = read_history(path) if path.is_file() else []
+        self.scalars: Any = None
+        if tensorboard is not None and writes:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise InputError(
+                    "train.tensorboard: TensorBoard is not installed (pip install tensorboard)"
+                ) from None
+            self.scalars = SummaryWriter(str(tensorboard))
+
+    def begin(self, seed: int, stage: str, after: int = 0) -> None:
+        """Forgets what epochs later than `after` a stage left, and a line cut short."""
+        self.rows = [
+            row
+            for row in self.rows
+            if (row["seed"], row["stage"]) != (seed, stage) or row["epoch"] <= after
+        ]
+        self.write(self.rows)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.rows.append(dict(row))
+        if not self.writes:
+            return
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, HISTORY).writerow(row)
+        if self.scalars is not None:
+            for key in row.keys() - {"seed", "stage", "epoch"}:
+                name = f"seed-{row['seed']}/{row['stage']}/{key}"
+                self.scalars.add_scalar(name, row[key], row["epoch"])
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not self.writes:
+            return
+        with writing(self.path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, HISTORY)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def close(self) -> None:
+        if self.scalars is not None:
+            self.scalars.close()
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a history.csv; a number that a stage does not have is left out."""
+    rows = []
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if None not in row.values():  # a line that a kill cut short
+                numbers = {k: float(v) for k, v in row.items() if k not in HISTORY[:3] and v}
+                first = {"seed": int(row["seed"]), "stage": row["stage"]}
+                rows.append({**first, "epoch": int(row["epoch"]), **numbers})
+    return rows

@@ -1,0 +1,234 @@
+"""CSRGraph: the only bridge between DGL's graphs and the ops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .dgl_bridge import DGLGraph, dgl, homogeneous
+
+# Entries: on a GPU longer rows are summed in pieces (csrc/cuda/warp.h), of so many at least.
+LONG, PIECE = 512, 256
+
+
+@dataclass(frozen=True, eq=False)
+class CSRGraph:
+    """Rows of neighbours without edge values: row `i` lists the sources of the edges into `i`.
+
+    Args:
+        indptr: row pointers, int64 `[N + 1]`.
+        indices: column ids, int32 `[E]`, each in `[0, num_cols)`.
+        num_cols: M, how many rows the dense operand of a product has.
+        symmetric: whether the graph equals its transpose.
+        row_degrees: of a block, the lengths that its rows have in the graph which it was sampled
+            or cut from, int64 `[N]`; None: their own.
+        col_degrees: likewise of its columns, int64 `[M]`.
+    """
+
+    indptr: Tensor
+    indices: Tensor
+    num_cols: int
+    symmetric: bool = False
+    row_degrees: Tensor | None = None
+    col_degrees: Tensor | None = None
+
+    @classmethod
+    def from_dgl(cls, graph: DGLGraph, symmetric: bool = False) -> CSRGraph:
+        """The in-edges of any homogeneous graph or block, as they are: parallel edges count.
+
+        `symmetric` is the caller's word that every edge has its reverse.
+        """
+        if not homogeneous(graph):
+            raise InputError("graph: expected one node type and one edge type, found several")
+        indptr, indices, _ = graph.adj_tensors("csc")
+        return cls(indptr.long(), indices.int(), graph.num_src_nodes(), symmetric)
+
+    @classmethod
+    def undirected(cls, graph: DGLGraph) -> CSRGraph:
+        """The paper's graph: undirected and simple, with exactly one self-loop per node.
+
+        Parallel edges are merged, self-loops added where missing.
+
+        Raises:
+            InputError: a block, several types, or an edge without its reverse.
+        """
+        raw = cls.from_dgl(graph)
+        if graph.is_block:
+            raise InputError("graph: expected a whole graph, found a sampled block")
+        rows, cols = torch.repeat_interleave(raw.row_lengths).numpy(), raw.indices.numpy()
+        keys, mirrored = (_sorted_keys(raw.num_rows, pair) for pair in ((rows, cols), (cols, rows)))
+        if not np.array_equal(keys, mirrored):
+            alone = np.setdiff1d(keys, mirrored, assume_unique=True)[0]
+            target, source = divmod(int(alone), raw.num_rows)
+            raise InputError(
+                f"graph: expected an undirected graph, but edge {source} -> {target} has no "
+                f"reverse; dgl.to_bidirected(graph) adds it"
+            )
+        return cls._from_keys(keys, raw.num_rows)
+
+    @classmethod
+    def from_edges(cls, source: np.ndarray, target: np.ndarray, num_nodes: int) -> CSRGraph:
+        """The paper's graph over integer edges `[E]`, taken as undirected, in any order."""
+        keys = _sorted_keys(num_nodes, (target, source), (source, target))
+        return cls._from_keys(keys, num_nodes)
+
+    @classmethod
+    def _from_keys(cls, keys: np.ndarray, num_nodes: int) -> CSRGraph:
+        indptr, indices = rows_of_keys(keys, 0, num_nodes, num_nodes)
+        return cls(torch.from_numpy(indptr), torch.from_numpy(indices), num_nodes, symmetric=True)
+
+    def subgraph(self, nodes: Tensor) -> CSRGraph:
+        """The edges among distinct nodes, int64 `[n]`, numbered as they are listed."""
+        local = torch.full((self.num_cols,), -1, dtype=torch.int32)
+        local[nodes] = torch.arange(len(nodes), dtype=torch.int32)
+        lengths = self.row_lengths[nodes]
+        end = lengths.cumsum(0)
+        entries = torch.repeat_interleave(self.indptr[nodes] - (end - lengths), lengths)
+        columns = local[self.indices[entries.add_(torch.arange(len(entries)))].long()]
+        kept = columns >= 0
+        # How many entries are kept before each row.
+        before = torch.cat([kept.new_zeros(1, dtype=torch.long), kept.cumsum(0)])
+        indptr = before[torch.cat([end.new_zeros(1), end])]
+        return type(self)(indptr, columns[kept], len(nodes), self.symmetric)
+
+    def block(self, first: int, last: int) -> tuple[CSRGraph, Tensor]:
+        """Rows `first` to `last - 1` of a square graph, and the nodes that its columns are.
+
+        The first columns are the rows themselves. Degrees are the whole graph's.
+        """
+        indptr = self.indptr[first : last + 1]
+        columns = self.indices[indptr[0] : indptr[-1]].long()
+        # Marks rather than a sort: a pass over N bytes is cheaper than sorting a large block.
+        other = torch.zeros(self.num_cols, dtype=torch.bool)
+        other[columns] = True
+        other[first:last] = False
+        nodes = torch.cat([torch.arange(first, last), other.nonzero().squeeze(1)])
+        local = torch.empty(self.num_cols, dtype=torch.int32)
+        local[nodes] = torch.arange(len(nodes), dtype=torch.int32)
+        block = type(self)(
+            indptr - indptr[0],
+            local[columns],
+            len(nodes),
+            row_degrees=indptr.diff(),
+            col_degrees=self.col_lengths[nodes],
+        )
+        return block, nodes
+
+    def to_dgl(self) -> DGLGraph:
+        """A square graph as a DGLGraph on the CPU, its edges numbered row by row."""
+        # Spelt out: DGL's float32 kernels fail on implied edge ids.
+        columns = (self.indptr.cpu(), self.indices.cpu().long(), torch.arange(self.num_edges))
+        return dgl.graph(("csc", columns), num_nodes=self.num_rows)
+
+    def to(self, device: torch.device | str) -> CSRGraph:
+        indptr = self.indptr.to(device)
+        if indptr is self.indptr:
+            return self
+        degrees = (d if d is None else d.to(device) for d in (self.row_degrees, self.col_degrees))
+        indices = self.indices.to(device)
+        moved = type(self)(indptr, indices, self.num_cols, self.symmetric, *degrees)
+        if indptr.is_cuda:  # asking the GPU for their number would wait for it
+            moved.__dict__["pieces"] = self.pieces.to(device)
+        return moved
+
+    @property
+    def num_rows(self) -> int:
+        return self.indptr.shape[0] - 1
+
+    @property
+    def num_edges(self) -> int:
+        return self.indices.shape[0]
+
+    @cached_property
+    def row_lengths(self) -> Tensor:
+        """|N(i)|, int64 `[N]`."""
+        return self.indptr[1:] - self.indptr[:-1]
+
+    @cached_property
+    def col_lengths(self) -> Tensor:
+        """How often each column occurs, int64 `[M]`."""
+        if self.symmetric:
+            return self.row_lengths
+        return torch.bincount(self.indices, minlength=self.num_cols)
+
+    @cached_property
+    def pieces(self) -> Tensor:
+        """Row and first entry of each piece of the rows longer than LONG, int64 `[P, 2]`.
+
+        In the order of their entries. PIECE entries each, or the square root of the row's length:
+        a row has no more pieces to add up than entries in one.
+        """
+        lengths = self.indptr.diff()
+        long = (lengths > LONG).nonzero().squeeze(1)
+        lengths = lengths[long]
+        size = lengths.double().sqrt().ceil().long().clamp(min=PIECE)
+        counts = (lengths + size - 1) // size
+        first = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+        rows, size = (torch.repeat_interleave(of_row, counts) for of_row in (long, size))
+        begin = self.indptr[rows] + size * (torch.arange(len(rows), device=rows.device) - first)
+        return torch.stack([rows, begin], dim=1)
+
+    @cached_property
+    def transposed(self) -> CSRGraph:
+        """The out-edges, parallel edges kept; an undirected graph is its own transpose."""
+        if self.symmetric:
+            return self
+        rows = torch.repeat_interleave(self.row_lengths, output_size=self.num_edges)
+        indptr = torch.cat([self.col_lengths.new_zeros(1), self.col_lengths.cumsum(0)])
+        return type(self)(indptr, rows[self.transposition].int(), self.num_rows)
+
+    @cached_property
+    def transposition(self) -> Tensor:
+        """The edge of this graph that is edge e of the transposed one, int64 `[E]`."""
+        if not self.symmetric:
+            return torch.argsort(self.indices, stable=True)
+        # The transposed graph is this one, whose rows may be in any order.
+        rows, cols = torch.repeat_interleave(self.row_lengths), self.indices.long()
+        stored = torch.argsort(rows * self.num_cols + cols)
+        mirrored = torch.argsort(cols * self.num_cols + rows)
+        return torch.empty_like(stored).index_copy_(0, stored, mirrored)
+
+
+def _sorted_keys(num_nodes: int, *edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """row·N + column of the edges (rows, columns) and of a self-loop per node, each once."""
+    loops = np.arange(num_nodes)
+    pairs = [*edges, (loops, loops)]
+    keys = np.empty(sum(len(rows) for rows, _ in pairs), dtype=np.int64)
+    start = 0
+    for rows, cols in pairs:
+        part = keys[start : start + len(rows)]
+        np.multiply(rows, num_nodes, out=part, dtype=np.int64)
+        part += cols
+        start += len(rows)
+    return distinct(keys)
+
+
+def distinct(keys: np.ndarray) -> np.ndarray:
+    """Sorted, each once; the argument is sorted in place. (np.unique hashes, tenfold slower.)"""
+    keys.sort()
+    first = np.append(True, keys[1:] > keys[:-1])[: len(keys)]
+    return keys if first.all() else keys[first]
+
+
+def rows_of_keys(
+    keys: np.ndarray, first: int, last: int, num_cols: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row pointers int64 `[last - first + 1]` and columns int32 `[E]` of rows `first` to `last`.
+
+    Args:
+        keys: row·num_cols + column of each entry, ascending.
+    """
+    indptr = np.searchsorted(keys, np.arange(first, last + 1) * num_cols)
+    indices = np.empty(len(keys), dtype=np.int32)
+    np.remainder(keys, num_cols, out=indices, casting="unsafe")
+    return indptr, indices
+
+
+def as_csr(graph: DGLGraph | CSRGraph, device: torch.device | str = "cpu") -> CSRGraph:
+    """A CSRGraph as it is, a DGLGraph as the paper's undirected graph; on `device`."""
+    return (graph if isinstance(graph, CSRGraph) else CSRGraph.undirected(graph)).to(device)

@@ -1,0 +1,101 @@
+"""Global influence scores of a graph, by any measure, and how much they differ."""
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from ..config import Config
+from ..errors import check_choice
+from ..graph.csr import CSRGraph, as_csr
+from ..graph.dgl_bridge import DGLGraph
+from .cosine import cosine_influence
+from .measures import OF_FEATURES, Measure, Normalization, measured
+
+# Below this coefficient of variation the weights are as good as constant.
+FLAT = 0.05
+
+
+def influence_scores(
+    graph: DGLGraph | CSRGraph,
+    features: Tensor,
+    *,
+    hops: int = 2,
+    measure: Measure = "cosine",
+    normalization: Normalization = "minmax",
+    self_loop_weight: float = 1.0,
+    logits: Tensor | None = None,
+    mix: float | None = None,
+) -> Tensor:
+    r"""Global influence $I_g$ of every node, float32 `[N]`.
+
+    Args:
+        graph: an undirected graph (see `propagate_features`).
+        features: $X$, floating point `[N, D]`, dense or sparse CSR.
+        hops: k of $X^{(k)}$.
+        measure: "cosine", the paper's, or another of `measures.py`.
+        normalization: "minmax" (the authors' code) gives $[0, 1]$; "max" (the paper's text)
+            divides the sums by the largest and clamps negative ones to 0; "none" returns the sums.
+        self_loop_weight: w of the propagation; 1 is the paper's text, 2 the authors' code.
+        logits: the teacher's, `[N, C]`; for the measures "entropy" and "hybrid".
+        mix: "hybrid": the share of the cosine in its mix with the entropy; None: their product.
+
+    Raises:
+        InputError: a directed graph, features of another length, NaN or infinite features, an
+            unknown measure or normalization, no logits where they are needed.
+    """
+    check_choice("measure", measure, get_args(Measure))
+    csr = as_csr(graph, features.device)
+    settings: dict[str, Any] = {
+        "hops": hops,
+        "normalization": normalization,
+        "self_loop_weight": self_loop_weight,
+    }
+    cosine = None
+    if measure in OF_FEATURES:
+        found = cosine_influence(csr, features, **settings)
+        if measure == "cosine":
+            return found.scores
+        cosine = found.scores
+    return measured(measure, csr, logits=logits, cosine=cosine, mix=mix, **settings)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How much the scores of the nodes that have one differ."""
+
+    min: float
+    mean: float
+    max: float
+    quartiles: tuple[float, float, float]
+    coefficient_of_variation: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether weighting by these scores does next to nothing."""
+        return self.coefficient_of_variation < FLAT
+
+
+def spread(scores: Tensor) -> Spread:
+    values = scores[~scores.isnan()].double()
+    mean = float(values.mean())
+    at = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64, device=values.device)
+    ordered = values.sort().values  # torch.quantile stops at 2^24 elements
+    q1, q2, q3 = ordered[(at * (len(values) - 1)).round().long()].tolist()
+    return Spread(
+        min=float(values.min()),
+        mean=mean,
+        max=float(values.max()),
+        quartiles=(q1, q2, q3),
+        coefficient_of_variation=float(values.std(correction=0)) / abs(mean) if mean else 0.0,
+    )
+
+
+def flat_warning(config: Config) -> str:
+    """What to say when the scores hardly differ (see `Spread.flat`)."""
+    other = "" if config.influence.normalization == "max" else "influence.normalization: max or "
+    return (
+        "the influence scores are almost constant, so gamma2 and delta2 do next to "
+        f"nothing; consider {other}another influence.measure"
+    )

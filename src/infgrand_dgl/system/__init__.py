@@ -1,0 +1,1 @@
+"""What a computation runs in: device, memory, processes, files."""

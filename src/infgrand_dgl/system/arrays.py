@@ -1,0 +1,87 @@
+"""Reading files that somebody else may have written, and arrays that stay in their files."""
+
+import mmap
+import os
+from pathlib import Path
+from typing import Literal
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .reading import reading
+
+# The mappings behind tensors of `map_array` and `new_array`, by address.
+_mappings: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
+
+
+def load_array(path: Path, mmap: bool = False) -> np.ndarray:
+    """The array of a .npy file. np.load would take zip archives and pickles too."""
+    with reading(path, "a readable .npy file"):
+        if mmap:
+            return np.lib.format.open_memmap(path, mode="r")
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def map_array(path: Path, write: bool = False) -> Tensor:
+    """A .npy file as a tensor whose memory is the file: nothing is read before it is used.
+
+    Args:
+        write: what is written to the tensor goes to the file; otherwise it stays private.
+    """
+    with reading(path, "a readable .npy file"):
+        if write:
+            array = np.lib.format.open_memmap(path, mode="r+")
+            return _mapped(array, array._mmap)  # type: ignore[attr-defined]
+        header = np.lib.format.open_memmap(path, mode="r")
+        # No room is reserved for writes that never come: the file may be larger than memory.
+        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0x4000)
+        with path.open("rb") as file:
+            mapping = mmap.mmap(file.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
+        order: Literal["C", "F"] = "C" if header.flags.c_contiguous else "F"
+        return _mapped(
+            np.ndarray(header.shape, header.dtype, mapping, header.offset, order=order), mapping
+        )
+
+
+def new_array(path: Path, shape: tuple[int, ...], dtype: str) -> Tensor:
+    """A new .npy file, mapped for writing. Its room on the disk is taken now.
+
+    Args:
+        dtype: NumPy's name.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    with path.open("r+b") as file:  # else a full disk would kill the process at some later write
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    return _mapped(array, array._mmap)  # type: ignore[attr-defined]
+
+
+def _mapped(array: np.ndarray, mapping: mmap.mmap) -> Tensor:
+    tensor = torch.from_numpy(array)
+    _mappings[tensor.untyped_storage().data_ptr()] = mapping
+    return tensor
+
+
+def release(*tensors: Tensor) -> None:
+    """Pages of mapped tensors leave the memory of the process; the next use reads them again.
+
+    What was written to a `new_array` is kept. Any other tensor is left alone.
+    """
+    for mapping in filter(None, map(_mapping, tensors)):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def is_mapped(tensor: Tensor) -> bool:
+    """Whether `release` has an effect: the memory of the tensor is a file."""
+    return _mapping(tensor) is not None
+
+
+def _mapping(tensor: Tensor) -> mmap.mmap | None:
+    if tensor.layout != torch.strided:
+        return None
+    return _mappings.get(tensor.untyped_storage().data_ptr())

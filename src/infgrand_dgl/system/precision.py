@@ -1,0 +1,52 @@
+"""How matrices are multiplied: float32 as such, by tensor cores in tf32, or in bfloat16."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ..config.schema import Precision
+
+
+def forward_in(
+    precision: Precision, model: Callable[..., Tensor], device: torch.device
+) -> Callable[..., Tensor]:
+    """The model's forward with its products in a precision (`train.precision`); float32 logits.
+
+    bfloat16 is autocast: weights and losses stay float32.
+    """
+    # No cache: a CUDA graph must not find casts in it that were made outside.
+    reduced = precision == "bfloat16"
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False)
+
+    def forward(*given: Any) -> Tensor:
+        with autocast:
+            logits = model(*given)
+        return logits.float()
+
+    return forward
+
+
+def products_in(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
+    """tf32: in the block a GPU multiplies float32 by tensor cores, with 10 bits of mantissa."""
+    tf32 = precision == "tf32" and device.type == "cuda"
+    return float32_products("high") if tf32 else nullcontext()
+
+
+@contextmanager
+def float32_products(how: Literal["highest", "high"]) -> Iterator[None]:
+    """In the block float32 products are taken as such ("highest"), or by a GPU in tf32 ("high").
+
+    (By torch's older interface: `fp32_precision` of its newer one leaves the older unreadable.)
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(how)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -1,0 +1,258 @@
+"""A run that is interrupted, killed or repeated ends as one that was left alone."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from infgrand_dgl import InputError
+from infgrand_dgl.config.reading import load_config
+from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.present.console import Reporter
+from infgrand_dgl.serving import load_student
+from infgrand_dgl.training import checkpoint as checkpoints
+
+QUIET = Reporter(quiet=True)
+
+
+def train(config, out, **flags):
+    return pipeline.train(config, out, report=QUIET, **flags)
+
+
+def judged(metrics):
+    """Metrics without clocks."""
+    return {
+        model: {k: v for k, v in metrics[model].items() if "milliseconds" not in k}
+        for model in ("mlp", "teacher", "student")
+        if model in metrics
+    }
+
+
+@pytest.fixture
+def experiment(tmp_path, tiny) -> Path:
+    """Some seconds long, with dropout, batches and norms: all that random states decide."""
+    content = yaml.safe_load(tiny.read_text())
+    content["student"] |= {"layers": 3, "norm": "batch", "batch_size": 100, "dropout": 0.4}
+    content["train"] |= {"epochs": 40, "patience": 40, "baselines": ["mlp"], "checkpoint_every": 7}
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def start(experiment, out, *flags):
+    command = [sys.executable, "-m", "infgrand_dgl", "train", "--config", str(experiment)]
+    return subprocess.Popen(
+        [*command, "--quiet", "--out", str(out), *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def epochs_done(out: Path) -> int:
+    history = out.with_name(f"{out.name}.partial") / "history.csv"
+    return len(history.read_text().splitlines()) if history.exists() else 0
+
+
+def test_killed_and_resumed(experiment, tmp_path):
+    """kill -9, three times, each at a random epoch."""
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    expected = train(load_config(experiment), whole)
+    lines = len((whole / "history.csv").read_text().splitlines())
+    for at in sorted(random.sample(range(1, lines), 3)):
+        process = start(experiment, out, "--resume")
+        while epochs_done(out) < at and process.poll() is None:
+            time.sleep(0.002)
+        process.kill()
+        process.communicate()
+    process = start(experiment, out, "--resume")
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    found = json.loads((out / "metrics.json").read_text())
+    assert judged(found) == judged(expected)
+    for name in ("history.csv", "influence.npy", "propagated.npy", "seed-2/student.safetensors"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
+    assert {p.name for p in out.iterdir()} == {p.name for p in whole.iterdir()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_between_checkpoints(number, experiment, tmp_path):
+    """A signal is heeded at the end of an epoch, which is then the one that is gone on from."""
+    text = experiment.read_text().replace("checkpoint_every: 7", "checkpoint_every: 0")
+    experiment.write_text(text)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    expected = train(load_config(experiment), whole)
+    process = start(experiment, out)
+    while epochs_done(out) < 10:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert process.returncode == 128 + number
+    what = "interrupted" if number == signal.SIGINT else "terminated"
+    resume = f"infgrand-dgl train --resume --out {out}"
+    assert err == f"infgrand-dgl: {what}; to go on: {resume}\n"
+    assert (tmp_path / "out.partial/checkpoint.pt").exists()
+    again = subprocess.run([sys.executable, "-m", *resume.replace("-", "_", 1).split(), "--quiet"])
+    assert again.returncode == 0
+    assert judged(json.loads((out / "metrics.json").read_text())) == judged(expected)
+    assert (out / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+
+
+def test_of_gpus_only_this_process_s_state_is_saved(tmp_path, monkeypatch):
+    """To ask the others for theirs would open a context on each."""
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    state = torch.randint(256, (16,), dtype=torch.uint8)
+    told: list[torch.Tensor] = []
+    for name, fake in {
+        "is_initialized": lambda: True,
+        "is_available": lambda: True,
+        "get_rng_state": lambda: state,
+        "get_rng_state_all": None,
+        "set_rng_state": told.append,
+        "set_rng_state_all": None,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    file = checkpoints.Checkpoint(tmp_path / "c.pt", "mark")
+    file.save(model, optimizer, checkpoints.Progress(epoch=3))
+    assert file.restore(model, optimizer).epoch == 3
+    assert len(told) == 1 and torch.equal(told[0], state)
+
+
+def test_a_failed_save_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    file = checkpoints.Checkpoint(tmp_path / "c.pt", "mark")
+    file.save(model, optimizer, checkpoints.Progress(epoch=3, best_val=0.5))
+
+    def full_disk(content, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(InputError, match="cannot be written .No space left"):
+        file.save(model, optimizer, checkpoints.Progress(epoch=4))
+    found = file.restore(model, optimizer)
+    assert (found.epoch, found.best_val) == (3, 0.5)
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
+    other = checkpoints.Checkpoint(tmp_path / "c.pt", "another mark")
+    assert other.restore(model, optimizer).epoch == 0
+
+
+def test_random_states_are_restored(tmp_path):
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    file = checkpoints.Checkpoint(tmp_path / "c.pt", "mark")
+
+    def draw():
+        return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()
+
+    file.save(model, optimizer, checkpoints.Progress())
+    expected = draw()
+    draw()
+    file.restore(model, optimizer)
+    assert draw() == expected
+
+
+def counted(monkeypatch):
+    """How often each stage is worked on."""
+    calls: dict[str, int] = {}
+
+    def call(name, original, *args, **options):
+        mlp = name == "train_student" and args[0].method == "mlp"
+        key = "train_mlp" if mlp else name
+        calls[key] = calls.get(key, 0) + 1
+        return original(*args, **options)
+
+    for name in ("influence", "student_inputs", "train_teacher", "train_student"):
+        original = getattr(pipeline, name)
+        monkeypatch.setattr(pipeline, name, partial(call, name, original))
+    return calls
+
+
+CHANGES: dict[str, tuple[dict, dict]] = {
+    "nothing": ({}, {}),
+    "student": ({"student": {"lr": 0.02}}, {"train_mlp": 2, "train_student": 2}),
+    "loss": ({"distillation": {"gamma2": 0.9}}, {"train_student": 2}),
+    "teacher": ({"teacher": {"hidden": 9}}, {"train_teacher": 2, "train_student": 2}),
+    "propagation": ({"propagation": {"hops": 1}}, {"student_inputs": 1, "train_student": 2}),
+    "influence": ({"influence": {"hops": 1}}, {"influence": 1, "train_student": 2}),
+    "precision": (
+        {"train": {"precision": "bfloat16"}},
+        {"train_mlp": 2, "train_teacher": 2, "train_student": 2},
+    ),
+    "checkpoints": ({"train": {"checkpoint_every": 1}}, {}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_stages_with_unchanged_inputs_are_reused(change, tiny_config, tmp_path, monkeypatch):
+    config = tiny_config.replace("train", baselines=["mlp"])
+    first = train(config, tmp_path / "run")
+    calls = counted(monkeypatch)
+    changes, expected = CHANGES[change]
+    for section, values in changes.items():
+        config = config.replace(section, **values)
+    again = train(config, tmp_path / "run", overwrite=True)
+    assert calls == expected
+    if not expected:
+        assert judged(again) == judged(first)
+    alone = train(config, tmp_path / "alone")
+    assert judged(again) == judged(alone)
+    history = (tmp_path / "run/history.csv").read_bytes().splitlines()
+    assert sorted(history) == sorted((tmp_path / "alone/history.csv").read_bytes().splitlines())
+
+
+def test_fresh_reuses_nothing(tiny_config, tmp_path, monkeypatch):
+    train(tiny_config, tmp_path / "run")
+    calls = counted(monkeypatch)
+    train(tiny_config, tmp_path / "run", overwrite=True, fresh=True)
+    every = {"influence": 1, "student_inputs": 1, "train_teacher": 2, "train_student": 2}
+    assert calls == every
+
+
+def test_other_data_are_another_run(tiny_config, tmp_path, monkeypatch):
+    train(tiny_config, tmp_path / "run")
+    calls = counted(monkeypatch)
+    train(tiny_config.replace("data", seed=5), tmp_path / "run", overwrite=True)
+    assert calls["influence"] == 1 and calls["train_teacher"] == 2
+
+
+def test_an_unfinished_run_is_not_begun_anew_by_accident(tiny_config, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "train_student", lambda *a: 1 / 0)
+        with pytest.raises(ZeroDivisionError) as error:
+            train(tiny_config, tmp_path / "run")
+    assert "infgrand-dgl train --resume --out" in error.value.__notes__[0]
+    with pytest.raises(InputError, match="unfinished run is in run.partial; --resume goes on"):
+        train(tiny_config, tmp_path / "run")
+    calls = counted(monkeypatch)
+    metrics = train(tiny_config, tmp_path / "run", resume=True)
+    assert calls == {"train_teacher": 1, "train_student": 2}
+    assert train(tiny_config, tmp_path / "run", resume=True) == metrics  # it is whole
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_resume_without_a_run_starts_one(tiny_config, tmp_path):
+    train(tiny_config, tmp_path / "run", resume=True)
+    assert load_student(tmp_path / "run/seed-1/student.safetensors")
+
+
+def test_tensorboard(tiny_config, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tiny_config.replace("train", tensorboard=True), tmp_path / "run")
+    board = EventAccumulator(str(tmp_path / "run/tensorboard")).Reload()
+    assert len(board.Scalars("seed-1/student/distillation_loss")) == 5
+    assert len(board.Scalars("seed-2/teacher/val_accuracy")) == 5
