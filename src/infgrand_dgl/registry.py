@@ -1,0 +1,254 @@
+"""What an experiment can choose: measures, methods, teachers, data sources, studies. No torch here.
+
+Every choice is one object in one file, which adds it here. The file's name is the choice's, with
+"-" for "_" (`influence/measures/pagerank.py`: "pagerank"), so that names are known without
+importing torch; the file is imported when its choice is used. Another package adds choices by the
+entry-point group `infgrand_dgl.plugins`: each entry is a module, imported the first time that
+anything is looked up here, and adds its own in the same way:
+
+    measures.add(Measure("clustering", label="Clustering", scores=clustering))
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from .errors import InputError
+
+PLUGINS = "infgrand_dgl.plugins"
+
+# Okabe and Ito's colours, readable without colour vision.
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, AMBER, BLACK = "#56B4E9", "#E69F00", "#222222"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What all choices have: how it is named, and how it is shown.
+
+    Args:
+        name: as in the YAML and on the command line.
+        label: in tables, figures and reports.
+        color, marker: matplotlib's; by default the next free ones.
+        place: in tables and legends, ascending; by name among equals.
+    """
+
+    name: str
+    label: str = field(kw_only=True)
+    color: str = field(default="", kw_only=True)
+    marker: str = field(default="", kw_only=True)
+    place: int = field(default=100, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Measure(Choice):
+    """A measure of influence: `influence.measure`.
+
+    Args:
+        scores: (`influence.measures.Inputs`) to the scores of all nodes, `[N]`.
+        needs_teacher: `Inputs.logits` are given; it comes after the teacher.
+        needs_cosine: `Inputs.cosine` are given.
+        normalized: the scores are; others go through `influence.normalization`.
+        settings: the keys of `influence` that are this measure's alone.
+    """
+
+    scores: Callable[..., Any] = field(kw_only=True)
+    needs_teacher: bool = field(default=False, kw_only=True)
+    needs_cosine: bool = field(default=False, kw_only=True)
+    normalized: bool = field(default=False, kw_only=True)
+    settings: frozenset[str] = field(default=frozenset(), kw_only=True)
+
+
+@dataclass(frozen=True)
+class Method(Choice):
+    """What a student minimises: `method`, `train.baselines`.
+
+    Args:
+        objective: (`distillation.objective.Lesson`) to its `Objective`.
+        needs_teacher, needs_influence: `Lesson.logits`, `Lesson.influence` are given.
+        propagated: whether the student reads propagated features, where `student.features` is auto.
+        settings: the keys of `distillation` that it reads; None: all.
+    """
+
+    objective: Callable[..., Any] = field(kw_only=True)
+    needs_teacher: bool = field(default=True, kw_only=True)
+    needs_influence: bool = field(default=False, kw_only=True)
+    propagated: bool = field(default=False, kw_only=True)
+    settings: frozenset[str] | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Teacher(Choice):
+    """A GNN: `teacher.model`.
+
+    Args:
+        build: (TeacherConfig, in_features, classes, backend) to an `nn.gnn.GNN`.
+        settings: the keys of `teacher` that are this model's alone.
+        floats: held per node and output of all layers in training, by which memory is reckoned.
+        repeats: (TeacherConfig) to whether an epoch launches the same kernels with the same
+            numbers from Python each time, so that a GPU can replay it.
+    """
+
+    build: Callable[..., Any] = field(kw_only=True)
+    settings: frozenset[str] = field(default=frozenset(), kw_only=True)
+    floats: int = field(default=8, kw_only=True)
+    repeats: Callable[..., bool] = field(default=lambda config: True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Source(Choice):
+    """A dataset: `data.name`.
+
+    Args:
+        load: (DataConfig, folder) to a `NodeDataset`, whose split may be None: drawn by seed.
+        about: one line for `data list`.
+        settings: the keys of `data` that are this source's alone.
+        needs_root: `data.root` must be given.
+        streamed: (DataConfig, folder) to whether `write` must, or better does, the work of `load`.
+        write: (DataConfig, folder, Store, Reporter) to the manifest's counts: the dataset into a
+            prepared folder, part by part.
+        accuracy: (name, predicted, labels) to the set's own verdict, both int64 `[n]`.
+    """
+
+    load: Callable[..., Any] = field(kw_only=True)
+    about: str = field(default="", kw_only=True)
+    settings: frozenset[str] = field(default=frozenset(), kw_only=True)
+    needs_root: bool = field(default=False, kw_only=True)
+    streamed: Callable[..., bool] = field(default=lambda config, root: False, kw_only=True)
+    write: Callable[..., Any] | None = field(default=None, kw_only=True)
+    accuracy: Callable[..., float] | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Study(Choice):
+    """An experiment of many trainings: `infgrand-dgl study NAME`. `label` is its title.
+
+    Args:
+        cases: (Config of one published cell) to its (case, Config, students), one after the other.
+        tables: (rows) to the lines of its Markdown.
+        figures: (rows) to figures, by what follows the study's name in the file's.
+        caption: of its first figure.
+        captions: of the others, by the same suffix.
+        claim: of the paper, in one sentence.
+        settings, teachers: what of the grid is run by default; None: all.
+        alone: its cells are timed, and so run one after another.
+        after: (Cell, folder, rows) to more of a cell, once it is trained: it may add columns to the
+            rows, and what it returns is kept as the cell's `extra`, rows of `<extra>.csv`.
+        extra: the name of those rows, which `tables` and `figures` then get as a keyword.
+    """
+
+    cases: Callable[..., Any] = field(kw_only=True)
+    tables: Callable[..., list[str]] = field(kw_only=True)
+    figures: Callable[..., Any] = field(kw_only=True)
+    caption: str = field(kw_only=True)
+    captions: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    claim: str = field(default="", kw_only=True)
+    settings: tuple[str, ...] | None = field(default=None, kw_only=True)
+    teachers: tuple[str, ...] | None = field(default=None, kw_only=True)
+    alone: bool = field(default=False, kw_only=True)
+    after: Callable[..., Any] | None = field(default=None, kw_only=True)
+    extra: str = field(default="", kw_only=True)
+
+
+C = TypeVar("C", bound=Choice)
+
+
+class Registry(Mapping[str, C], Generic[C]):
+    """The choices of one kind, by name.
+
+    Args:
+        kind: a noun for messages.
+        folder: of our own choices, below the package.
+    """
+
+    def __init__(self, kind: str, folder: str) -> None:
+        self.kind, self.folder = kind, folder
+        self.added: dict[str, C] = {}
+        files = (Path(__file__).parent / folder).glob("[a-z]*.py")
+        self.ours = {file.stem.replace("_", "-"): file.stem for file in sorted(files)}
+
+    def add(self, choice: C) -> None:
+        """Makes a choice known.
+
+        Raises:
+            InputError: the name is taken.
+        """
+        if choice.name in self.added:
+            raise InputError(f"{PLUGINS}: there are two of the {self.kind} {choice.name!r}")
+        self.added[choice.name] = choice
+
+    def __getitem__(self, name: str) -> C:
+        load_plugins()
+        if name in self.ours:
+            folder = self.folder.replace("/", ".")
+            import_module(f"{__package__}.{folder}.{self.ours[name]}")
+        return self.added[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """All names, ours first; no file of ours is imported."""
+        load_plugins()
+        return iter([*self.ours, *(name for name in self.added if name not in self.ours)])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(self)
+
+    def in_order(self) -> list[C]:
+        """As tables and legends have them."""
+        return sorted(self.values(), key=lambda choice: (choice.place, choice.name))
+
+    def check(self, name: str) -> str:
+        """The name, if it is one.
+
+        Raises:
+            ValueError: says what is allowed, and the nearest match.
+        """
+        if name not in self:
+            allowed = f"expected one of {', '.join(self)}"
+            raise ValueError(f"{allowed}; found {name!r}{nearest(name, self)}")
+        return name
+
+
+def nearest(word: str, choices: Any) -> str:
+    """The end of a message: which of the choices was perhaps meant."""
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+_plugins_loaded = False
+
+
+def load_plugins() -> None:
+    """Imports what other packages have under `infgrand_dgl.plugins`, once.
+
+    Raises:
+        InputError: one of them cannot be imported.
+    """
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    _plugins_loaded = True  # now: a plugin may look things up
+    for entry in entry_points(group=PLUGINS):
+        try:
+            entry.load()
+        except InputError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            place = f"{entry.name} ({entry.value})"
+            raise InputError(f"{PLUGINS}: {place} cannot be loaded: {reason}") from None
+
+
+measures: Registry[Measure] = Registry("measure", "influence/measures")
+methods: Registry[Method] = Registry("method", "distillation/methods")
+teachers: Registry[Teacher] = Registry("teacher", "nn/teachers")
+sources: Registry[Source] = Registry("data source", "data/sources")
+studies: Registry[Study] = Registry("study", "studies/catalog")
