@@ -23,8 +23,8 @@ def write_rows(
     """Writes `indptr` and `indices` of the paper's graph.
 
     Args:
-        chunks: given a size and a function of how many are done, keys low·N + high in parts of that
-            size at most; edges may be repeated.
+        chunks: (size, progress) to keys low·N + high in parts of that size at most; `progress` is
+            called with the number of edges done. Edges may be repeated.
         num_edges: about how many edges there are, one direction.
 
     Returns:
