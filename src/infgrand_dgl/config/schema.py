@@ -132,8 +132,8 @@ class DataConfig(Section):
     def _fits_source(self) -> DataConfig:
         generated = {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}
         _check_taken(self, generated, "name", sources)
-        if self.root is None and self.name == "directory":
-            raise ValueError("root: name: directory needs the folder that holds the graph")
+        if self.root is None and sources[self.name].needs_root:
+            raise ValueError(f"root: name: {self.name} needs the folder that holds the graph")
         if self.label_choice != "random" and self.label_rate is None:
             raise ValueError(f"label_rate: label_choice: {self.label_choice} needs one")
         return self
