@@ -312,7 +312,6 @@ def _data_describe(args: argparse.Namespace) -> None:
     from ..config.reading import load_config
     from ..data import load_dataset
     from ..data.dataset import describe
-    from ..system.arrays import release
 
     dataset = load_dataset(load_config(args.config, args.set), args.seed)
     print(describe(dataset))
@@ -323,15 +322,10 @@ def _data_describe(args: argparse.Namespace) -> None:
         f"neighbours: mean {neighbours.double().mean():.2f}, quartiles {picks[0]}, {picks[1]}, "
         f"{picks[2]}, 99% {picks[3]}, max {ordered[-1]}, isolated {int((neighbours == 0).sum())}"
     )
-    x = dataset.features
-    values = x.values() if x.is_sparse_csr else x
-    nonzero = 0
-    for block in values.split(1 << 16):
-        nonzero += int(block.count_nonzero())
-        release(values)
-    kind = "sparse" if x.is_sparse_csr else "dense"
-    dtype = str(x.dtype).removeprefix("torch.")
-    print(f"features: {kind} {dtype}, {nonzero / x.numel():.2%} non-zero")
+    x = dataset.matrix
+    kind, dtype = "sparse" if x.is_sparse else "dense", str(x.dtype).removeprefix("torch.")
+    nonzero = x.count_nonzero() / (x.num_rows * x.num_columns)
+    print(f"features: {kind} {dtype}, {nonzero:.2%} non-zero")
     print(f"edge homophily: {dataset.homophily():.4f}")
     counts = torch.bincount(dataset.labels[dataset.labels >= 0], minlength=dataset.num_classes)
     shown = ", ".join(str(n) for n in counts[:50].tolist())

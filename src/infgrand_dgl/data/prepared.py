@@ -88,7 +88,8 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
     store.put("labels", dataset.labels)
     if dataset.split is not None:
         store.split(dataset.split)
-    store.features(_blocks(dataset.features), dataset.num_nodes, dataset.num_features)
+    blocks = (block for _, block in dataset.matrix.blocks())
+    store.features(blocks, dataset.num_nodes, dataset.num_features)
     return {
         "name": dataset.name,
         "nodes": dataset.num_nodes,
@@ -97,20 +98,6 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
         "classes": dataset.num_classes,
         "provenance": dataset.provenance,
     }
-
-
-def _blocks(features: Tensor) -> Iterator[Tensor]:
-    """Dense rows, some megabytes at a time."""
-    step = max(1, BLOCK // (4 * features.shape[1]))
-    for start in range(0, len(features), step):
-        if features.layout == torch.strided:
-            yield features[start : start + step]
-        else:
-            ends = features.crow_indices()[start : start + step + 1]
-            inside = slice(int(ends[0]), int(ends[-1]))
-            rows = torch.zeros(len(ends) - 1, features.shape[1])
-            at = torch.repeat_interleave(ends.diff()), features.col_indices()[inside].long()
-            yield rows.index_put_(at, features.values()[inside])
 
 
 class Store:
