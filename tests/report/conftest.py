@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infgrand_dgl.config.reading import load_config
-from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.present.style import save, subplots
 from infgrand_dgl.report.page import write
@@ -27,7 +27,7 @@ SMALL = [
 
 def made(out: Path, *overrides: str) -> Path:
     config = load_config("demo", [*SMALL, *overrides])
-    pipeline.train(config, out, report=Reporter(quiet=True))
+    recipe.train(config, out, report=Reporter(quiet=True))
     return out
 
 
