@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from textwrap import dedent
@@ -158,6 +159,7 @@ def _influence(args: argparse.Namespace) -> None:
     from ..influence.compute import influence
     from ..influence.scores import flat_warning, spread
     from ..registry import measures
+    from ..system.runtime import Runtime
     from ..system.writing import save_array, writing
     from ..training.teacher import load_logits
 
@@ -169,14 +171,9 @@ def _influence(args: argparse.Namespace) -> None:
     with writing(args.out) as partial:
         with report.stage("influence") as stage:
             start = time.perf_counter()
-            found = influence(
-                config,
-                dataset,
-                device,
-                logits=logits,
-                scratch=partial.parent,
-                progress=stage.update,
-            )
+            runtime = Runtime.on(device, config.resources)
+            runtime = replace(runtime, scratch=partial.parent, progress=stage.update)
+            found = influence(config, dataset, runtime, logits=logits)
             seconds = time.perf_counter() - start
             stage.result = f"{seconds:.2f} s"
         save_array(partial, found.scores)
@@ -199,10 +196,12 @@ def _propagate(args: argparse.Namespace) -> None:
 
     from ..propagation.inputs import student_inputs
     from ..system.arrays import is_mapped
+    from ..system.runtime import Runtime
     from ..system.writing import save_array
 
     with report.timed("propagate") as stage:
-        inputs = student_inputs(config, dataset, device, out=args.out, progress=stage.update)
+        runtime = replace(Runtime.on(device, config.resources), progress=stage.update)
+        inputs = student_inputs(config, dataset, runtime, out=args.out)
         if not is_mapped(inputs):
             save_array(args.out, inputs)
     kind = str(inputs.dtype).removeprefix("torch.")

@@ -32,7 +32,7 @@ from ..serving import save_weights
 from ..system.arrays import load_array, map_array
 from ..system.memory import Budget
 from ..system.ranks import ALONE, Ranks, joined
-from ..system.runtime import resolve_device
+from ..system.runtime import Runtime, resolve_device
 from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
 from ..training.evaluation import evaluate, milliseconds_per_1000_nodes, summary
@@ -203,16 +203,8 @@ class _Training:
         logits, teacher = taught if taught and of_teacher else (None, None)
 
         def compute(path: Path | None, progress: Any) -> Tensor:
-            found = influence(
-                config,
-                dataset,
-                self.device,
-                logits=logits,
-                budget=self.budget,
-                scratch=self.scratch,
-                ranks=self.ranks,
-                progress=progress,
-            )
+            runtime = Runtime(self.device, self.budget, self.scratch, self.ranks, progress)
+            found = influence(config, dataset, runtime, logits=logits)
             if self.ranks.first and path is not None:
                 save_array(path, found.scores)
             return found.scores
@@ -241,15 +233,8 @@ class _Training:
             config = config.replace("propagation", hops=0)
 
         def compute(path: Path | None, progress: Any) -> Tensor:
-            x = student_inputs(
-                config,
-                dataset,
-                self.device,
-                out=path,
-                budget=self.budget,
-                ranks=self.ranks,
-                progress=progress,
-            )
+            runtime = Runtime(self.device, self.budget, None, self.ranks, progress)
+            x = student_inputs(config, dataset, runtime, out=path)
             if self.ranks.first and path is not None and not path.exists():
                 save_array(path, x)
             return x

@@ -23,6 +23,7 @@ from ..registry import methods
 from ..serving import load_student, predict
 from ..system.arrays import load_array
 from ..system.reading import reading
+from ..system.runtime import Runtime
 from . import figures
 from .content import Part, Picture, Section, Table, facts
 from .measures import calibration, confusion, most_confused, quantile_bins, spearman
@@ -211,7 +212,7 @@ def _judged(
         if model == "student":
             inputs = _rows(run.propagated(seed), ids, dataset, run.path / "propagated.npy")
         elif methods[model].propagated:  # the run does not hold them
-            x = student_inputs(run.config, dataset, torch.device("cpu"))
+            x = student_inputs(run.config, dataset, Runtime.on("cpu", run.config.resources))
             inputs = x[nodes].float().numpy()
         else:
             inputs = dataset.matrix.gather(nodes).numpy()

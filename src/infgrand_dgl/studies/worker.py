@@ -19,7 +19,7 @@ from ..influence.compute import influence
 from ..influence.cosine import unit_rows
 from ..present.console import Reporter
 from ..system.arrays import load_array
-from ..system.runtime import resolve_device
+from ..system.runtime import Runtime, resolve_device
 from ..system.writing import writing
 from .grid import Cell
 from .latency import latencies
@@ -105,10 +105,10 @@ def correlations(cell: Cell, folder: Path) -> list[Row]:
     edge has a part in it.
     """
     dataset = load_dataset(cell.config, cell.seed)
-    device = resolve_device(cell.config.train.device)
+    runtime = Runtime.on(resolve_device(cell.config.train.device), cell.config.resources)
     logits = torch.from_numpy(load_array(folder / f"seed-{cell.seed}/teacher_logits.npy")).float()
     scores = {
-        name: influence(config, dataset, device, logits=logits).scores.cpu()
+        name: influence(config, dataset, runtime, logits=logits).scores.cpu()
         for name, config in cell.students.items()
         if name != "uniform"
     }

@@ -93,6 +93,6 @@ def _matrix(rows: int, width: int, dtype: torch.dtype, runtime: Runtime) -> Tens
     if runtime.scratch is None or 2 * size <= runtime.budget.left():
         return torch.empty(rows, width, dtype=dtype)
     path = runtime.scratch / f"layer-{rows}-{width}.npy"
-    matrix = new_array(path, (rows, width), str(dtype).removeprefix("torch."))
+    matrix = new_array(path, (rows, width), dtype)
     path.unlink()  # the mapping keeps it
     return matrix

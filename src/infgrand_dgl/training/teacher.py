@@ -88,23 +88,21 @@ def is_sampled(config: Config, view: NodeDataset, runtime: Runtime) -> bool:
 def fits(config: Config, view: NodeDataset, runtime: Runtime) -> bool:
     """Whether training on the full graph takes no more than is left of the budget."""
     outputs = layer_widths(config.teacher, view.num_features, view.num_classes)[1:]
-    floats = teachers[config.teacher.model].floats * sum(outputs)
-    return _fits(view, floats, runtime.device, runtime)
+    return _fits(view, teachers[config.teacher.model].floats * sum(outputs), runtime)
 
 
 def forward_fits(model: GNN, data: NodeDataset, runtime: Runtime) -> bool:
     """Whether the model on the full graph takes no more than is left of the budget."""
-    device = next(model.parameters()).device
-    return _fits(data, INFERRED * max(model.widths[1:]), device, runtime)
+    return _fits(data, INFERRED * max(model.widths[1:]), runtime)
 
 
-def _fits(data: NodeDataset, floats: int, device: torch.device, runtime: Runtime) -> bool:
-    """Graph and features, and so many floats per node, on a device."""
+def _fits(data: NodeDataset, floats: int, runtime: Runtime) -> bool:
+    """Whether graph, features, and so many floats per node do."""
     features = data.matrix.input_bytes
-    if device.type == "cuda" and not data.matrix.is_plain:  # what is kept of another form
+    if runtime.device.type == "cuda" and not data.matrix.is_plain:  # kept in another form as well
         features += data.matrix.stored_bytes
     needed = 8 * data.num_nodes + 4 * data.num_edges + features + 4 * data.num_nodes * floats
-    return runtime.budget.fits_on(device, needed)
+    return runtime.budget.fits_on(runtime.device, needed)
 
 
 def train_teacher(
@@ -164,7 +162,7 @@ def _full(config: Config, model: GNN, view: NodeDataset, runtime: Runtime) -> Ta
             for name, (ids, labels) in parts.items()
         }
 
-    # DGL's kernels wait for the GPU.
+    # Only our kernels and torch's can be recorded.
     repeats = model.backend == "native" and teachers[config.teacher.model].repeats(config.teacher)
     return Task(steps, evaluate, repeats)
 
@@ -207,7 +205,7 @@ def teacher_logits(
     Where a full forward does not fit the budget, one layer follows the other (`layerwise`).
 
     Args:
-        runtime: of the model's device.
+        runtime: its device is the model's.
         dtype: of the result.
     """
 
