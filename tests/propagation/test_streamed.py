@@ -46,7 +46,7 @@ def settings(*overrides: str) -> Config:
 @pytest.fixture
 def in_pieces(monkeypatch):
     """Nothing fits whole: slabs of 16 columns, blocks of 64 rows to read and of 150 to compare."""
-    monkeypatch.setattr("infgrand_dgl.features.matrix.BLOCK", 64 * 50 * 4)
+    monkeypatch.setattr("infgrand_dgl.features.matrix.BLOCK_BYTES", 64 * 50 * 4)
     monkeypatch.setattr(Budget, "fits", lambda *_: False)
     monkeypatch.setattr(Budget, "require", lambda *_: None)
     for module in ("propagation.inputs", "influence.streamed"):

@@ -8,7 +8,6 @@ from infgrand_dgl import InputError
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.config.schema import TeacherConfig
 from infgrand_dgl.data import load_dataset
-from infgrand_dgl.features.matrix import stored
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.influence.compute import influence
 from infgrand_dgl.propagation.inputs import student_inputs
@@ -95,7 +94,7 @@ def test_the_forms_of_features_share_one_copy(kind, uploads):
     assert uploads == ["graph", "features"]
     if kind != "sparse":  # whose size the device forgets
         graph_bytes = 8 * (data.num_nodes + 1) + 4 * data.num_edges
-        assert held() == graph_bytes + stored(data.features)
+        assert held() == graph_bytes + data.matrix.stored_bytes
 
 
 @pytest.mark.parametrize("setting", ["transductive", "inductive"])

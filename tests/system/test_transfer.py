@@ -240,7 +240,7 @@ def test_layers_one_by_one():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_slabs(dtype, some, gpu, monkeypatch):
     for module in ("features.matrix", "propagation.streamed"):
-        monkeypatch.setattr(f"infgrand_dgl.{module}.BLOCK", 50 * 37 * 4)
+        monkeypatch.setattr(f"infgrand_dgl.{module}.BLOCK_BYTES", 50 * 37 * 4)
     csr, x = random_undirected(300, 900), torch.randn(300, 37)
     rows = torch.randperm(400)[:300] if some else None
     out, told = torch.zeros(400 if some else 300, 37, dtype=dtype), []

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..features.matrix import check_features
+from ..features.matrix import FeatureMatrix
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
 from ..system.arrays import release
-from ..system.kept import kept
 
 UNLABELLED = -1
 
@@ -96,10 +95,14 @@ class NodeDataset:
     def num_features(self) -> int:
         return self.features.shape[1]
 
+    @cached_property
+    def matrix(self) -> FeatureMatrix:
+        """The features, whatever kind they are."""
+        return FeatureMatrix(self.features)
+
     def dense_features(self, device: torch.device | str = "cpu") -> Tensor:
         """float32 `[N, D]` on `device`; not a copy, if the features (`kept` there) are that."""
-        x = kept(self.features, device)
-        return (x if x.layout == torch.strided else x.to_dense()).float()
+        return self.matrix.dense(device)
 
     def homophily(self, block: int = 1 << 24) -> float:
         """Share of the edges between labelled nodes that join equal labels, self-loops left out.
@@ -128,12 +131,7 @@ class NodeDataset:
         others than those of the same arrays in memory.
         """
         found = hashlib.blake2b((self.content or "").encode(), digest_size=16)
-        x = self.features
-        arrays = [self.csr.indptr, self.csr.indices, self.labels]
-        if x.layout == torch.strided:
-            arrays.append(x)
-        else:
-            arrays += [x.crow_indices(), x.col_indices(), x.values()]
+        arrays = [self.csr.indptr, self.csr.indices, self.labels, *self.matrix.parts]
         split = (
             [] if self.split is None else [t for t in vars(self.split).values() if t is not None]
         )
@@ -155,11 +153,10 @@ class NodeDataset:
         nodes = split.observed
         local = torch.full((self.num_nodes,), -1, dtype=torch.long)
         local[nodes] = torch.arange(len(nodes))
-        x = self.features if self.features.layout == torch.strided else self.dense_features()
         return replace(
             self,
             csr=self.csr.subgraph(nodes),
-            features=x[nodes].float(),
+            features=self.matrix.gather(nodes),
             labels=self.labels[nodes],
             content=None,
             split=Split(local[split.train], local[split.val], local[split.test_observed]),
@@ -169,12 +166,9 @@ class NodeDataset:
 def check(dataset: NodeDataset, where: str) -> NodeDataset:
     """The dataset, or an InputError that starts with `where` and names what is wrong."""
     N, C = dataset.num_nodes, dataset.num_classes
-    features, labels, split = dataset.features, dataset.labels, dataset.split
+    labels, split = dataset.labels, dataset.split
     try:
-        if features.layout == torch.strided:
-            check_features(features, N)
-        elif len(features) != N or not features.values().isfinite().all():
-            raise InputError(f"features: expected {N} rows of finite numbers")
+        dataset.matrix.check_stored(N)
         if labels.shape != (N,):
             raise InputError(f"labels: expected shape [{N}], found {list(labels.shape)}")
         if C > N:  # ids of something else; a model of that many outputs would be vast

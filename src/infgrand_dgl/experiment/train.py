@@ -20,6 +20,7 @@ from ..data import NodeDataset, by_influence, load_source, with_split
 from ..data.dataset import describe
 from ..distillation.objective import reads_propagated
 from ..errors import InputError
+from ..features.matrix import FeatureMatrix
 from ..influence.compute import influence
 from ..influence.scores import flat_warning, spread
 from ..nn.mlp import MLP
@@ -383,7 +384,7 @@ class _Training:
         )
 
         def judged(model: MLP) -> Result:
-            x = inputs if inputs.layout == torch.strided else inputs.to_dense()
+            x = FeatureMatrix(inputs).to_dense()
             ids = torch.arange(min(dataset.num_nodes, TIMED_NODES))
             some = x[ids.to(x.device)].to(self.device).float()
             return {

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import check_choice
-from ..features.matrix import check_features
+from ..features.matrix import FeatureMatrix
 from ..graph.csr import CSRGraph
 from ..ops import propagate
 from ..propagation.equation import check_settings
@@ -69,7 +69,7 @@ def cosine_influence(
     """
     check_settings(hops, self_loop_weight)
     check_choice("normalization", normalization, get_args(Normalization))
-    x = check_features(features, csr.num_rows)
+    x = FeatureMatrix(features).checked_dense(csr.num_rows)
     exponent = math.frexp(float(torch.linalg.vector_norm(x, ord=math.inf)))[1]
     if abs(exponent) > 30:  # a power of two: cosines do not see it, and nothing overflows
         x = x * 2.0**-exponent

@@ -14,13 +14,14 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from ..features.matrix import BLOCK, dense_rows, largest_magnitude, row_blocks
+from ..features.matrix import BLOCK_BYTES, FeatureMatrix
 from ..graph.csr import CSRGraph
 from ..propagation.streamed import Progress, propagate_slabs, shared_array, slab_width, slabs_of
 from ..system.arrays import release
 from ..system.kept import drop
 from ..system.memory import Budget
 from ..system.ranks import ALONE, Ranks
+from ..system.runtime import Runtime
 from .cosine import Influence, normalized, sums_with, total, unit_rows
 from .measure import Normalization
 from .minimum import MinCosine, min_cosine
@@ -56,14 +57,14 @@ def cosine_influence_by_blocks(
         InputError: NaN or infinite features; a budget in which nothing fits.
     """
     N, D = csr.num_rows, features.shape[1]
-    largest = largest_magnitude(features, N, ranks, device)
+    largest = FeatureMatrix(features).largest_magnitude(N, Runtime(device, budget, ranks=ranks))
     exponent = math.frexp(largest)[1]
     mine = ranks.share(N)
     with ranks.together():
         slabs, pairs = [], normalization == "minmax"
         if hops:
             slabs = list(slabs_of(D, slab_width(csr, D, device, budget), ranks))
-        rows = block_rows(N, D, device, budget) if pairs else max(1, BLOCK // (4 * max(1, D)))
+        rows = block_rows(N, D, device, budget) if pairs else max(1, BLOCK_BYTES // (4 * max(1, D)))
     x_blocks, y_blocks = blocks(mine, rows), blocks(range(N), rows) if pairs else []
     steps = iter(range(1, 2 + len(slabs) + len(x_blocks) * max(1, len(y_blocks))))
 
@@ -92,7 +93,7 @@ def cosine_influence_by_blocks(
         with ranks.together():
             s = torch.zeros(D, dtype=torch.float64, device=device)
             counted = N if num_columns is None else min(N, num_columns)
-            for part in row_blocks(y, ranks.share(counted)):
+            for part in FeatureMatrix(y).row_slices(ranks.share(counted)):
                 s += total(unit_block(y, part, device))
         ranks.sum(s)
         sums = torch.zeros(N, dtype=torch.float64, device=device)
@@ -125,7 +126,11 @@ def block_rows(N: int, D: int, device: torch.device, budget: Budget) -> int:
         # Two blocks of unit rows and of those that are not zero, the search's own order of one, and
         # numbers for each row; and N sums.
         held = 40 * N + rows * (20 * D + 300)
-        return (4 * rows * D + 3 * BLOCK, held) if device.type == "cuda" else (held + 3 * BLOCK, 0)
+        return (
+            (4 * rows * D + 3 * BLOCK_BYTES, held)
+            if device.type == "cuda"
+            else (held + 3 * BLOCK_BYTES, 0)
+        )
 
     fewest = min(N, LEAST_ROWS)
     budget.require(f"compare {N:,} rows of {D:,} features", *needs(fewest))
@@ -151,7 +156,7 @@ def propagated_file(N: int, D: int, scratch: Path | None, ranks: Ranks) -> Itera
 
 def unit_block(matrix: Tensor, rows: slice, device: torch.device) -> Tensor:
     """`unit_rows` of some rows in float32, on `device`; nothing of a mapped matrix stays."""
-    unit = unit_rows(dense_rows(matrix, rows).to(device, torch.float32))
+    unit = unit_rows(FeatureMatrix(matrix).rows(rows).to(device, torch.float32))
     release(matrix)
     return unit
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, check_choice
-from ..features.matrix import check_features
+from ..features.matrix import FeatureMatrix
 from ..graph.csr import CSRGraph, as_csr
 from ..graph.dgl_bridge import DGLGraph
 from ..ops import Pooling, propagate
@@ -51,7 +51,7 @@ def propagate_features(
     check_settings(hops, self_loop_weight)
     check_choice("pooling", pooling, get_args(Pooling))
     csr = as_csr(graph, features.device)
-    x = check_features(features, csr.num_rows)
+    x = FeatureMatrix(features).checked_dense(csr.num_rows)
     return propagate(csr, x, hops=hops, pooling=pooling, self_loop_weight=self_loop_weight)
 
 

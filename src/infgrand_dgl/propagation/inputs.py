@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ..config.schema import Config
 from ..data import NodeDataset
-from ..features.matrix import largest_magnitude, plain, stored
 from ..system.arrays import is_mapped, map_array, release
 from ..system.kept import kept
 from ..system.memory import Budget
 from ..system.ranks import ALONE, Ranks
+from ..system.runtime import Runtime
 from ..system.writing import writing
 from .equation import propagate_features
 from .streamed import (
@@ -111,7 +111,7 @@ def _into(
     held = 0 if is_mapped(out) else out.numel() * out.element_size()
     slabs = []
     for data, _ in stages:
-        largest_magnitude(data.features, data.num_nodes, ranks, device)  # checks them
+        data.matrix.largest_magnitude(data.num_nodes, Runtime(device, budget, ranks=ranks))
         with ranks.together():
             width = slab_width(data.csr, data.num_features, device, budget, held)
         slabs.append(list(slabs_of(data.num_features, width, ranks)))
@@ -149,13 +149,14 @@ def _needs(
 
     Features that are in memory as they are needed are not taken again; mapped arrays leave it.
     """
-    csr, features = dataset.csr, dataset.features
-    release(csr.indptr, csr.indices, features)
+    csr, x = dataset.csr, dataset.matrix
+    release(csr.indptr, csr.indices)
+    x.release()
     graph = csr_bytes(csr) if is_mapped(csr.indices) else 0
     matrix = 4 * dataset.num_nodes * dataset.num_features
-    mapped, kept_too = is_mapped(features), 0 if plain(features) else stored(features)
+    kept_too = 0 if x.is_plain else x.stored_bytes
     work = matrices * matrix + 300 * dataset.num_nodes
     if device.type == "cuda":
         gpu = graphs * (csr_bytes(csr) + kept_too) + work
-        return graph + (stored(features) if mapped else 0), gpu
-    return graph + work - (matrix if plain(features) and not mapped else 0), 0
+        return graph + (x.stored_bytes if x.is_mapped else 0), gpu
+    return graph + work - (matrix if x.is_plain and not x.is_mapped else 0), 0

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..features.matrix import BLOCK, dense_rows, row_blocks
+from ..features.matrix import BLOCK_BYTES, FeatureMatrix
 from ..graph.csr import CSRGraph
 from ..ops import Pooling, propagate
 from ..system.arrays import is_mapped, map_array, new_array, release
@@ -28,9 +28,9 @@ Progress = Callable[[int, int], None]
 def slab_needs(csr: CSRGraph, width: int, device: torch.device) -> tuple[int, int]:
     """Bytes of host and GPU memory that `propagate_slabs` takes for so many columns at a time."""
     N, slab = csr.num_rows, 4 * width * csr.num_rows
-    host = 3 * BLOCK + (csr_bytes(csr) if is_mapped(csr.indices) else 0)
+    host = 3 * BLOCK_BYTES + (csr_bytes(csr) if is_mapped(csr.indices) else 0)
     if device.type == "cuda":  # x, the result and two buffers; partial sums of long rows
-        host += 2 * BUFFERS * BLOCK + 9 * N  # pinned, for both directions; lengths of rows
+        host += 2 * BUFFERS * BLOCK_BYTES + 9 * N  # pinned, for both directions; lengths of rows
         return host, csr_bytes(csr) + 16 * N + 4 * slab + (16 + 4 * width) * len(csr.pieces)
     lines = 3 * (32 if width <= 8 else 64)
     return host + (16 + lines) * N + 2 * slab, 0
@@ -127,8 +127,8 @@ def propagate_slabs(
             slab = torch.empty(N, width, dtype=dtype, device=device)
         else:
             slab = buffer[: N * width].view(N, width)
-        for part in row_blocks(features, range(N)):
-            block = dense_rows(features, part)[:, columns]
+        for part in FeatureMatrix(features).row_slices():
+            block = FeatureMatrix(features).rows(part)[:, columns]
             up.send(slab[part], partial(_scaled, block, factor))
             del block
             release(features)
@@ -139,7 +139,7 @@ def propagate_slabs(
         return found if buffer is not None else found.to(out.dtype)
 
     def write(results: list[Tensor], columns: slice, computed: Any) -> None:
-        result, parts = results.pop(), list(row_blocks(out, range(N)))
+        result, parts = results.pop(), list(FeatureMatrix(out).row_slices(range(N)))
         if computed is not None:
             computed.wait()
         found = down.receive(partial(picked, result, part) for part in parts)

@@ -214,8 +214,7 @@ def _judged(
             x = student_inputs(run.config, dataset, torch.device("cpu"))
             inputs = x[nodes].float().numpy()
         else:
-            x = dataset.features
-            inputs = (x if x.layout == torch.strided else x.to_dense())[nodes].float().numpy()
+            inputs = dataset.matrix.gather(nodes).numpy()
         found[model] = predict(load_student(folder / f"{model}.safetensors"), inputs).numpy()
     return Judged(ids, dataset.labels[nodes].numpy(), found)
 

@@ -12,7 +12,6 @@ from torch.nn.parallel import DistributedDataParallel
 from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
 from ..errors import InputError
-from ..features.matrix import plain, stored
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..graph import dgl_bridge
 from ..nn.gat import GAT
@@ -101,10 +100,9 @@ def fits(config: Config, view: NodeDataset, device: torch.device, budget: Budget
 
 def _bytes(data: NodeDataset, floats: int, device: torch.device) -> int:
     """Of graph and features, and of so many floats per node."""
-    N, x = data.num_nodes, data.features
-    features = 4 * x.numel() if x.layout == torch.strided else 12 * len(x.values())
+    N, features = data.num_nodes, data.matrix.input_bytes
     if device.type == "cuda":  # what is kept of features that are used in another form
-        features += 0 if plain(x) else stored(x)
+        features += 0 if data.matrix.is_plain else data.matrix.stored_bytes
     return 8 * N + 4 * data.num_edges + features + 4 * N * floats
 
 
