@@ -219,6 +219,23 @@ class Registry(Mapping[str, C], Generic[C]):
         return name
 
 
+def late(target: str, *first: Any) -> Callable[..., Any]:
+    """A function of this package that is imported when it is called, torch or DGL with it.
+
+    Configurations look choices up: a file that names its functions so is read at once.
+
+    Args:
+        target: "folder.module:function".
+        first: its first arguments.
+    """
+
+    def call(*args: Any) -> Any:
+        module, name = target.split(":")
+        return getattr(import_module(f".{module}", __package__), name)(*first, *args)
+
+    return call
+
+
 def nearest(word: str, choices: Any) -> str:
     """The end of a message: which of the choices was perhaps meant."""
     close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)

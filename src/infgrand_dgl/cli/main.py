@@ -293,16 +293,11 @@ def _study(args: argparse.Namespace) -> int:
 
 
 def _data_list(args: argparse.Namespace) -> None:
-    from ..config.schema import DATASETS
     from ..data import default_root
+    from ..registry import sources
 
-    about = {
-        "synthetic": "generated: data.style citation, arxiv, products, papers100M or uniform",
-        "directory": "your own: edges, features.npy, labels.npy, splits.json in data.root",
-    }
-    for name in DATASETS:
-        source = "OGB node property prediction" if name.startswith("ogbn") else "built into DGL"
-        print(f"{name:<18} {about.get(name, source)}")
+    for source in sources.in_order():
+        print(f"{source.name:<18} {source.about}")
     print(f"downloads go to {default_root()}, unless data.root says otherwise")
 
 
@@ -360,7 +355,7 @@ def _data_prepare(args: argparse.Namespace) -> None:
 
 
 def _data_verify(args: argparse.Namespace) -> None:
-    from ..data.prepared import verify
+    from ..data.store import verify
     from ..present.console import Reporter
 
     verify(args.folder, Reporter(args.quiet))
