@@ -13,7 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from .. import __version__, studies
+from .. import __version__, registry
 from ..benchmark import command as benchmark
 from ..errors import InputError
 
@@ -255,14 +255,14 @@ def _report(args: argparse.Namespace) -> None:
 def _study(args: argparse.Namespace) -> int:
     from ..errors import check_choice
     from ..present.console import Reporter
-    from ..studies.grid import DATASETS, SETTINGS, STUDIES, TEACHERS
+    from ..studies.grid import DATASETS, SETTINGS, cells_of, teachers
     from ..studies.runner import study
 
-    plan = STUDIES[args.study]
+    plan = registry.studies[args.study]
     chosen = {
         "--datasets": (args.datasets, DATASETS, DATASETS),
-        "--teachers": (args.teachers, TEACHERS, plan.teachers),
-        "--settings": (args.settings, SETTINGS, plan.settings),
+        "--teachers": (args.teachers, teachers(), plan.teachers or teachers()),
+        "--settings": (args.settings, SETTINGS, plan.settings or SETTINGS),
     }
     axes: list[Sequence[str]] = []
     for option, (given, allowed, usual) in chosen.items():
@@ -273,8 +273,7 @@ def _study(args: argparse.Namespace) -> int:
     seeds = None if args.seeds is None else list(dict.fromkeys(args.seeds))
     overrides = [*args.set, *([] if args.device is None else [f"train.device={args.device}"])]
     report = Reporter(args.quiet)
-    datasets, teachers, settings = axes
-    cells = plan.cells(datasets, teachers, settings, seeds, overrides)
+    cells = cells_of(plan, *axes, seeds, overrides)
     counts = study(
         args.study,
         cells,
@@ -582,9 +581,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     studied.add_argument(
         "study",
-        choices=studies.NAMES,
+        choices=list(registry.studies),
         metavar="NAME",
-        help=", ".join(studies.NAMES),
+        help=", ".join(registry.studies),
     )
     studied.add_argument("--datasets", nargs="+", metavar="D", help="default: the paper's six")
     studied.add_argument("--teachers", nargs="+", metavar="T", help="gcn, sage, gat")

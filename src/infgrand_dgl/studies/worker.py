@@ -13,7 +13,7 @@ import torch
 
 from ..errors import InputError
 from ..experiment.train import train
-from ..present.console import Reporter
+from ..present.console import Silent
 from ..registry import studies
 from ..system.writing import writing
 from .grid import Cell
@@ -42,7 +42,7 @@ def error_of(folder: Path) -> Path:
 
 def run(study: str, cell: Cell, fingerprint: str, folder: Path) -> None:
     start = time.perf_counter()
-    metrics = train(cell.config, folder, students=cell.students, resume=True, report=_Silent())
+    metrics = train(cell.config, folder, students=cell.students, resume=True, report=Silent())
     for path in [p for p in folder.rglob("*") if p.is_file() and p.name not in KEPT]:
         path.unlink()
     shutil.rmtree(folder / "figures", ignore_errors=True)
@@ -54,16 +54,6 @@ def run(study: str, cell: Cell, fingerprint: str, folder: Path) -> None:
     result["seconds"] = time.perf_counter() - start
     with writing(folder / "cell.json") as partial:
         partial.write_text(json.dumps(result, indent=1) + "\n")
-
-
-class _Silent(Reporter):
-    """A collapsed student is told by its row."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-
-    def warn(self, text: str) -> None:
-        pass
 
 
 def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
