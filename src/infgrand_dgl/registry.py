@@ -91,14 +91,14 @@ class Teacher(Choice):
         build: (TeacherConfig, in_features, classes, backend) to an `nn.gnn.GNN`.
         settings: the keys of `teacher` that are this model's alone.
         floats: held per node and output of all layers in training, by which memory is reckoned.
-        repeats: (TeacherConfig) to whether an epoch launches the same kernels with the same
-            numbers from Python each time, so that a GPU can replay it.
+        repeats: (TeacherConfig) to whether every epoch launches the same kernels with the same
+            numbers from Python, so that a GPU may replay it.
     """
 
     build: Callable[..., Any] = field(kw_only=True)
     settings: frozenset[str] = field(default=frozenset(), kw_only=True)
     floats: int = field(default=8, kw_only=True)
-    repeats: Callable[..., bool] = field(default=lambda config: True, kw_only=True)
+    repeats: Callable[..., bool] = field(default=lambda config: False, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,9 @@ from ..data import NodeDataset
 from ..errors import InputError
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..graph import dgl_bridge
-from ..nn.gat import GAT
-from ..nn.gcn import GCN
 from ..nn.gnn import GNN, Backend
 from ..nn.native import Graph
-from ..nn.sage import SAGE
+from ..registry import teachers
 from ..system.arrays import map_array, release
 from ..system.kept import kept
 from ..system.memory import Budget
@@ -45,11 +43,7 @@ ROWS = 1 << 16  # checked at once
 def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
     """The model that `config` describes; backend "auto" is native, the faster one."""
     backend: Backend = "dgl" if config.backend == "dgl" else "native"
-    options: dict[str, Any] = {"layers": config.layers, "dropout": config.dropout}
-    if config.model == "gat":
-        options |= {"heads": config.heads, "attention_dropout": config.attention_dropout}
-    model = {"gcn": GCN, "sage": SAGE, "gat": GAT}[config.model]
-    return model(in_features, config.hidden, classes, **options, backend=backend)
+    return teachers[config.model].build(config, in_features, classes, backend)
 
 
 def teacher_device(config: TeacherConfig, device: torch.device) -> torch.device:
