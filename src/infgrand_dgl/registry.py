@@ -55,6 +55,7 @@ class Measure(Choice):
         needs_teacher: `Inputs.logits` are given; it comes after the teacher.
         needs_cosine: `Inputs.cosine` are given.
         normalized: the scores are; others go through `influence.normalization`.
+        constant: the scores are, by design: nobody is warned of it.
         settings: the keys of `influence` that are this measure's alone.
     """
 
@@ -62,6 +63,7 @@ class Measure(Choice):
     needs_teacher: bool = field(default=False, kw_only=True)
     needs_cosine: bool = field(default=False, kw_only=True)
     normalized: bool = field(default=False, kw_only=True)
+    constant: bool = field(default=False, kw_only=True)
     settings: frozenset[str] = field(default=frozenset(), kw_only=True)
 
 
