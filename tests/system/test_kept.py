@@ -14,6 +14,7 @@ from infgrand_dgl.propagation.inputs import student_inputs
 from infgrand_dgl.system import kept
 from infgrand_dgl.system.kept import held
 from infgrand_dgl.system.memory import Budget
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import student
 from infgrand_dgl.training.loop import Surroundings
 from infgrand_dgl.training.teacher import build_teacher, teacher_inputs, teacher_logits
@@ -104,8 +105,8 @@ def test_every_stage_takes_the_same_copies(setting, device, uploads):
     model = build_teacher(TeacherConfig(hidden=8), data.num_features, data.num_classes).to(at)
     uploads.clear()
     for _ in range(2):
-        influence(config, data, at)
-        student_inputs(config, data, at)
+        influence(config, data, Runtime.on(at))
+        student_inputs(config, data, Runtime.on(at))
         teacher_inputs(model, data.observed_view())
         teacher_logits(model, data)
     graphs = {"transductive": 1, "inductive": 2}[setting] if device == "cuda" else 0

@@ -49,19 +49,26 @@ def map_array(path: Path, write: bool = False) -> Tensor:
         )
 
 
-def new_array(path: Path, shape: tuple[int, ...], dtype: str) -> Tensor:
+def new_array(path: Path, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
     """A new .npy file, mapped for writing. Its room on the disk is taken now.
-
-    Args:
-        dtype: NumPy's name.
 
     Raises:
         OSError: the disk is full.
     """
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype_name(dtype), shape=shape)
     with path.open("r+b") as file:  # else a full disk would kill the process at some later write
         os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     return _mapped(array, array._mmap)  # type: ignore[attr-defined]
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """In host memory, of huge pages, which NumPy asks for: filled three times as fast."""
+    return torch.from_numpy(np.empty(shape, dtype_name(dtype)))
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """NumPy's name, for all that NumPy has."""
+    return str(dtype).removeprefix("torch.")
 
 
 def _mapped(array: np.ndarray, mapping: mmap.mmap) -> Tensor:

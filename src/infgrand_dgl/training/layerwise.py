@@ -93,6 +93,6 @@ def _matrix(
     if scratch is None or budget is None or 2 * rows * width * dtype.itemsize <= budget.left():
         return torch.empty(rows, width, dtype=dtype)
     path = scratch / f"layer-{rows}-{width}.npy"
-    found = new_array(path, (rows, width), str(dtype).removeprefix("torch."))
+    found = new_array(path, (rows, width), dtype)
     path.unlink()  # the mapping keeps it
     return found
