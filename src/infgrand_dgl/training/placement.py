@@ -53,7 +53,9 @@ def place(config: Config, inputs: Tensor, classes: int, runtime: Runtime) -> Pla
     return Placement(_on_device(matrix, config, device), step, None)
 
 
-def _on_device(inputs: FeatureMatrix, config: Config, device: torch.device) -> Tensor | SparseMatrix:
+def _on_device(
+    inputs: FeatureMatrix, config: Config, device: torch.device
+) -> Tensor | SparseMatrix:
     x = inputs.values
     if inputs.dtype == torch.float32:  # as the model reads it
         x = kept(x, device)
