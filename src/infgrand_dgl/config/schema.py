@@ -272,7 +272,7 @@ class Config(Section):
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(by_alias=True), sort_keys=False)
 
-    def baseline(self, method: Method) -> Config:
+    def baseline(self, method: str) -> Config:
         """The same experiment by another method, on the inputs that are that method's own."""
         return self.replace("student", features="auto").model_copy(update={"method": method})
 
