@@ -55,6 +55,7 @@ class Measure(Choice):
         needs_teacher: `Inputs.logits` are given; it comes after the teacher.
         needs_cosine: `Inputs.cosine` are given.
         normalized: the scores are; others go through `influence.normalization`.
+        constant: the scores are, by design: nobody is warned of it.
         settings: the keys of `influence` that are this measure's alone.
     """
 
@@ -62,6 +63,7 @@ class Measure(Choice):
     needs_teacher: bool = field(default=False, kw_only=True)
     needs_cosine: bool = field(default=False, kw_only=True)
     normalized: bool = field(default=False, kw_only=True)
+    constant: bool = field(default=False, kw_only=True)
     settings: frozenset[str] = field(default=frozenset(), kw_only=True)
 
 
@@ -91,14 +93,14 @@ class Teacher(Choice):
         build: (TeacherConfig, in_features, classes, backend) to an `nn.gnn.GNN`.
         settings: the keys of `teacher` that are this model's alone.
         floats: held per node and output of all layers in training, by which memory is reckoned.
-        repeats: (TeacherConfig) to whether an epoch launches the same kernels with the same
-            numbers from Python each time, so that a GPU can replay it.
+        repeats: (TeacherConfig) to whether every epoch launches the same kernels with the same
+            numbers from Python, so that a GPU may replay it.
     """
 
     build: Callable[..., Any] = field(kw_only=True)
     settings: frozenset[str] = field(default=frozenset(), kw_only=True)
     floats: int = field(default=8, kw_only=True)
-    repeats: Callable[..., bool] = field(default=lambda config: True, kw_only=True)
+    repeats: Callable[..., bool] = field(default=lambda config: False, kw_only=True)
 
 
 @dataclass(frozen=True)

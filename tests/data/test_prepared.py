@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from infgrand_dgl import InputError
-from infgrand_dgl.cli import main
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source, prepared, store, synthetic, with_split
 from infgrand_dgl.system.memory import resident
@@ -153,23 +152,3 @@ def test_overwrite(folder, tmp_path):
     (tmp_path / "other/metrics.json").write_text("{}")
     with pytest.raises(InputError, match="replaces a prepared dataset, and this is none"):
         prepared.prepare(config(**DENSE), tmp_path / "other", overwrite=True)
-
-
-def test_command(tmp_path, tiny, capsys):
-    out = tmp_path / "set"
-    arguments = ["data", "prepare", "--config", str(tiny), "--out", str(out)]
-    assert main([*arguments, "--set", "data.seed=4", "--dtype", "float16"]) == 0
-    told = capsys.readouterr().out
-    assert "features" in told and f"prepared: {out}" in told
-    describe = ["data", "describe", "--config", str(tiny), "--set", f"data.prepared={out}"]
-    assert main([*describe, "data.seed=4"]) == 0
-    assert "300 nodes" in capsys.readouterr().out
-    assert main(describe) == 2
-    assert "data.seed" in capsys.readouterr().err
-    assert main([*arguments, "--overwrite", "-q"]) == 0
-    assert capsys.readouterr().out.startswith("prepared:")
-    train = ["train", "--config", str(tiny), "--out", str(tmp_path / "run"), "--set"]
-    assert main([*train, f"data.prepared={out}", "train.epochs=2"]) == 0
-    with pytest.raises(SystemExit):
-        main(["data", "prepare", "--help"])
-    assert "data prepare --config papers100M-synthetic" in capsys.readouterr().out

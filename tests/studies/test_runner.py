@@ -168,27 +168,3 @@ def test_goes_on_after_a_kill(tmp_path, monkeypatch):
             run("table1", asked, out)
     run("table1", asked, out)
     assert len(started(out)) == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["table2"], "invalid choice: 'table2'"),
-        (["table1", "--datasets", "core"], "--datasets: expected cora, citeseer, pubmed"),
-        (["table1", "--jobs", "0"], "expected an integer from 1 to 1024, found '0'"),
-        (["table1", "--set", "train.epoch=1"], "unknown key"),
-    ],
-)
-def test_bad_arguments(arguments, message, tmp_path, capsys):
-    from infgrand_dgl.cli import main
-
-    with pytest.raises(SystemExit) if "choice" in message or "1024" in message else nothing():
-        assert main(["study", *arguments, "--out", str(tmp_path / "out")]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def nothing():
-    from contextlib import nullcontext
-
-    return nullcontext()

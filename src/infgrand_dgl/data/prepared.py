@@ -9,7 +9,6 @@ from typing import Any
 
 from ..config.schema import Config, DataConfig
 from ..errors import InputError
-from ..features.matrix import dense_rows, row_blocks
 from ..graph.csr import CSRGraph
 from ..present.console import Reporter
 from ..registry import sources
@@ -65,8 +64,7 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
     store.put("labels", dataset.labels)
     if dataset.split is not None:
         store.split(dataset.split)
-    x = dataset.features
-    blocks = (dense_rows(x, rows) for rows in row_blocks(x, range(len(x))))
+    blocks = (block for _, block in dataset.matrix.blocks())
     store.features(blocks, dataset.num_nodes, dataset.num_features)
     return {
         "name": dataset.name,

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..present.console import Reporter
-from ..system.arrays import map_array
+from ..system.arrays import first_not_finite, map_array
 from ..system.reading import reading
 from ..system.writing import FolderKind
 from .dataset import Split
@@ -81,11 +81,11 @@ class Store:
         ):
             for rows in blocks:
                 kept = rows.to(dtype)
-                if not kept.sum(dtype=torch.float32).isfinite() and not kept.isfinite().all():
-                    row = done + int((~kept.isfinite()).any(dim=1).nonzero()[0])
+                summed = kept.sum(dtype=torch.float32)  # finite, if all are, but for an overflow
+                if not summed.isfinite() and (row := first_not_finite(kept)) is not None:
                     raise InputError(
                         f"--dtype {self.dtype}: expected features within it, found an overflow "
-                        f"in row {row}; bfloat16 reaches as far as float32"
+                        f"in row {done + row}; bfloat16 reaches as far as float32"
                     )
                 array.append((kept.view(torch.uint16) if dtype == torch.bfloat16 else kept).numpy())
                 done += len(rows)

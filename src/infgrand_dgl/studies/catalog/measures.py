@@ -17,7 +17,7 @@ from ...present.style import BLACK, BLUE, ORANGE
 from ...registry import Study, studies
 from ...registry import measures as registered
 from ...system.arrays import load_array
-from ...system.runtime import resolve_device
+from ...system.runtime import Runtime, resolve_device
 from ..charts import ACCURACY, DASHES, WIDTH, Figures, Kwargs, finished, panels_of
 from ..grid import Cases, Cell
 from ..summary import means, models_of, name, ordered
@@ -40,10 +40,10 @@ def correlations(cell: Cell, folder: Path, rows: object) -> list[dict[str, Any]]
     edge has a part in it. A measure that is the same everywhere ranks no node, and is left out.
     """
     dataset = load_dataset(cell.config, cell.seed)
-    device = resolve_device(cell.config.train.device)
+    runtime = Runtime.on(resolve_device(cell.config.train.device), cell.config.resources)
     logits = torch.from_numpy(load_array(folder / f"seed-{cell.seed}/teacher_logits.npy")).float()
     scores = {
-        measure: influence(config, dataset, device, logits=logits).scores.cpu()
+        measure: influence(config, dataset, runtime, logits=logits).scores.cpu()
         for measure, config in cell.students.items()
     }
     seen = ~next(iter(scores.values())).isnan()
