@@ -206,7 +206,7 @@ def _gather(name: str, cells: Sequence[Cell], out: Path, about: dict[str, Any]) 
 
 
 def _collected(name: str, cells: Sequence[Cell], out: Path) -> tuple[Rows, Rows, dict[str, int]]:
-    """Rows of the cells that are finished or asked for, the study's `extra`, and cells by status."""
+    """Rows of all cells, finished or asked for; the study's `extra`; cells by status."""
     rows: Rows = []
     extra: Rows = []
     counts = {"finished": 0, "failed": 0, "not run": 0}
