@@ -261,7 +261,8 @@ class Steps:
             self._save(model, student)
             return lambda: self._student_metrics(student, inputs.values)
 
-        settings = config.distillation.model_dump(include=method.read_settings())
+        read = None if method.settings is None else set(method.settings)
+        settings = config.distillation.model_dump(include=read)
         basis = [self.basis, *made_of]
         processes = self.runtime.ranks.size
         return self.experiment.fitting.fit(
