@@ -1,5 +1,6 @@
-// Schemas of all ops, in one place. Kernels register themselves in cpu/ and cuda/;
-// fake and autograd implementations live in src/infgrand_dgl/ops/.
+// Schemas of all ops, in one place. Kernels register themselves in cpu/ and cuda/; fakes and
+// gradients are in src/infgrand_dgl/ops/. The last two ops have neither: they are called outside of
+// autograd and of torch.compile alone.
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(infgrand, m) {

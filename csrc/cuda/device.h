@@ -1,5 +1,5 @@
 // What the kernels need of CUDA. Under INFGRAND_EMULATED (tests/emulation) the same kernels compile
-// as host C++ and register as infgrand_emulated::*, so that they are tested where no GPU is.
+// as host C++ and register as the CPU's, so that they are tested where no GPU is.
 #pragma once
 
 #include "../checks.h"
