@@ -48,7 +48,7 @@ format: $(VENV)/.installed
 
 # The site, into build/site. Strict: a broken link or a formula that cannot be read is an error.
 docs: $(VENV)/.installed-docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Of the site alone, which reads sources and runs none of them.
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/.installed
