@@ -51,7 +51,7 @@ class Measure(Choice):
     """A measure of influence: `influence.measure`.
 
     Args:
-        scores: (`influence.measures.Inputs`) to the scores of all nodes, `[N]`.
+        scores: (`influence.measure.Inputs`) to the scores of all nodes, `[N]`.
         needs_teacher: `Inputs.logits` are given; it comes after the teacher.
         needs_cosine: `Inputs.cosine` are given.
         normalized: the scores are; others go through `influence.normalization`.

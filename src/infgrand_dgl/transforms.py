@@ -1,7 +1,7 @@
 """Influence and propagation as DGL transforms, for a dataset's `transform=` argument."""
 
 from .graph.dgl_bridge import DGLGraph, dgl
-from .influence.measures import Measure, Normalization
+from .influence.measure import Normalization
 from .influence.scores import influence_scores
 from .ops import Pooling
 from .propagation.equation import propagate_features
@@ -14,7 +14,7 @@ class AddInfluence(dgl.transforms.BaseTransform):
         self,
         *,
         hops: int = 2,
-        measure: Measure = "cosine",
+        measure: str = "cosine",
         normalization: Normalization = "minmax",
         self_loop_weight: float = 1.0,
         feature: str = "feat",

@@ -11,18 +11,19 @@ from infgrand_dgl import InputError
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import NodeDataset, Split, load_dataset
 from infgrand_dgl.distillation.loss import Form
-from infgrand_dgl.distillation.methods import METHODS, reads_propagated
+from infgrand_dgl.distillation.objective import Lesson, reads_propagated
 from infgrand_dgl.experiment import train as pipeline
 from infgrand_dgl.experiment.directory import RunDirectory
 from infgrand_dgl.present.console import Reporter
+from infgrand_dgl.registry import methods
 from infgrand_dgl.serving import predict
 from infgrand_dgl.system.memory import Budget
-from infgrand_dgl.training.loop import Surroundings
+from infgrand_dgl.system.runtime import Runtime
 from tests.conftest import random_undirected
 from tests.influence.test_measures import GRAPHS, graph
 from tests.training.test_graphed import no_waiting
 
-HERE = Surroundings(torch.device("cpu"))
+HERE = Runtime(torch.device("cpu"), Budget(1 << 40, 0))
 QUIET = Reporter(quiet=True)
 
 
@@ -36,7 +37,7 @@ def small(name, labels, train):
 
 
 def loss(config, method, view, influence, logits, out):
-    made = METHODS[method].objective(config, view, influence, logits, HERE, Budget(1 << 40, 0))
+    made = methods[method].objective(Lesson(config, view, influence, logits, HERE))
     rows = made.rows
     return {k: float(v) for k, v in made.losses(out, rows).items()}
 
@@ -94,13 +95,13 @@ def test_infgrand_on_a_star_by_hand(config):
 
 def test_mlp_by_hand(config):
     view = small("path", [0, 1, 0], [0, 1])
-    made = METHODS["mlp"].objective(config, view, None, None, HERE, Budget(1 << 40, 0))
+    made = methods["mlp"].objective(Lesson(config, view, None, None, HERE))
     assert made.nodes is not None and made.nodes.tolist() == [0, 1]
     found = made.losses(torch.tensor([[log(3.0), 0.0], [log(3.0), 0.0]]), made.rows)
     assert float(found["loss"]) == pytest.approx((log(4 / 3) + log(4)) / 2)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", methods)
 def test_a_batch_has_its_part_and_waits_for_nothing(method, config, device):
     """Whatever of it is labelled: losses and gradients of two halves add up to the whole's."""
     N, device = 60, torch.device(device)
@@ -108,8 +109,8 @@ def test_a_batch_has_its_part_and_waits_for_nothing(method, config, device):
     split = Split(torch.randperm(N)[:9], *torch.empty(2, 0, dtype=torch.long))
     view = NodeDataset("any", csr, torch.zeros(N, 1), torch.randint(3, (N,)), 3, split, {})
     given = torch.rand(N), torch.randn(N, 3)
-    at = Surroundings(device)
-    made = METHODS[method].objective(config, view, *given, at, Budget(1 << 40, 1 << 40))
+    runtime = Runtime(device, Budget(1 << 40, 1 << 40))
+    made = methods[method].objective(Lesson(config, view, *given, runtime))
     rows = {name: values.to(device) for name, values in made.rows.items()}
     count = len(rows["labels"])
     out = torch.randn(count, 3, device=device)
@@ -129,7 +130,7 @@ def test_a_batch_has_its_part_and_waits_for_nothing(method, config, device):
 
 
 def test_what_a_student_reads(tiny):
-    for method in METHODS:
+    for method in methods:
         for features in ("auto", "raw", "propagated"):
             config = load_config(tiny, [f"method={method}", f"student.features={features}"])
             expected = method == "infgrand" if features == "auto" else features == "propagated"

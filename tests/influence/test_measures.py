@@ -14,16 +14,12 @@ from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.influence.compute import influence
-from infgrand_dgl.influence.measures import (
-    OF_TEACHER,
-    Measure,
-    Normalization,
-    entropy,
-    jacobian,
-    normalized_values,
-    pagerank,
-)
+from infgrand_dgl.influence.measure import Inputs, Normalization, normalized
+from infgrand_dgl.influence.measures.entropy import entropy
+from infgrand_dgl.influence.measures.jacobian import jacobian
+from infgrand_dgl.influence.measures.pagerank import pagerank
 from infgrand_dgl.ops import propagate
+from infgrand_dgl.registry import measures
 from tests.conftest import random_undirected
 
 # Edges and the number of nodes; the last node of "isolated" has no neighbour.
@@ -49,6 +45,10 @@ def scores(name, measure, device, normalization: Normalization = "none", **optio
     )
     assert found.dtype == torch.float32
     return found.cpu().double().tolist()
+
+
+def inputs(csr, hops=2, self_loop_weight=1.0, **options):
+    return Inputs(csr, hops, self_loop_weight, "none", torch.eye(csr.num_rows), **options)
 
 
 # With self-loops an end of the path has degree 2, its middle 3; the hub 4, a leaf 2.
@@ -92,7 +92,8 @@ def test_jacobian_is_the_derivative_of_propagation(hops, w):
 
     derivative = torch.autograd.functional.jacobian(last, torch.rand(25, dtype=torch.float64))
     expected = derivative.abs().sum(dim=0)
-    torch.testing.assert_close(jacobian(csr, hops, w), expected, rtol=1e-9, atol=1e-9)
+    found = jacobian(inputs(csr, hops=hops, self_loop_weight=w))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_pagerank_by_hand(device):
@@ -112,7 +113,7 @@ def test_pagerank_is_networkx():
     rows = torch.repeat_interleave(csr.row_lengths).tolist()
     other = networkx.Graph(list(zip(rows, csr.indices.tolist(), strict=True)))
     expected = networkx.pagerank(other, alpha=0.85, tol=1e-12, max_iter=1000)
-    found = pagerank(csr)
+    found = pagerank(inputs(csr))
     assert float(found.sum()) == pytest.approx(1)
     assert found.tolist() == pytest.approx([expected[i] for i in range(80)], abs=1e-8)
 
@@ -179,30 +180,32 @@ def test_uniform(device):
 
 def test_normalizations():
     values = torch.tensor([1.0, 2.0, 5.0])
-    assert normalized_values(values, "none").tolist() == [1, 2, 5]
-    assert normalized_values(values, "max").tolist() == pytest.approx([0.2, 0.4, 1])
-    assert normalized_values(values, "minmax").tolist() == [0, 0.25, 1]
+    assert normalized(values, "none").tolist() == [1, 2, 5]
+    assert normalized(values, "max").tolist() == pytest.approx([0.2, 0.4, 1])
+    assert normalized(values, "minmax").tolist() == [0, 0.25, 1]
     for normalization in ("max", "minmax"):
-        assert normalized_values(torch.zeros(3), normalization).tolist() == [1, 1, 1]
+        assert normalized(torch.zeros(3), normalization).tolist() == [1, 1, 1]
 
 
 def test_entropy_of_many_rows():
     logits = torch.randn((1 << 16) + 3, 4)
     q = logits.double().softmax(dim=1)
-    torch.testing.assert_close(entropy(logits), -(q * q.log()).sum(dim=1))
+    torch.testing.assert_close(
+        entropy(inputs(random_undirected(3, 2), logits=logits)), -(q * q.log()).sum(dim=1)
+    )
 
 
 def test_teacher_is_asked_for():
-    for measure in OF_TEACHER:
+    for measure in [name for name, measure in measures.items() if measure.needs_teacher]:
         with pytest.raises(InputError, match=f"measure: {measure} needs the teacher's logits"):
             scores("path", measure, "cpu")
         with pytest.raises(InputError, match=r"logits: expected shape \[3, C\], found \[4, 2\]"):
             scores("path", measure, "cpu", logits=torch.zeros(4, 2))
-    with pytest.raises(InputError, match="measure: expected cosine, jacobian"):
+    with pytest.raises(InputError, match="measure: expected cosine, degree"):
         scores("path", "fame", "cpu")
 
 
-@pytest.mark.parametrize("measure", get_args(Measure))
+@pytest.mark.parametrize("measure", measures)
 def test_strict_sees_the_observed_graph_alone(measure, tiny):
     config = load_config(tiny, [f"influence.measure={measure}", "data.setting=inductive"])
     dataset = load_dataset(config)

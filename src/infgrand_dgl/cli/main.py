@@ -156,13 +156,13 @@ def _influence(args: argparse.Namespace) -> None:
     config, dataset, device, report = _opened(args)
 
     from ..influence.compute import influence
-    from ..influence.measures import OF_TEACHER
     from ..influence.scores import flat_warning, spread
+    from ..registry import measures
     from ..system.writing import save_array, writing
     from ..training.teacher import load_logits
 
     logits, measure = None, config.influence.measure
-    if measure in OF_TEACHER:
+    if measures[measure].needs_teacher:
         if config.teacher.logits is None:
             raise InputError(f"influence.measure: {measure} needs teacher.logits, a file [N, C]")
         logits = load_logits(Path(config.teacher.logits), dataset.num_nodes, dataset.num_classes)

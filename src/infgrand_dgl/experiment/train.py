@@ -18,15 +18,15 @@ from torch import Tensor
 from ..config.schema import Config
 from ..data import NodeDataset, by_influence, load_source, with_split
 from ..data.dataset import describe
-from ..distillation.methods import METHODS, reads_propagated
+from ..distillation.objective import reads_propagated
 from ..errors import InputError
 from ..influence.compute import influence
-from ..influence.measures import OF_TEACHER
 from ..influence.scores import flat_warning, spread
 from ..nn.mlp import MLP
 from ..present.console import Reporter
 from ..present.curves import influence_histogram, training_curves
 from ..propagation.inputs import student_inputs
+from ..registry import measures, methods
 from ..serving import save_weights
 from ..system.arrays import load_array, map_array
 from ..system.memory import Budget
@@ -198,7 +198,7 @@ class _Training:
         self, config: Config, dataset: NodeDataset, seed: int, taught: tuple[Tensor, str] | None
     ) -> tuple[Tensor, str]:
         """I_g `[N]`, NaN for nodes that training may not see (strict), and its fingerprint."""
-        of_teacher = config.influence.measure in OF_TEACHER
+        of_teacher = measures[config.influence.measure].needs_teacher
         logits, teacher = taught if taught and of_teacher else (None, None)
 
         def compute(path: Path | None, progress: Any) -> Tensor:
@@ -326,7 +326,10 @@ class _Training:
             dataset = by_influence(dataset, config.data, scores)
             basis.append(mark)
         for c in self.students.values():  # before hours of training, what may fail
-            if METHODS[c.method].influence and c.influence.measure not in OF_TEACHER:
+            if (
+                methods[c.method].needs_influence
+                and not measures[c.influence.measure].needs_teacher
+            ):
                 self.influence(c, dataset, seed, None)
             self.inputs(c, dataset, seed)
         result: Result = {"seconds": {}, "retrained": []}
@@ -335,7 +338,7 @@ class _Training:
             if self.ranks.first:
                 save_weights(folder / f"{name}.safetensors", model)
 
-        alone = [name for name, c in self.students.items() if not METHODS[c.method].teacher]
+        alone = [name for name, c in self.students.items() if not methods[c.method].needs_teacher]
         for name in alone:
             self.student(result, name, dataset, seed, basis, None, save)
         if len(alone) < len(self.students) or not self.students:
@@ -358,16 +361,16 @@ class _Training:
     ) -> None:
         """One student, and if it collapses, once more."""
         config = self.students[name]
-        method, view = METHODS[config.method], dataset.observed_view()
+        method, view = methods[config.method], dataset.observed_view()
         observed = dataset.parts.observed
         scores, marks = None, [basis]
-        if method.influence:
+        if method.needs_influence:
             scores, mark = self.influence(config, dataset, seed, taught)
             marks.append(mark)
         inputs, mark = self.inputs(config, dataset, seed)
         marks.append(mark)
         logits = None
-        if taught is not None and method.teacher:
+        if taught is not None and method.needs_teacher:
             logits, mark = taught
             marks.append(mark)
         own = inputs is not dataset.features
@@ -375,7 +378,9 @@ class _Training:
         def seen(values: Tensor) -> Tensor:
             return values if observed is None else values[observed]
 
-        settings = config.distillation.model_dump(include=method.settings)
+        settings = config.distillation.model_dump(
+            include=None if method.settings is None else set(method.settings)
+        )
 
         def judged(model: MLP) -> Result:
             x = inputs if inputs.layout == torch.strided else inputs.to_dense()
@@ -406,7 +411,7 @@ class _Training:
             self.trained(result, seed, name, mark, [f"{name}.safetensors"], work)
 
         once(config, name)
-        if method.teacher and self.collapsed(result, name):
+        if method.needs_teacher and self.collapsed(result, name):
             self.report.warn(
                 f"{name}: the student collapsed: its teacher's soft labels are so uniform that "
                 "weight decay outweighs the loss; once more without weight decay"

@@ -13,12 +13,13 @@ from ..propagation.inputs import _needs
 from ..propagation.streamed import (
     Progress,
 )
+from ..registry import measures
 from ..system.arrays import release
 from ..system.kept import kept
 from ..system.memory import Budget
 from ..system.ranks import ALONE, Ranks
 from .cosine import Influence, cosine_influence
-from .measures import OF_FEATURES, measured
+from .measure import Inputs, measured
 from .streamed import cosine_influence_by_blocks
 
 
@@ -62,23 +63,24 @@ def influence(
         "normalization": c.normalization,
         "self_loop_weight": config.propagation.self_loop_weight,
     }
+    measure = measures[c.measure]
     found = Influence(torch.empty(0))
-    if c.measure in OF_FEATURES:
+    if measure.needs_cosine:
         count = None if observed is None or strict else len(observed)
         options = {**settings, "num_columns": count, "algorithm": c.algorithm}
         found = _cosine(seen, device, options, budget, scratch, ranks, progress)
-    if c.measure != "cosine":
-        if logits is not None and strict:
-            logits = logits[observed]
-        scores = measured(
-            c.measure,
+    if c.measure != "cosine":  # which is done: its graph need not come to the GPU again
+        if logits is not None:
+            logits = (logits[observed] if strict else logits).to(device)
+        inputs = Inputs(
             kept(seen.csr, device),
+            features=seen.features,
             logits=logits,
             cosine=found.scores,
             mix=c.mix,
             **settings,
         )
-        found = replace(found, scores=scores)
+        found = replace(found, scores=measured(measure, inputs))
     release(seen.csr.indptr, seen.csr.indices, seen.features)
     if not strict:
         return found

@@ -26,7 +26,7 @@ from ..features.matrix import check_features
 from ..graph.csr import CSRGraph
 from ..ops import propagate
 from ..propagation.equation import check_settings
-from .measures import Normalization
+from .measure import Normalization
 from .minimum import MinCosine, min_cosine
 
 Algorithm = Literal["closed_form", "blocked"]

@@ -10,8 +10,9 @@ from ..config import Config
 from ..errors import check_choice
 from ..graph.csr import CSRGraph, as_csr
 from ..graph.dgl_bridge import DGLGraph
+from ..registry import measures
 from .cosine import cosine_influence
-from .measures import OF_FEATURES, Measure, Normalization, measured
+from .measure import Inputs, Normalization, measured
 
 # Below this coefficient of variation the weights are as good as constant.
 FLAT = 0.05
@@ -22,7 +23,7 @@ def influence_scores(
     features: Tensor,
     *,
     hops: int = 2,
-    measure: Measure = "cosine",
+    measure: str = "cosine",
     normalization: Normalization = "minmax",
     self_loop_weight: float = 1.0,
     logits: Tensor | None = None,
@@ -34,7 +35,7 @@ def influence_scores(
         graph: an undirected graph (see `propagate_features`).
         features: $X$, floating point `[N, D]`, dense or sparse CSR.
         hops: k of $X^{(k)}$.
-        measure: "cosine", the paper's, or another of `measures.py`.
+        measure: "cosine", the paper's, or another of `registry.measures`.
         normalization: "minmax" (the authors' code) gives $[0, 1]$; "max" (the paper's text)
             divides the sums by the largest and clamps negative ones to 0; "none" returns the sums.
         self_loop_weight: w of the propagation; 1 is the paper's text, 2 the authors' code.
@@ -45,20 +46,21 @@ def influence_scores(
         InputError: a directed graph, features of another length, NaN or infinite features, an
             unknown measure or normalization, no logits where they are needed.
     """
-    check_choice("measure", measure, get_args(Measure))
-    csr = as_csr(graph, features.device)
+    check_choice("measure", measure, list(measures))
+    check_choice("normalization", normalization, get_args(Normalization))
+    chosen, csr = measures[measure], as_csr(graph, features.device)
     settings: dict[str, Any] = {
         "hops": hops,
         "normalization": normalization,
         "self_loop_weight": self_loop_weight,
     }
     cosine = None
-    if measure in OF_FEATURES:
-        found = cosine_influence(csr, features, **settings)
-        if measure == "cosine":
-            return found.scores
-        cosine = found.scores
-    return measured(measure, csr, logits=logits, cosine=cosine, mix=mix, **settings)
+    if chosen.needs_cosine:
+        cosine = cosine_influence(csr, features, **settings).scores
+    if logits is not None:
+        logits = logits.to(csr.indptr.device)
+    inputs = Inputs(csr, features=features, logits=logits, cosine=cosine, mix=mix, **settings)
+    return measured(chosen, inputs)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ..system.kept import drop
 from ..system.memory import Budget
 from ..system.ranks import ALONE, Ranks
 from .cosine import Influence, normalized, sums_with, total, unit_rows
-from .measures import Normalization
+from .measure import Normalization
 from .minimum import MinCosine, min_cosine
 
 LEAST_ROWS = 4096  # of a block; with fewer, every pair of blocks costs more than its products

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,21 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.figure import Figure
 
+from ..registry import (
+    AMBER,
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    SKY,
+    measures,
+    methods,
+    sources,
+    teachers,
+)
 from ..system.writing import writing
 
-# Okabe and Ito's colours; a colour and a marker belong to one model everywhere.
-BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-SKY, AMBER, BLACK = "#56B4E9", "#E69F00", "#222222"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
 MARKERS = "osD^vPX"
 MARKER_OF = {"teacher": "o", "mlp": "s", "glnn": "^", "infgrand": "D", "student": "X"}
@@ -55,6 +66,31 @@ RC: dict[Any, Any] = {
     "errorbar.capsize": 2.5,
     "svg.hashsalt": "infgrand-dgl",  # the same figure, the same file
 }
+
+
+@dataclass(frozen=True)
+class Look:
+    """How something is shown, everywhere alike."""
+
+    label: str
+    color: str
+    marker: str
+
+
+ROLES = {"teacher": Look("Teacher", BLUE, "o"), "student": Look("Student", ORANGE, "X")}
+
+
+def look(name: str) -> Look:
+    """Of a role, or of a method, teacher, measure or dataset by its name."""
+    if name in ROLES:
+        return ROLES[name]
+    for registry in (methods, teachers, measures, sources):
+        if name in registry:
+            choice = registry[name]
+            free = list(registry).index(name)  # for one that brings no look of its own
+            color = choice.color or PALETTE[free % len(PALETTE)]
+            return Look(choice.label, color, choice.marker or MARKERS[free % len(MARKERS)])
+    return Look(name, BLACK, "o")
 
 
 def subplots(

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..config.schema import Config
 from ..data import NodeDataset, load_source, with_split
-from ..distillation.methods import METHODS
 from ..errors import InputError
 from ..experiment.directory import RunDirectory
 from ..experiment.history import read_history
@@ -20,6 +19,7 @@ from ..influence.scores import spread
 from ..present.curves import MODELS, draw_curves, draw_histogram
 from ..present.style import NAMES
 from ..propagation.inputs import student_inputs
+from ..registry import methods
 from ..serving import load_student, predict
 from ..system.arrays import load_array
 from ..system.reading import reading
@@ -210,7 +210,7 @@ def _judged(
             continue
         if model == "student":
             inputs = _rows(run.propagated(seed), ids, dataset, run.path / "propagated.npy")
-        elif METHODS[model].propagated:  # the run does not hold them
+        elif methods[model].propagated:  # the run does not hold them
             x = student_inputs(run.config, dataset, torch.device("cpu"))
             inputs = x[nodes].float().numpy()
         else:
@@ -230,7 +230,7 @@ def _rows(array: np.ndarray, ids: np.ndarray, dataset: NodeDataset, path: Path) 
 def _influence(run: RunDirectory, seed: int, num_nodes: int) -> np.ndarray | None:
     """`[N]`, NaN for nodes without a score; None where the run needed none."""
     path = run.array("influence.npy", seed)
-    if not path.exists() and not METHODS[run.config.method].influence:
+    if not path.exists() and not methods[run.config.method].needs_influence:
         return None
     scores = load_array(path)
     if scores.shape != (num_nodes,) or scores.dtype.kind != "f":

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from ..config.reading import load_config
 from ..config.schema import Config
-from ..influence.measures import Measure
+from ..registry import measures
 
 DATASETS = ("cora", "citeseer", "pubmed", "amazon-photo", "coauthor-cs", "coauthor-physics")
 TEACHERS = ("gcn", "sage", "gat")
@@ -150,7 +150,7 @@ def _sensitivity(config: Config) -> Iterator[tuple[str, Config, Students]]:
 
 
 def _measures(config: Config) -> Iterator[tuple[str, Config, Students]]:
-    yield "", config, {m: config.replace("influence", measure=m) for m in get_args(Measure)}
+    yield "", config, {m: config.replace("influence", measure=m) for m in measures}
 
 
 def _methods(config: Config) -> Students:

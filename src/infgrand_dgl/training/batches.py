@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from ..distillation.objective import Rows
 from ..features.sparse import SparseMatrix
 from ..system.arrays import release
 from ..system.ranks import ALONE, Ranks
 from ..system.transfer import Staging, ahead
-
-Rows: TypeAlias = dict[str, Any]  # Tensor or SparseMatrix, [n, ...]
 
 CHUNK = 1024  # consecutive rows that are read together from a file
 

@@ -8,14 +8,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..config.schema import Config
 from ..data import NodeDataset
-from ..distillation.methods import METHODS
+from ..distillation.objective import Lesson
 from ..errors import InputError
 from ..features.sparse import SparseMatrix, first_layer_input
 from ..nn.mlp import MLP
+from ..registry import methods
 from ..system.arrays import is_mapped, release
 from ..system.kept import kept
 from ..system.memory import Budget
 from ..system.precision import forward_in, products_in
+from ..system.runtime import Runtime
 from .batches import NodeBatches, Rows
 from .loop import OnEpoch, Surroundings, adam, fit, seed_everything
 
@@ -52,9 +54,11 @@ def train_student(
         The student with its best weights.
     """
     budget = at.budget or Budget.of(config.resources)
-    objective = METHODS[config.method].objective(config, view, influence, logits, at, budget)
+    runtime = Runtime(at.device, budget, at.scratch, at.ranks)
+    lesson = Lesson(config, view, influence, logits, runtime)
+    objective = methods[config.method].objective(lesson)
     x, size, pool = _placed(config, inputs, view.num_classes, at, budget)
-    if objective.whole and (size is not None or at.ranks.size > 1):
+    if objective.all_at_once and (size is not None or at.ranks.size > 1):
         raise InputError(
             f"distillation.loss: {config.distillation.loss} needs all nodes in one step of one "
             "process; collapsed does not"

@@ -1,0 +1,1 @@
+"""What a student can minimise: one method a file."""

@@ -1,0 +1,126 @@
+"""What a method gets, and what it makes of it: a loss that is a sum over nodes.
+
+As a sum it goes by batches, over processes and from files, whatever the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..config import Config
+from ..data import NodeDataset
+from ..data.dataset import UNLABELLED
+from ..graph import CSRGraph
+from ..registry import methods
+from ..system.arrays import new_array
+from ..system.kept import kept
+from ..system.runtime import Runtime
+from .loss import DistillationLoss, supervised_loss
+
+Rows: TypeAlias = dict[str, Any]  # Tensor or SparseMatrix, [n, ...]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What there is to learn from.
+
+    Args:
+        view: what training may see; ids and rows below are its own.
+        influence: $I_g$, `[N]`; None where the method needs none.
+        logits: the teacher's, `[N, C]`, possibly memory-mapped; likewise.
+        runtime: where the student trains.
+    """
+
+    config: Config
+    view: NodeDataset
+    influence: Tensor | None
+    logits: Tensor | None
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss that is a sum over nodes.
+
+    Args:
+        rows: what the loss needs of each node, `[n, ...]` each.
+        losses: from logits `[b, C]` of some nodes, at least float32, and their rows, their part of
+            "loss", which is minimised, and of the terms that the history records. It must not wait
+            for a GPU: no mask that makes a shape, no number read.
+        nodes: the nodes of the rows, int64 `[n]`; None: all.
+        all_at_once: whether it takes all nodes in one step, in order.
+    """
+
+    rows: Rows
+    losses: Callable[[Tensor, Rows], dict[str, Tensor]]
+    nodes: Tensor | None = None
+    all_at_once: bool = False
+
+
+def reads_propagated(config: Config) -> bool:
+    """Whether the student's inputs are propagated features."""
+    if config.student.features == "auto":
+        return methods[config.method].propagated
+    return config.student.features == "propagated"
+
+
+def distilling(
+    lesson: Lesson, distillation: DistillationLoss, influence: Tensor, delta1: float, delta2: float
+) -> Objective:
+    r"""$L = \lambda L_s + (1 - \lambda) L_d$ (paper: "The Complete Objective").
+
+    Args:
+        influence: $I_g$ in $L_s$, `[N]`.
+    """
+    view, lambda_ = lesson.view, lesson.config.distillation.lambda_
+    labels = torch.full((view.num_nodes,), UNLABELLED)
+    labels[view.train] = view.labels[view.train]
+    rows: Rows = {"labels": labels, "influence": influence.float()}
+    all_at_once = distillation.form != "collapsed"
+    if not all_at_once:
+        rows |= distillation.per_node()
+
+    def losses(logits: Tensor, batch: Rows) -> dict[str, Tensor]:
+        supervised = supervised_loss(
+            logits,
+            batch["labels"],
+            batch["influence"],
+            delta1=delta1,
+            delta2=delta2,
+            count=len(view.train),
+        )
+        distilled = distillation(logits, *(() if all_at_once else (batch["targets"], batch["own"])))
+        total = lambda_ * supervised + (1 - lambda_) * distilled
+        return {"loss": total, "supervised_loss": supervised, "distillation_loss": distilled}
+
+    return Objective(rows, losses, all_at_once=all_at_once)
+
+
+def distillation_loss(
+    lesson: Lesson, csr: CSRGraph, influence: Tensor, **settings: Any
+) -> DistillationLoss:
+    """$L_d$ over a graph, its targets in memory or in a file.
+
+    Args:
+        settings: of `DistillationLoss`, but tau and form, which are the configuration's.
+    """
+    d, runtime, logits = lesson.config.distillation, lesson.runtime, lesson.logits
+    assert logits is not None
+    budget = runtime.budget
+    N, C = logits.shape
+    settings |= {"tau": d.tau, "form": d.loss}
+    # The aggregated matrix and its sums, and what the product and each row hold beside.
+    beside = 256 * N
+    if d.loss != "collapsed" or budget.fits_on(runtime.device, 12 * N * C + beside):
+        graph = kept(csr, runtime.device)
+        return DistillationLoss(graph, logits.to(runtime.device), influence, **settings)
+    out = None
+    if budget.left() < 12 * N * C and runtime.scratch is not None:
+        out = new_array(runtime.scratch / f"targets-{runtime.ranks.rank}.npy", (N, C), "float32")
+    columns = max(1, min(C, (budget.left() - beside) // (8 * N)))
+    return DistillationLoss(csr, logits, influence, columns=columns, out=out, **settings)

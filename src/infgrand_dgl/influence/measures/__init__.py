@@ -1,0 +1,1 @@
+"""Measures of influence: one a file."""
