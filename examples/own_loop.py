@@ -4,6 +4,8 @@ A teacher, influence and propagated features are computed once. Then a student t
 torch, and needs no graph.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -17,8 +19,10 @@ from infgrand_dgl import (
 )
 
 
-def fit(model: nn.Module, x: Tensor, loss_of, epochs: int = 200) -> Tensor:
-    """Trains on all rows of x; logits [N, C]."""
+def fit(
+    model: nn.Module, x: Tensor, loss_of: Callable[[Tensor], Tensor], epochs: int = 200
+) -> Tensor:
+    """Trains on all rows of x; returns the logits, [N, C]."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(epochs):
         model.train()
