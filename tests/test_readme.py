@@ -73,7 +73,7 @@ def test_recipes(tmp_path):
             recipes.append(code)
     assert len(recipes) == 2
     run = tmp_path / "run"
-    settings = ["influence.measure=root-degree", "train.baselines=[hard-labels]"]
+    settings = ["influence.measure=squared-degree", "train.baselines=[hard-labels]"]
     settings += ["data.nodes=300", "train.epochs=2"]
     argv = ["train", "--config", "demo", "--seeds", "1", "--out", str(run), "--set", *settings]
     recipes.append(f"from infgrand_dgl.cli import main\nassert main({argv}) == 0")
