@@ -1,10 +1,10 @@
-# make train | test | sanitize | abi | benchmark | gpu-check | lint | format | docs | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
+# make train | test | sanitize | abi | benchmark | gpu-check | lint | format | configuration | docs | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: train test sanitize abi benchmark gpu-check lint format docs sdist clean
+.PHONY: train test sanitize abi benchmark gpu-check lint format configuration docs sdist clean
 
 train: $(VENV)/.installed
 	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
@@ -39,6 +39,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run -Werror $(FORMATTED)
 
 format: $(VENV)/.installed
@@ -54,6 +55,10 @@ docs: $(VENV)/.installed-docs
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/.installed
 	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[docs]'
 	@touch $@
+
+# The page of all keys, from the schema; a test fails where it is stale.
+configuration: $(VENV)/.installed
+	$(BIN)/python -m infgrand_dgl.config.reference > docs/configuration.md
 
 sdist: $(VENV)/.installed
 	$(BIN)/python -m build --sdist --no-isolation

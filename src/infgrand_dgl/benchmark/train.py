@@ -17,7 +17,8 @@ from ..config.schema import Config
 from ..data import NodeDataset, with_split
 from ..experiment import train as pipeline
 from ..present.console import Reporter
-from ..propagation import inputs as precompute
+from ..propagation.inputs import student_inputs
+from ..system.runtime import Runtime
 from ..training.loop import OnEpoch, Surroundings
 from ..training.student import train_student
 from ..training.teacher import TRAINED, train_teacher
@@ -64,7 +65,7 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     def student() -> Callable[[], list[float]]:
         # What it learns from does not matter to the time.
         rng = torch.Generator().manual_seed(seed)
-        inputs = precompute.student_inputs(config, view, device)
+        inputs = student_inputs(config, view, Runtime.on(device, config.resources))
         influence = torch.rand(view.num_nodes, generator=rng).to(device)
         logits = torch.randn(view.num_nodes, view.num_classes, generator=rng)
         at = Surroundings(device)

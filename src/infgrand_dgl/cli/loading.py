@@ -3,21 +3,19 @@
 import argparse
 from typing import NamedTuple
 
-import torch
-
 from ..config.reading import load_config
 from ..config.schema import Config
 from ..data import NodeDataset, load_dataset
 from ..data.dataset import describe
 from ..present.console import Reporter
-from ..system.runtime import resolve_device
+from ..system.runtime import Runtime, resolve_device
 from ..system.writing import check_writable
 
 
 class Loaded(NamedTuple):
     config: Config
     dataset: NodeDataset
-    device: torch.device
+    runtime: Runtime
     report: Reporter
 
 
@@ -29,4 +27,4 @@ def load(args: argparse.Namespace) -> Loaded:
     report = Reporter(args.quiet)
     dataset = load_dataset(config, args.seed)
     report.line(describe(dataset))
-    return Loaded(config, dataset, device, report)
+    return Loaded(config, dataset, Runtime.on(device, config.resources), report)

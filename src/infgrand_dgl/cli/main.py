@@ -13,7 +13,11 @@ from .parser import build_parser
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command. 0: done; 1: failed; 2: bad usage or input; 130, 143: interrupted."""
-    args = build_parser().parse_args(argv)
+    try:
+        args = build_parser().parse_args(argv)
+    except InputError as error:  # a plugin cannot be loaded
+        _complain(f"error: {error}", error)
+        return 2
     args.command = shlex.join(["infgrand-dgl", *(sys.argv[1:] if argv is None else argv)])
     # As Ctrl-C does, a SIGTERM leaves nothing half-written.
     usual = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..graph.csr import CSRGraph
-from ..system.arrays import release
 from .dataset import NodeDataset, Split
 
 CLASSES_SHOWN = 50
-BLOCK_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -70,12 +67,12 @@ class Summary:
 
 def summarize(dataset: NodeDataset) -> Summary:
     """Of a dataset whose split is drawn; mapped features are read once, block by block."""
-    x, labels = dataset.features, dataset.labels
+    x, labels = dataset.matrix, dataset.labels
     return Summary(
         degrees(dataset.csr),
-        x.is_sparse_csr,
+        x.is_sparse,
         x.dtype,
-        nonzero_share(x),
+        x.count_nonzero() / (x.num_rows * x.num_columns),
         dataset.homophily(),
         torch.bincount(labels[labels >= 0], minlength=dataset.num_classes).tolist(),
         part_counts(dataset.parts),
@@ -96,15 +93,6 @@ def degrees(graph: CSRGraph) -> Degrees:
         int(neighbours[-1]),
         int((neighbours == 0).sum()),
     )
-
-
-def nonzero_share(x: Tensor) -> float:
-    values = x.values() if x.is_sparse_csr else x
-    count = 0
-    for block in values.split(BLOCK_ROWS):
-        count += int(block.count_nonzero())
-        release(values)
-    return count / x.numel()
 
 
 def part_counts(split: Split) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from ..loading import load
 
-    config, dataset, device, report = load(args)
+    config, dataset, runtime, report = load(args)
 
     from ...influence.compute import influence
     from ...influence.scores import flat_warning, spread
@@ -41,14 +42,8 @@ def run(args: argparse.Namespace) -> None:
     with writing(args.out) as partial:
         with report.stage("influence") as stage:
             start = time.perf_counter()
-            result = influence(
-                config,
-                dataset,
-                device,
-                logits=logits,
-                scratch=partial.parent,
-                progress=stage.update,
-            )
+            runtime = replace(runtime, scratch=partial.parent, progress=stage.update)
+            result = influence(config, dataset, runtime, logits=logits)
             seconds = time.perf_counter() - start
             stage.result = f"{seconds:.2f} s"
         save_array(partial, result.scores)

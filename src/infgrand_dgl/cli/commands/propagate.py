@@ -1,6 +1,7 @@
 """`infgrand-dgl propagate`"""
 
 import argparse
+from dataclasses import replace
 
 from .. import options
 from ..command import Command
@@ -15,14 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from ..loading import load
 
-    config, dataset, device, report = load(args)
+    config, dataset, runtime, report = load(args)
 
     from ...propagation.inputs import student_inputs
     from ...system.arrays import is_mapped
     from ...system.writing import save_array
 
     with report.timed("propagate") as stage:
-        inputs = student_inputs(config, dataset, device, out=args.out, progress=stage.update)
+        runtime = replace(runtime, progress=stage.update)
+        inputs = student_inputs(config, dataset, runtime, out=args.out)
         if not is_mapped(inputs):
             save_array(args.out, inputs)
     dtype = str(inputs.dtype).removeprefix("torch.")

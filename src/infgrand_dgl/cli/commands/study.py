@@ -3,14 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from ... import studies
+from ...registry import studies
 from .. import options
 from ..command import Command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("study", choices=studies.NAMES, metavar="NAME", help=", ".join(studies.NAMES))
+    add("study", choices=studies, metavar="NAME", help="%(choices)s")
     add("--datasets", nargs="+", metavar="D", help="default: the paper's six")
     add("--teachers", nargs="+", metavar="T", help="gcn, sage, gat")
     add("--settings", nargs="+", metavar="S", help="transductive, inductive")
@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ...errors import check_choice
     from ...present.console import Reporter
-    from ...studies.grid import DATASETS, SETTINGS, STUDIES, TEACHERS
+    from ...studies.grid import DATASETS, SETTINGS, cells_of, teachers
     from ...studies.runner import study
 
-    plan = STUDIES[args.study]
+    plan = studies[args.study]
 
     def axis(option: str, allowed: Sequence[str], usual: Sequence[str]) -> list[str]:
         values = list(dict.fromkeys(getattr(args, option) or usual))
@@ -37,15 +37,17 @@ def run(args: argparse.Namespace) -> int:
             check_choice(f"--{option}", value, allowed)
         return values
 
-    datasets = axis("datasets", DATASETS, DATASETS)
-    teachers = axis("teachers", TEACHERS, plan.teachers)
-    settings = axis("settings", SETTINGS, plan.settings)
+    axes = (
+        axis("datasets", DATASETS, DATASETS),
+        axis("teachers", teachers(), plan.teachers or teachers()),
+        axis("settings", SETTINGS, plan.settings or SETTINGS),
+    )
     seeds = None if args.seeds is None else list(dict.fromkeys(args.seeds))
     overrides = [*args.set, *([] if args.device is None else [f"train.device={args.device}"])]
     report = Reporter(args.quiet)
     counts = study(
         args.study,
-        plan.cells(datasets, teachers, settings, seeds, overrides),
+        cells_of(plan, *axes, seeds, overrides),
         args.out,
         command=args.command,
         overrides=overrides,

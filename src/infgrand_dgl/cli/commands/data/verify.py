@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from ....data.prepared import verify
+    from ....data.store import verify
     from ....present.console import Reporter
 
     verify(args.folder, Reporter(args.quiet))

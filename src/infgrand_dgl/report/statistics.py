@@ -1,17 +1,9 @@
-"""What a report counts: intervals, bins of nodes, calibration, confusions, rank correlation."""
+"""What a report counts: bins of nodes, calibration, confusions, rank correlation."""
 
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import spearmanr
-
-
-def wilson(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share of `count` trials, 95% by default."""
-    share, spread = right / count, z * z / count
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * np.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def quantile_bins(values: np.ndarray, count: int) -> list[np.ndarray]:
@@ -21,8 +13,8 @@ def quantile_bins(values: np.ndarray, count: int) -> list[np.ndarray]:
     """
     edges = np.unique(np.quantile(values, np.linspace(0, 1, count + 1)[1:-1]))
     bins = np.searchsorted(edges, values)
-    found = [np.flatnonzero(bins == k) for k in range(len(edges) + 1)]
-    return [rows for rows in found if len(rows)]
+    rows = [np.flatnonzero(bins == k) for k in range(len(edges) + 1)]
+    return [r for r in rows if len(r)]
 
 
 class Calibration(NamedTuple):
@@ -41,20 +33,15 @@ class Calibration(NamedTuple):
 def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> Calibration:
     """Over `bins` bins of one width, from the likeliest class of `[n, C]` and its probability."""
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    correct = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    nodes, sure, correct = (np.bincount(index, w, bins) for w in (None, confidence, right))
-    held = nodes > 0
-    return Calibration(sure[held] / nodes[held], correct[held] / nodes[held], nodes[held])
-
-
-def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Nodes of class i that were taken for class j, int64 `[C, C]`."""
-    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, -1)
+    nodes, sure, right = (np.bincount(index, w, bins) for w in (None, confidence, correct))
+    used = nodes > 0
+    return Calibration(sure[used] / nodes[used], right[used] / nodes[used], nodes[used])
 
 
 def most_confused(matrix: np.ndarray, count: int) -> list[tuple[int, int, int]]:
-    """(class, what it was taken for, nodes) of the largest entries off the diagonal."""
+    """(class, what it was taken for, nodes) of the largest entries of `[C, C]` off the diagonal."""
     off = matrix.copy()
     np.fill_diagonal(off, 0)
     order = np.argsort(-off, axis=None, kind="stable")[:count]
