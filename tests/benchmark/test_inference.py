@@ -31,8 +31,8 @@ def test_every_method_at_every_batch_size(tmp_path, monkeypatch, capsys):
     size = found["size"]
     assert (size["layers"], size["hidden"], size["sampled_neighbours_per_layer"]) == (2, 8, 10)
     assert picture.read_bytes().startswith(b"\x89PNG")
-    told = capsys.readouterr().out
-    assert "random weights" in told and "gat_sampled" in told
+    out = capsys.readouterr().out
+    assert "random weights" in out and "gat_sampled" in out
 
 
 @pytest.mark.parametrize("backend", teachers.BACKENDS)

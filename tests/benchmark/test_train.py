@@ -28,11 +28,11 @@ def test_a_seed_trains_no_baseline(tiny, monkeypatch):
     config = load_config(tiny, ["train.baselines=[mlp]"])
     trained = []
 
-    def pipeline_train(config, out, **settings):
+    def fake(config, out, **settings):
         trained.append((config.train.baselines, config.train.seeds))
         return {"seconds": {"influence": 1, "propagate": 2, "teacher": [3], "student": [4]}}
 
-    monkeypatch.setattr(train.pipeline, "train", pipeline_train)
+    monkeypatch.setattr(train, "train", fake)
     found = train.contenders(config, load_source(config.data), torch.device("cpu"))
     assert found[-1].method == "seed" and found[-1].prepare()() == [10]
     assert trained == [([], [1])]
@@ -56,7 +56,7 @@ def test_dgl_without_cuda_says_so(monkeypatch):
     assert not teachers.missing("dgl", torch.device("cpu"))
 
 
-def test_sizes_and_experiment_are_told_apart(tiny, capsys):
+def test_sizes_go_with_a_generated_graph(tiny, capsys):
     assert main(["benchmark", "train", *SMALL, "--config", str(tiny)]) == 2
     err = capsys.readouterr().err
     assert "--nodes: not with --config" in err and err.count("\n") == 1

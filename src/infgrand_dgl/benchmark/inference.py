@@ -20,22 +20,13 @@ from ..nn.mlp import MLP
 from ..propagation.equation import propagate_features
 from ..training.teacher import INFERRED, build_teacher
 from . import teachers
-from .harness import Contender, Row, waited
+from .harness import Contender, waited
 
 BATCHES = (1, 10, 1000)  # and all
 FANOUT = 10  # neighbours per node and layer
 CHUNK = 1000  # nodes whose neighbourhoods are sampled at once
 ROUND = 0.1  # seconds; short calls are repeated so long in every round
 SEED = 0
-NOTE = (
-    "random weights; *_full forwards the whole graph, *_sampled 10 neighbours per layer, in "
-    "pieces of 1000 nodes; seconds per call, its nodes drawn afresh"
-)
-
-
-def size(config: Config) -> Row:
-    t = config.teacher
-    return {"layers": t.layers, "hidden": t.hidden, "sampled_neighbours_per_layer": FANOUT}
 
 
 def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> list[Contender]:
