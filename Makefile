@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: train test sanitize abi benchmark gpu-check lint format sdist clean
+.PHONY: train test sanitize abi benchmark gpu-check lint format configuration sdist clean
 
 train: $(VENV)/.installed
 	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
@@ -38,10 +38,15 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The page of all keys, from the schema; a test fails where it is stale.
+configuration: $(VENV)/.installed
+	$(BIN)/python -m infgrand_dgl.config.reference > docs/configuration.md
 
 sdist: $(VENV)/.installed
 	$(BIN)/python -m build --sdist --no-isolation

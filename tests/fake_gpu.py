@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from infgrand_dgl.propagation import streamed as slabs
+from infgrand_dgl.propagation import equation, streamed
 from infgrand_dgl.system import transfer
 
 
@@ -69,7 +69,7 @@ class FakeGpu:
         self.side = FakeStream()
         self.recorded: set[int] = set()
         self.pinned: list[int] = []
-        copy, propagate = torch.Tensor.copy_, slabs.propagate
+        copy, propagate = torch.Tensor.copy_, equation.propagate
 
         def copy_(target, source, non_blocking=False):
             if not non_blocking:
@@ -89,10 +89,10 @@ class FakeGpu:
             assert stream is self.main
             self.recorded.add(id(tensor))
 
-        for module in (transfer, slabs):
+        for module in (transfer, streamed):
             monkeypatch.setattr(module, "is_gpu", lambda device: True)
         monkeypatch.setattr(transfer, "_second_stream", lambda index: self.side)
-        monkeypatch.setattr(slabs, "propagate", launched)
+        monkeypatch.setattr(equation, "propagate", launched)
         monkeypatch.setattr(transfer, "pinned", pinned)
         monkeypatch.setattr(torch.Tensor, "copy_", copy_)
         monkeypatch.setattr(torch.Tensor, "record_stream", record_stream)

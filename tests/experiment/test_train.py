@@ -21,7 +21,7 @@ from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.present.curves import influence_histogram
 from infgrand_dgl.propagation.inputs import student_inputs
 from infgrand_dgl.serving import load_student
-from infgrand_dgl.system.runtime import resolve_device
+from infgrand_dgl.system.runtime import Runtime, resolve_device
 from infgrand_dgl.training.loop import accuracy
 
 QUIET = Reporter(quiet=True)
@@ -122,7 +122,7 @@ def test_propagation_is_as_configured(hops, w, pooling, tiny_config):
     ).replace("influence", hops=2)
     data = load_dataset(config)
     torch.testing.assert_close(
-        student_inputs(config, data, torch.device("cpu")),
+        student_inputs(config, data, Runtime.on("cpu")),
         propagate_features(
             data.graph, data.features, hops=hops, pooling=pooling, self_loop_weight=w
         ),
@@ -137,7 +137,7 @@ def test_influence_is_as_configured(hops, w, normalization, algorithm, tiny_conf
         "influence", hops=hops, normalization=normalization, algorithm=algorithm
     ).replace("propagation", hops=2, self_loop_weight=w)
     data = load_dataset(config)
-    found = influence(config, data, torch.device("cpu"))
+    found = influence(config, data, Runtime.on("cpu"))
     expected = influence_scores(
         data.graph, data.features, hops=hops, normalization=normalization, self_loop_weight=w
     )
@@ -160,10 +160,10 @@ def test_inductive_run(model, tiny_config, tmp_path):
         assert np.isnan(scores[hidden]).all() and np.isfinite(scores[observed]).all()
         inputs = torch.from_numpy(np.load(folder / "propagated.npy"))
         view = dataset.observed_view()
-        alone = student_inputs(config, view, torch.device("cpu"))
+        alone = student_inputs(config, view, Runtime.on("cpu"))
         torch.testing.assert_close(inputs[observed], alone)
         whole = load_dataset(config.replace("data", setting="transductive"))
-        everything = student_inputs(config, whole, torch.device("cpu"))
+        everything = student_inputs(config, whole, Runtime.on("cpu"))
         torch.testing.assert_close(inputs[hidden], everything[hidden])
     for name in ("teacher", "student"):
         assert set(metrics[name]) >= {"val", "test", "test_observed"}
@@ -201,8 +201,8 @@ def test_hidden_nodes_do_not_reach_training(tiny_config):
         student = train_student(
             config,
             view,
-            student_inputs(config, data, at)[seen],
-            influence(config, data, at).scores[seen],
+            student_inputs(config, data, Runtime.on(at))[seen],
+            influence(config, data, Runtime.on(at)).scores[seen],
             teacher_logits(teacher, data)[seen],
             here,
             1,
@@ -336,7 +336,7 @@ def test_warns_where_influence_says_nothing(tiny_config, tmp_path, capsys):
     for normalization, expected in (("minmax", True), ("none", False)):
         changed = config.replace("influence", normalization=normalization)
         dataset = load_dataset(changed)
-        scores = influence(changed, dataset, torch.device("cpu")).scores
+        scores = influence(changed, dataset, Runtime.on("cpu")).scores
         assert spread(scores).flat == expected
     pipeline.train(config, tmp_path / "run", overwrite=False, report=Reporter())
     told = capsys.readouterr().err

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from infgrand_dgl.features.sparse import SPARSE_BELOW, SparseMatrix, first_layer_input
+from infgrand_dgl.features.sparse import SPARSE_PRODUCT_BELOW, SparseMatrix, first_layer_input
 from infgrand_dgl.nn.dropout import dropout
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def test_dropout():
 @pytest.mark.parametrize("layout", [torch.strided, torch.sparse_csr])
 def test_density_chooses(layout):
     for factor, expected in ((0.5, SparseMatrix), (2, torch.Tensor)):
-        x = bag_of_words(300, 400, factor * SPARSE_BELOW["cpu"])
+        x = bag_of_words(300, 400, factor * SPARSE_PRODUCT_BELOW["cpu"])
         given = x if layout == torch.strided else x.to_sparse_csr()
         assert isinstance(first_layer_input(given, CPU, "auto"), expected)
         dense = first_layer_input(given, CPU, "dense")

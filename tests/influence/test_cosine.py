@@ -10,6 +10,7 @@ from infgrand_dgl.influence import cosine as influence_module
 from infgrand_dgl.influence.compute import influence
 from infgrand_dgl.influence.cosine import cosine_influence
 from infgrand_dgl.influence.scores import spread
+from infgrand_dgl.system.runtime import Runtime
 from tests.conftest import random_undirected
 from tests.propagation.test_equation import stages
 
@@ -145,7 +146,7 @@ def test_authors_published_vectors(algorithm, reference, overrides, real_data, d
             *overrides,
         ],
     )
-    found = influence(config, load_dataset(config), torch.device(device)).scores.cpu().numpy()
+    found = influence(config, load_dataset(config), Runtime.on(device)).scores.cpu().numpy()
     expected = np.load(real_data / f"reference/influence_{reference}.npy")
     assert np.abs(found - expected).max() < 1e-5
 
@@ -154,7 +155,7 @@ def test_authors_published_vectors(algorithm, reference, overrides, real_data, d
 def test_strict_inductive_scores_do_not_see_hidden_nodes(seed):
     config = load_config("demo", ["data.setting=inductive", "data.nodes=800"])
     dataset = load_dataset(config, seed)
-    before = influence(config, dataset, torch.device("cpu")).scores
+    before = influence(config, dataset, Runtime.on("cpu")).scores
     hidden = dataset.test
     assert before[hidden].isnan().all() and before[dataset.parts.observed].isfinite().all()
 
@@ -162,10 +163,10 @@ def test_strict_inductive_scores_do_not_see_hidden_nodes(seed):
     changed[hidden] = torch.rand(len(hidden), dataset.num_features)
     object.__setattr__(dataset, "features", changed)
     del dataset.__dict__["_observed_view"]
-    after = influence(config, dataset, torch.device("cpu")).scores
+    after = influence(config, dataset, Runtime.on("cpu")).scores
     assert torch.equal(before.isnan(), after.isnan())
     assert torch.equal(before[~before.isnan()], after[~after.isnan()])
 
     authors = config.replace("influence", inductive="authors")
-    whole = influence(authors, dataset, torch.device("cpu")).scores
+    whole = influence(authors, dataset, Runtime.on("cpu")).scores
     assert whole.isfinite().all()

@@ -20,6 +20,7 @@ from infgrand_dgl.influence.measures.jacobian import jacobian
 from infgrand_dgl.influence.measures.pagerank import pagerank
 from infgrand_dgl.ops import propagate
 from infgrand_dgl.registry import measures
+from infgrand_dgl.system.runtime import Runtime
 from tests.conftest import random_undirected
 
 # Edges and the number of nodes; the last node of "isolated" has no neighbour.
@@ -210,7 +211,7 @@ def test_strict_sees_the_observed_graph_alone(measure, tiny):
     config = load_config(tiny, [f"influence.measure={measure}", "data.setting=inductive"])
     dataset = load_dataset(config)
     logits = torch.randn(dataset.num_nodes, 3)
-    found = influence(config, dataset, torch.device("cpu"), logits=logits).scores
+    found = influence(config, dataset, Runtime.on("cpu"), logits=logits).scores
     observed, view = dataset.parts.observed, dataset.observed_view()
     assert observed is not None
     hidden = torch.ones(dataset.num_nodes, dtype=torch.bool)

@@ -16,19 +16,22 @@ from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.config.schema import Config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.data.dataset import NodeDataset, Split
+from infgrand_dgl.features.matrix import FeatureMatrix
 from infgrand_dgl.influence.compute import influence
 from infgrand_dgl.influence.cosine import cosine_influence
-from infgrand_dgl.influence.streamed import block_rows
 from infgrand_dgl.ops import propagation_steps
-from infgrand_dgl.propagation.inputs import _needs, student_inputs
-from infgrand_dgl.propagation.streamed import propagate_slabs, slab_needs, slab_width, slabs_of
+from infgrand_dgl.propagation.equation import Propagation
+from infgrand_dgl.propagation.inputs import student_inputs
+from infgrand_dgl.propagation.memory import slabs_of
+from infgrand_dgl.propagation.streamed import propagate_slabs
 from infgrand_dgl.system.arrays import map_array, new_array
-from infgrand_dgl.system.memory import Budget, resident
+from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.ranks import ALONE
+from infgrand_dgl.system.runtime import Runtime
 from tests.conftest import python_path, random_undirected
 
 ROOT = Path(__file__).parents[2]
-PLENTY = Budget(1 << 60, 1 << 60)
+CPU = torch.device("cpu")
 NONE = Budget(1, 1)
 
 
@@ -46,7 +49,7 @@ def settings(*overrides: str) -> Config:
 @pytest.fixture
 def in_pieces(monkeypatch):
     """Nothing fits whole: slabs of 16 columns, blocks of 64 rows to read and of 150 to compare."""
-    monkeypatch.setattr("infgrand_dgl.features.matrix.BLOCK", 64 * 50 * 4)
+    monkeypatch.setattr("infgrand_dgl.features.matrix.BLOCK_BYTES", 64 * 50 * 4)
     monkeypatch.setattr(Budget, "fits", lambda *_: False)
     monkeypatch.setattr(Budget, "require", lambda *_: None)
     for module in ("propagation.inputs", "influence.streamed"):
@@ -61,19 +64,15 @@ def in_pieces(monkeypatch):
 @pytest.mark.parametrize("pooling", ["mean", "max", "min"])
 def test_slabs_equal_the_whole(pooling, hops, w, dtype, mapped, device, tmp_path):
     csr, x = random_undirected(300, 900), torch.randn(300, 37).to(dtype)
-    arguments = {"hops": hops, "pooling": pooling, "self_loop_weight": w}
-    expected = propagate_features(csr, x.float(), **arguments)
+    expected = propagate_features(csr, x.float(), hops=hops, pooling=pooling, self_loop_weight=w)
     if mapped:
         np.save(tmp_path / "x.npy", x.numpy())
         x = map_array(tmp_path / "x.npy")
     for width in (5, 8, 16, 32, 37):
-        out = (
-            new_array(tmp_path / "out.npy", (300, 37), "float32")
-            if mapped
-            else torch.empty(x.shape)
-        )
+        out = new_array(tmp_path / "out.npy", (300, 37)) if mapped else torch.empty(x.shape)
         slabs = list(slabs_of(37, width, ALONE))
-        propagate_slabs(csr, x, out, slabs, device=torch.device(device), **arguments)
+        propagation, features = Propagation(hops, w, pooling), FeatureMatrix(x)
+        propagate_slabs(csr, propagation, features, out, slabs, torch.device(device))
         torch.testing.assert_close(out, expected)
         if mapped:
             assert torch.equal(out, torch.from_numpy(np.load(tmp_path / "out.npy")))
@@ -88,19 +87,17 @@ def test_student_inputs_in_pieces(kind, named, device, tmp_path):
         x = (dataset.features * (torch.rand(500, 50) < 0.2)).to_sparse_csr()
     else:
         x = dataset.features.to(getattr(torch, kind))
-    config, out, told = settings("propagation.pooling=max"), tmp_path / "new" / "x.npy", []
+    config, out = settings("propagation.pooling=max"), tmp_path / "new" / "x.npy"
+    steps: list[tuple[int, int | None]] = []
+    runtime = replace(Runtime.on(device), progress=lambda *done: steps.append(done))
     found = student_inputs(
-        config,
-        replace(dataset, features=x),
-        torch.device(device),
-        out=out if named else None,
-        progress=lambda *steps: told.append(steps),
+        config, replace(dataset, features=x), runtime, out=out if named else None
     )
     dense = (x.to_dense() if kind == "sparse" else x).float()
     expected = propagate_features(dataset.csr, dense, hops=config.propagation.hops, pooling="max")
     assert found.dtype == (torch.float16 if kind == "float16" else torch.float32)
     torch.testing.assert_close(found, expected.to(found.dtype))
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert out.exists() == named
     if named:
         assert [file.name for file in out.parent.iterdir()] == ["x.npy"]
@@ -118,13 +115,14 @@ def test_inductive_in_pieces(inductive, dtype, request, device, tmp_path):
     )
     dataset = load_dataset(config)
     dataset = replace(dataset, features=dataset.dense_features().to(dtype))
-    at = torch.device(device)
-    scores, inputs = influence(config, dataset, at).scores, student_inputs(config, dataset, at)
+    runtime = Runtime.on(device)
+    scores = influence(config, dataset, runtime).scores
+    inputs = student_inputs(config, dataset, runtime)
     request.getfixturevalue("in_pieces")
-    again = student_inputs(config, dataset, at, out=tmp_path / "x.npy")
+    again = student_inputs(config, dataset, runtime, out=tmp_path / "x.npy")
     assert again.dtype == dtype == inputs.dtype
     torch.testing.assert_close(again, inputs.cpu())
-    again = influence(config, dataset, at).scores
+    again = influence(config, dataset, runtime).scores
     torch.testing.assert_close(again, scores, rtol=0, atol=1e-6, equal_nan=True)
 
 
@@ -137,17 +135,14 @@ def test_influence_in_pieces(normalization, hops, signed, device, tmp_path):
     x = dataset.features if signed else dataset.features.abs()
     x[7] = 0
     config = settings(f"influence.normalization={normalization}", f"influence.hops={hops}")
-    told: list[tuple[int, int]] = []
-    found = influence(
-        config,
-        replace(dataset, features=x),
-        torch.device(device),
-        scratch=tmp_path,
-        progress=lambda *steps: told.append(steps),
+    steps: list[tuple[int, int | None]] = []
+    runtime = replace(
+        Runtime.on(device), scratch=tmp_path, progress=lambda *done: steps.append(done)
     )
+    found = influence(config, replace(dataset, features=x), runtime)
     whole = cosine_influence(dataset.csr, x, hops=hops, normalization=normalization)
     torch.testing.assert_close(found.scores.cpu(), whole.scores, rtol=1e-6, atol=1e-6)
-    assert told == [(k + 1, len(told)) for k in range(len(told))]
+    assert steps == [(k + 1, len(steps)) for k in range(len(steps))]
     assert not list(tmp_path.iterdir())
     if whole.minimum is not None and found.minimum is not None:
         assert abs(found.minimum.value - whole.minimum.value) < 1e-6
@@ -162,7 +157,7 @@ def test_influence_in_pieces(normalization, hops, signed, device, tmp_path):
 def test_scale_makes_no_difference_in_pieces(scale):
     dataset = random_dataset()
     x = dataset.features.abs() / dataset.features.abs().max()
-    found = influence(settings(), replace(dataset, features=scale * x), torch.device("cpu"))
+    found = influence(settings(), replace(dataset, features=scale * x), Runtime.on(CPU))
     torch.testing.assert_close(found.scores, influence_scores(dataset.csr, x))
 
 
@@ -173,13 +168,13 @@ def test_features_that_are_not_finite(function, value):
     dataset = random_dataset()
     dataset.features[333, 4] = value
     with pytest.raises(InputError, match="found NaN or infinity in row 333"):
-        function(settings(), dataset, torch.device("cpu"))
+        function(settings(), dataset, Runtime.on(CPU))
 
 
 def test_blocked_is_refused_where_it_does_not_fit():
     config = settings("influence.algorithm=blocked")
     with pytest.raises(InputError, match="resources.memory: .* too little to form all pairs"):
-        influence(config, random_dataset(), torch.device("cpu"), budget=NONE)
+        influence(config, random_dataset(), Runtime(CPU, NONE))
 
 
 @pytest.mark.parametrize(
@@ -190,40 +185,7 @@ def test_too_small_a_budget_says_what_would_do(function, hops, purpose, device):
     config = settings(f"influence.hops={hops}")
     told = f"{purpose} 500 rows of 50 features; [0-9.]+[MG]B would do"
     with pytest.raises(InputError, match=f"resources.memory: 0MB are too little to {told}"):
-        function(config, random_dataset(), torch.device(device), budget=NONE)
-
-
-def test_widths_grow_with_the_budget():
-    csr, cpu = random_undirected(200_000, 10), torch.device("cpu")
-    widths = []
-    for width in (8, 16, 40, 64, 100):
-        needed, _ = slab_needs(csr, width, cpu)
-        widths.append(slab_width(csr, 100, cpu, Budget(resident() + needed + (1 << 21))))
-    assert widths == [8, 16, 32, 64, 100]
-    assert slab_width(csr, 3, cpu, PLENTY) == 3
-    assert slab_width(csr, 100, cpu, PLENTY) == 100
-    assert block_rows(1000, 10, cpu, PLENTY) == 1000
-    needed = 3 * (32 << 20) + 40 * 1_000_000 + 300_000 * (20 * 64 + 300)
-    assert block_rows(1_000_000, 64, cpu, Budget(resident() + needed)) == 250_000
-
-
-@pytest.mark.parametrize("kind", ["float32", "float16", "mapped", "sparse"])
-def test_what_a_gpu_and_its_host_hold(kind, tmp_path):
-    """Features are uploaded as they are stored; what is kept of them counts beside what is used."""
-    dataset = random_dataset()
-    x = dataset.features
-    if kind == "mapped":
-        np.save(tmp_path / "x.npy", x.numpy())
-        x = map_array(tmp_path / "x.npy")
-    elif kind != "float32":
-        x = x.half() if kind == "float16" else x.to_sparse_csr()
-    dataset = replace(dataset, features=x)
-    matrix, graph = 4 * 500 * 50, 8 * 501 + 4 * dataset.num_edges
-    kept = {"float16": matrix // 2, "sparse": 8 * 501 + 12 * 500 * 50}.get(kind, 0)
-    for graphs in (1, 2):
-        host, gpu = _needs(dataset, torch.device("cuda"), 4, graphs)
-        assert gpu == graphs * (graph + kept) + 4 * matrix + 300 * 500
-        assert host == (matrix if kind == "mapped" else 0)
+        function(config, random_dataset(), Runtime(torch.device(device), NONE))
 
 
 def test_the_command_cleans_up(tiny, tmp_path, request):
@@ -239,11 +201,12 @@ def test_the_command_cleans_up(tiny, tmp_path, request):
 RANK = """
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
-import numpy as np
 import torch
 from infgrand_dgl import InputError
 from infgrand_dgl.system.ranks import joined
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.ops import propagation_steps
 from infgrand_dgl.influence.compute import influence
 from infgrand_dgl.propagation.inputs import student_inputs
@@ -253,12 +216,13 @@ folder, cpu = Path(sys.argv[1]), torch.device("cpu")
 dataset, config = torch.load(folder / "dataset.pt", weights_only=False), test_streamed.settings()
 with joined(cpu) as ranks:
     assert ranks.size == 2
-    found = influence(config, dataset, cpu, scratch=folder, ranks=ranks)
-    inputs = student_inputs(config, dataset, cpu, out=folder / "x.npy", ranks=ranks)
+    runtime = replace(Runtime.on(cpu), scratch=folder, ranks=ranks)
+    found = influence(config, dataset, runtime)
+    inputs = student_inputs(config, dataset, runtime, out=folder / "x.npy")
     torch.save((found, inputs), folder / f"{ranks.rank}.pt")
     dataset.features[450, 0] = torch.nan  # in the share of the second process
     try:
-        student_inputs(config, dataset, cpu, out=folder / "never.npy", ranks=ranks)
+        student_inputs(config, dataset, runtime, out=folder / "never.npy")
     except InputError as error:
         assert "in row 450" in str(error)
     else:
@@ -279,8 +243,8 @@ def test_two_processes_equal_one(tmp_path):
         timeout=120,
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
     )
-    one = influence(settings(), dataset, torch.device("cpu"))
-    inputs = student_inputs(settings(), dataset, torch.device("cpu"))
+    one = influence(settings(), dataset, Runtime.on(CPU))
+    inputs = student_inputs(settings(), dataset, Runtime.on(CPU))
     for rank in range(2):
         found, written = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
         torch.testing.assert_close(found.scores, one.scores, rtol=0, atol=1e-6)

@@ -8,13 +8,13 @@ from infgrand_dgl import InputError
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.config.schema import TeacherConfig
 from infgrand_dgl.data import load_dataset
-from infgrand_dgl.features.matrix import stored
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.influence.compute import influence
 from infgrand_dgl.propagation.inputs import student_inputs
 from infgrand_dgl.system import kept
 from infgrand_dgl.system.kept import held
 from infgrand_dgl.system.memory import Budget
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import student
 from infgrand_dgl.training.loop import Surroundings
 from infgrand_dgl.training.teacher import build_teacher, teacher_inputs, teacher_logits
@@ -95,7 +95,7 @@ def test_the_forms_of_features_share_one_copy(kind, uploads):
     assert uploads == ["graph", "features"]
     if kind != "sparse":  # whose size the device forgets
         graph_bytes = 8 * (data.num_nodes + 1) + 4 * data.num_edges
-        assert held() == graph_bytes + stored(data.features)
+        assert held() == graph_bytes + data.matrix.stored_bytes
 
 
 @pytest.mark.parametrize("setting", ["transductive", "inductive"])
@@ -105,8 +105,8 @@ def test_every_stage_takes_the_same_copies(setting, device, uploads):
     model = build_teacher(TeacherConfig(hidden=8), data.num_features, data.num_classes).to(at)
     uploads.clear()
     for _ in range(2):
-        influence(config, data, at)
-        student_inputs(config, data, at)
+        influence(config, data, Runtime.on(at))
+        student_inputs(config, data, Runtime.on(at))
         teacher_inputs(model, data.observed_view())
         teacher_logits(model, data)
     graphs = {"transductive": 1, "inductive": 2}[setting] if device == "cuda" else 0

@@ -15,6 +15,7 @@ from infgrand_dgl.system.arrays import new_array
 MB = 10**6
 MAPPED = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 from infgrand_dgl.config import load_config
@@ -23,17 +24,19 @@ from infgrand_dgl.influence.compute import influence
 from infgrand_dgl.propagation.inputs import student_inputs
 from infgrand_dgl.system.arrays import map_array
 from infgrand_dgl.system.memory import resident
+from infgrand_dgl.system.runtime import Runtime
 from tests.conftest import random_undirected
 
-folder, cpu = Path(sys.argv[1]), torch.device("cpu")
+folder = Path(sys.argv[1])
 imported = resident()
 config = load_config("demo", [f"resources.memory={imported + int(sys.argv[2])}", "influence.hops=1"])
 x = map_array(folder / "features.npy")
 N = len(x)
 labels, split = torch.zeros(N, dtype=torch.int64), Split(*torch.arange(N).split(N // 3 + 1))
 dataset = NodeDataset("mapped", random_undirected(N, 2 * N), x, labels, 2, split, {})
-assert influence(config, dataset, cpu, scratch=folder).scores.isfinite().all()
-assert student_inputs(config, dataset, cpu, out=folder / "x.npy").shape == x.shape
+runtime = replace(Runtime.on("cpu", config.resources), scratch=folder)
+assert influence(config, dataset, runtime).scores.isfinite().all()
+assert student_inputs(config, dataset, runtime, out=folder / "x.npy").shape == x.shape
 peak = open("/proc/self/status").read().split("VmHWM:")[1].split()[0]
 print("peak", int(peak) * 1024 - imported, file=sys.stderr)
 """
@@ -88,7 +91,7 @@ def test_influence_of_half_a_million_nodes_within_2_8_gb(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_mapped_features_of_600_mb_within_600_mb(tmp_path):
     """In memory the influence alone would need four matrices."""
-    x = new_array(tmp_path / "features.npy", (600_000, 256), "float32")
+    x = new_array(tmp_path / "features.npy", (600_000, 256))
     for half, rows in enumerate(x.split(300_000)):  # of disjoint support: the minimum is known
         rows[:, 128 * half : 128 * (half + 1)] = torch.rand(len(rows), 128)
     del x, rows

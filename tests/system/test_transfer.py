@@ -9,8 +9,11 @@ import torch
 
 from infgrand_dgl import propagate_features
 from infgrand_dgl.config.schema import TeacherConfig
+from infgrand_dgl.features.matrix import FeatureMatrix
 from infgrand_dgl.features.sparse import SparseMatrix
-from infgrand_dgl.propagation.streamed import propagate_slabs, slab_needs, slabs_of
+from infgrand_dgl.propagation.equation import Propagation
+from infgrand_dgl.propagation.memory import slab_needs, slabs_of
+from infgrand_dgl.propagation.streamed import propagate_slabs
 from infgrand_dgl.system import transfer
 from infgrand_dgl.system.arrays import map_array
 from infgrand_dgl.system.ranks import ALONE
@@ -239,26 +242,25 @@ def test_layers_one_by_one():
 @pytest.mark.parametrize("some", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_slabs(dtype, some, gpu, monkeypatch):
-    for module in ("features.matrix", "propagation.streamed"):
-        monkeypatch.setattr(f"infgrand_dgl.{module}.BLOCK", 50 * 37 * 4)
+    for module in ("features.matrix", "propagation.memory"):
+        monkeypatch.setattr(f"infgrand_dgl.{module}.BLOCK_BYTES", 50 * 37 * 4)
     csr, x = random_undirected(300, 900), torch.randn(300, 37)
-    rows = torch.randperm(400)[:300] if some else None
-    out, told = torch.zeros(400 if some else 300, 37, dtype=dtype), []
-    settings: dict[str, Any] = {"hops": 2, "pooling": "mean", "self_loop_weight": 2.0}
+    nodes = torch.randperm(400)[:300] if some else None
+    out, written = torch.zeros(400 if some else 300, 37, dtype=dtype), []
     propagate_slabs(
         csr,
-        x,
+        Propagation(2, 2.0, "mean"),
+        FeatureMatrix(x),
         out,
         list(slabs_of(37, 16, ALONE)),
-        device=CPU,
-        factor=0.5,
-        rows=rows,
-        on_slab=lambda: told.append(1),
-        **settings,
+        CPU,
+        scale=0.5,
+        nodes=nodes,
+        on_slab=lambda: written.append(1),
     )
-    expected = (0.5 * propagate_features(csr, x, **settings)).to(dtype)
-    torch.testing.assert_close(out if rows is None else out[rows], expected)
-    assert told == [1, 1, 1]
+    expected = (0.5 * propagate_features(csr, x, hops=2, self_loop_weight=2.0)).to(dtype)
+    torch.testing.assert_close(out if nodes is None else out[nodes], expected)
+    assert written == [1, 1, 1]
     assert max(gpu.pinned) <= 50 * 16 * 4
     host, _ = slab_needs(csr, 16, torch.device("cuda"))
     assert sum(gpu.pinned) + 3 * 50 * 37 * 4 <= host == slab_needs(csr, 1, torch.device("cuda"))[0]
@@ -272,8 +274,8 @@ def test_an_error_of_the_writer_is_raised(monkeypatch):
     def full():
         raise OSError("No space left on device")
 
-    settings: dict[str, Any] = {"hops": 1, "pooling": None, "self_loop_weight": 1.0, "device": CPU}
+    propagation, features, out = Propagation(1, 1.0), FeatureMatrix(x), torch.empty(300, 37)
     with pytest.raises(OSError, match="No space"):
         slabs = list(slabs_of(37, 16, ALONE))
-        propagate_slabs(csr, x, torch.empty(300, 37), slabs, on_slab=full, **settings)
+        propagate_slabs(csr, propagation, features, out, slabs, CPU, on_slab=full)
     assert threading.active_count() == before

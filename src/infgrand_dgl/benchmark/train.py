@@ -18,6 +18,7 @@ from ..data import NodeDataset, with_split
 from ..experiment.train import train
 from ..present.console import Silent
 from ..propagation.inputs import student_inputs
+from ..system.runtime import Runtime
 from ..training.loop import OnEpoch, Surroundings
 from ..training.student import train_student
 from ..training.teacher import TRAINED, train_teacher
@@ -79,7 +80,7 @@ def _student(
 ) -> Callable[[], list[float]]:
     """What it learns from does not matter to the time."""
     rng = torch.Generator().manual_seed(seed)
-    inputs = student_inputs(config, view, device)
+    inputs = student_inputs(config, view, Runtime.on(device, config.resources))
     influence = torch.rand(view.num_nodes, generator=rng).to(device)
     logits = torch.randn(view.num_nodes, view.num_classes, generator=rng)
     runtime = Surroundings(device)

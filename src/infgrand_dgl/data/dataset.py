@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..features.matrix import check_features
+from ..features.matrix import FeatureMatrix
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
-from ..system.arrays import release
-from ..system.kept import kept
+from ..system.arrays import release, slices
 
 UNLABELLED = -1
 
@@ -96,23 +96,23 @@ class NodeDataset:
     def num_features(self) -> int:
         return self.features.shape[1]
 
+    @property
+    def matrix(self) -> FeatureMatrix:
+        """The features, whatever kind they are."""
+        return FeatureMatrix(self.features)
+
     def dense_features(self, device: torch.device | str = "cpu") -> Tensor:
         """float32 `[N, D]` on `device`; not a copy, if the features (`kept` there) are that."""
-        x = kept(self.features, device)
-        return (x if x.layout == torch.strided else x.to_dense()).float()
+        return self.matrix.dense(device)
 
-    def homophily(self, block: int = 1 << 24) -> float:
-        """Share of the edges between labelled nodes that join equal labels, self-loops left out.
-
-        Args:
-            block: about how many edges are looked at together.
-        """
+    def homophily(self, edges_at_once: int = 1 << 24) -> float:
+        """Share of the edges between labelled nodes that join equal labels, self-loops left out."""
         csr, labels = self.csr, self.labels
-        step = max(1, block * self.num_nodes // self.num_edges)
+        step = max(1, edges_at_once * self.num_nodes // self.num_edges)
         same = edges = 0
-        for start in range(0, self.num_nodes, step):
-            pointers = csr.indptr[start : start + step + 1]
-            rows = start + torch.repeat_interleave(pointers.diff())
+        for part in slices(range(self.num_nodes), step):
+            pointers = csr.indptr[part.start : part.stop + 1]
+            rows = part.start + torch.repeat_interleave(pointers.diff())
             columns = csr.indices[int(pointers[0]) : int(pointers[-1])].long()
             counted = (labels[rows] >= 0) & (labels[columns] >= 0) & (rows != columns)
             edges += int(counted.sum())
@@ -127,21 +127,16 @@ class NodeDataset:
         A prepared dataset goes by the checksums of its files: none is read, and the digits are
         others than those of the same arrays in memory.
         """
-        found = hashlib.blake2b((self.content or "").encode(), digest_size=16)
-        x = self.features
-        arrays = [self.csr.indptr, self.csr.indices, self.labels]
-        if x.layout == torch.strided:
-            arrays.append(x)
-        else:
-            arrays += [x.crow_indices(), x.col_indices(), x.values()]
+        digest = hashlib.blake2b((self.content or "").encode(), digest_size=16)
+        arrays = [self.csr.indptr, self.csr.indices, self.labels, *self.matrix.parts]
         split = (
             [] if self.split is None else [t for t in vars(self.split).values() if t is not None]
         )
         for array in split if self.content else arrays + split:
-            found.update(f"{array.dtype} {list(array.shape)}".encode())
+            digest.update(f"{array.dtype} {list(array.shape)}".encode())
             for block in array.contiguous().flatten().split(1 << 22):
-                found.update(block.view(torch.uint8).numpy())
-        return found.hexdigest()
+                digest.update(block.view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def observed_view(self) -> NodeDataset:
         """The dataset that training may see, with its own node ids; itself when transductive."""
@@ -155,26 +150,61 @@ class NodeDataset:
         nodes = split.observed
         local = torch.full((self.num_nodes,), -1, dtype=torch.long)
         local[nodes] = torch.arange(len(nodes))
-        x = self.features if self.features.layout == torch.strided else self.dense_features()
         return replace(
             self,
             csr=self.csr.subgraph(nodes),
-            features=x[nodes].float(),
+            features=self.matrix.gather(nodes),
             labels=self.labels[nodes],
             content=None,
             split=Split(local[split.train], local[split.val], local[split.test_observed]),
         )
 
+    # Inductive: observed nodes see the observed graph alone, the others all of it.
+
+    def views(self) -> list[View]:
+        """What nodes see: the whole graph, and where some are hidden, then the observed one.
+
+        Results of a later view replace those of its nodes from an earlier one.
+        """
+        whole, observed = View(self, None), self.parts.observed
+        return [whole] if observed is None else [whole, View(self.observed_view(), observed)]
+
+    def by_view(self, compute: Callable[[NodeDataset], Tensor]) -> Tensor:
+        """`[N, ...]`: for each node the row that a computation gives of the graph that it sees."""
+        (whole, _), *others = self.views()
+        out = compute(whole)
+        for view, nodes in others:
+            out[nodes] = compute(view).to(out.dtype)
+        return out
+
+    def scattered(self, values: Tensor) -> Tensor:
+        """Floating-point values of the observed view's nodes, `[n]`, as `[N]`: NaN elsewhere."""
+        observed = self.parts.observed
+        if observed is None:
+            return values
+        out = values.new_full((self.num_nodes,), torch.nan)
+        out[observed] = values
+        return out
+
+
+class View(NamedTuple):
+    """A graph that some nodes see.
+
+    Args:
+        dataset: `[n, ...]`.
+        nodes: which of all nodes its rows are, int64 `[n]`; None: all, in order.
+    """
+
+    dataset: NodeDataset
+    nodes: Tensor | None
+
 
 def check(dataset: NodeDataset, where: str) -> NodeDataset:
     """The dataset, or an InputError that starts with `where` and names what is wrong."""
     N, C = dataset.num_nodes, dataset.num_classes
-    features, labels, split = dataset.features, dataset.labels, dataset.split
+    labels, split = dataset.labels, dataset.split
     try:
-        if features.layout == torch.strided:
-            check_features(features, N)
-        elif len(features) != N or not features.values().isfinite().all():
-            raise InputError(f"features: expected {N} rows of finite numbers")
+        dataset.matrix.check_stored(N)
         if labels.shape != (N,):
             raise InputError(f"labels: expected shape [{N}], found {list(labels.shape)}")
         if C > N:  # ids of something else; a model of that many outputs would be vast

@@ -121,6 +121,6 @@ def distillation_loss(
         return DistillationLoss(graph, logits.to(runtime.device), influence, **settings)
     out = None
     if budget.left() < 12 * N * C and runtime.scratch is not None:
-        out = new_array(runtime.scratch / f"targets-{runtime.ranks.rank}.npy", (N, C), "float32")
+        out = new_array(runtime.scratch / f"targets-{runtime.ranks.rank}.npy", (N, C))
     columns = max(1, min(C, (budget.left() - beside) // (8 * N)))
     return DistillationLoss(csr, logits, influence, columns=columns, out=out, **settings)

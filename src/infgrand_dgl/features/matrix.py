@@ -1,96 +1,182 @@
-"""Features that may not fit in memory, some rows at a time: mapped, sparse, or of 16 bits."""
+"""Features of any kind behind one face: dense or sparse, in memory or mapped, of 16 bits or 32."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError, check_shape
-from ..system.arrays import release
-from ..system.ranks import Ranks
+from ..system.arrays import blocks, first_not_finite, is_mapped, release, slices
+from ..system.kept import kept
+from ..system.runtime import Runtime
 from ..system.transfer import tensors
 
-BLOCK = 32 << 20  # bytes of a matrix that are looked at together
+BLOCK_BYTES = 32 << 20  # of a matrix in float32 that are looked at together
 
 
-def plain(features: Tensor) -> bool:
-    """Whether computations take them as they are stored: dense float32."""
-    return features.layout == torch.strided and features.dtype == torch.float32
-
-
-def stored(features: Tensor) -> int:
-    """Bytes of features as they are stored, dense or sparse CSR."""
-    return sum(tensor.nbytes for tensor in tensors(features))
-
-
-def row_blocks(matrix: Tensor, rows: range) -> Iterator[slice]:
-    """Consecutive parts of `rows`, each of about BLOCK bytes of the matrix in float32."""
-    step = max(1, BLOCK // (4 * max(1, matrix.shape[1])))
-    for begin in range(rows.start, rows.stop, step):
-        yield slice(begin, min(begin + step, rows.stop))
-
-
-def dense_rows(features: Tensor, rows: slice) -> Tensor:
-    """`features[rows]`, dense and at least float32; a view where the features are that already.
+@dataclass(frozen=True, eq=False)
+class FeatureMatrix:
+    """X, `[N, D]`. Mapped features are read some rows at a time and leave the memory again.
 
     Args:
-        features: floating point `[N, D]`, dense or sparse CSR.
+        values: floating point, dense or sparse CSR; in memory, or a mapped file.
     """
-    if features.layout == torch.strided:
-        part = features[rows]
-    else:
-        indptr = features.crow_indices()[rows.start : rows.stop + 1]
+
+    values: Tensor
+
+    # What it is
+
+    @property
+    def num_rows(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def num_columns(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.values.dtype
+
+    @property
+    def computed_dtype(self) -> torch.dtype:
+        """Of its rows as computations take them: at least float32."""
+        return torch.promote_types(self.dtype, torch.float32)
+
+    @property
+    def is_sparse(self) -> bool:
+        return self.values.layout != torch.strided
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether its memory is a file."""
+        return is_mapped(self.values)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether computations take it as it is stored: dense float32."""
+        return not self.is_sparse and self.dtype == torch.float32
+
+    @property
+    def parts(self) -> list[Tensor]:
+        """The strided tensors that it is stored in."""
+        return list(tensors(self.values))
+
+    @property
+    def stored_bytes(self) -> int:
+        return sum(part.nbytes for part in self.parts)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of a first layer's input: float32, with a column for each entry of a sparse one."""
+        return 12 * len(self.values.values()) if self.is_sparse else 4 * self.values.numel()
+
+    @property
+    def stored_entries(self) -> Tensor:
+        """Those that are stored: all `[N, D]`, or `[nnz]` of a sparse matrix."""
+        return self.values.values() if self.is_sparse else self.values
+
+    def count_nonzero(self) -> int:
+        return sum(int(part.count_nonzero()) for _, part in blocks(self.stored_entries, 1 << 16))
+
+    # All of it
+
+    def to_dense(self) -> Tensor:
+        """Dense, of the dtype it has; the tensor itself where that is so already."""
+        return self.values.to_dense() if self.is_sparse else self.values
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """Dense float32 rows of ids, int64 `[n]`."""
+        return self.to_dense()[ids].float()
+
+    def dense(self, device: torch.device | str = "cpu") -> Tensor:
+        """float32 `[N, D]` on `device`; not a copy, if the features (`kept` there) are that."""
+        return FeatureMatrix(kept(self.values, device)).to_dense().float()
+
+    def release(self) -> None:
+        """Pages of mapped features leave the memory."""
+        release(self.values)
+
+    # Some rows
+
+    def rows(self, rows: slice) -> Tensor:
+        """Dense and at least float32, `[n, D]`; a view where the features are that already."""
+        part = self.values[rows] if not self.is_sparse else self._sparse_rows(rows).to_dense()
+        return part.to(self.computed_dtype)
+
+    def _sparse_rows(self, rows: slice) -> Tensor:
+        x = self.values
+        indptr = x.crow_indices()[rows.start : rows.stop + 1]
         entries = slice(int(indptr[0]), int(indptr[-1]))
-        part = torch.sparse_csr_tensor(
-            indptr - indptr[0],
-            features.col_indices()[entries],
-            features.values()[entries],
-            (len(indptr) - 1, features.shape[1]),
-        ).to_dense()
-    return part.to(torch.promote_types(part.dtype, torch.float32))
+        shape = len(indptr) - 1, self.num_columns
+        columns, values = x.col_indices()[entries], x.values()[entries]
+        return torch.sparse_csr_tensor(indptr - indptr[0], columns, values, shape)
+
+    def row_slices(self, rows: range | None = None) -> Iterator[slice]:
+        """Consecutive parts of the rows, or of all, each of about BLOCK_BYTES in float32."""
+        rows = range(self.num_rows) if rows is None else rows
+        return slices(rows, max(1, BLOCK_BYTES // (4 * max(1, self.num_columns))))
+
+    def blocks(self, rows: range | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Each of `row_slices` and its `rows`; of a mapped matrix one is in memory at a time."""
+        for part in self.row_slices(rows):
+            yield part, self.rows(part)
+            self.release()
+
+    # Checks
+
+    def check(self, num_rows: int) -> FeatureMatrix:
+        """Itself, where it is floating point `[num_rows, D]`.
+
+        Raises:
+            InputError: it is not.
+        """
+        check_shape("features", self.values, [num_rows, "D"])
+        if not self.dtype.is_floating_point:
+            raise InputError(f"features: expected floating point, found {self.dtype}")
+        return self
+
+    def checked_dense(self, num_rows: int) -> Tensor:
+        """Dense and contiguous, `[N, D]`, of the dtype it has.
+
+        Raises:
+            InputError: not floating point `[num_rows, D]`, or not finite.
+        """
+        dense = self.check(num_rows).to_dense().contiguous()
+        # A sum is finite iff nothing in it is not, short of an overflow; look closer only then.
+        if not dense.sum().isfinite() and (row := first_not_finite(dense)) is not None:
+            raise _not_finite(row)
+        return dense
+
+    def check_stored(self, num_rows: int) -> None:
+        """As `checked_dense`, of a sparse matrix looking at the stored entries alone."""
+        if not self.is_sparse:
+            self.checked_dense(num_rows)
+        elif self.num_rows != num_rows or first_not_finite(self.stored_entries) is not None:
+            raise InputError(f"features: expected {num_rows} rows of finite numbers")
+
+    def largest_magnitude(self, num_rows: int, runtime: Runtime) -> float:
+        """The largest absolute value, each process looking at its share of rows.
+
+        Raises:
+            InputError: not floating point `[num_rows, D]`, or not finite.
+        """
+        largest = torch.zeros((), dtype=torch.float64, device=runtime.device)
+        with runtime.ranks.together():
+            self.check(num_rows)
+            for part, block in self.blocks(runtime.ranks.share(num_rows)):
+                if block.numel():
+                    low, high = map(float, torch.aminmax(block))
+                    if not (math.isfinite(low) and math.isfinite(high)):
+                        raise _not_finite(part.start + (first_not_finite(block) or 0))
+                    largest.fill_(max(float(largest), -low, high))
+                del block
+        return float(runtime.ranks.max(largest))
 
 
-def largest_magnitude(
-    features: Tensor, num_nodes: int, ranks: Ranks, device: torch.device
-) -> float:
-    """The largest absolute value in features `[N, D]`, each process looking at its share of rows.
-
-    Raises:
-        InputError: not floating point `[num_nodes, D]`, or not finite.
-    """
-    largest = torch.zeros((), dtype=torch.float64, device=device)
-    with ranks.together():
-        check_matrix(features, num_nodes)
-        for rows in row_blocks(features, ranks.share(num_nodes)):
-            block = dense_rows(features, rows)
-            if block.numel():
-                low, high = torch.aminmax(block)
-                if not (low.isfinite() and high.isfinite()):
-                    raise not_finite(block, rows.start)
-                largest.fill_(max(float(largest), -float(low), float(high)))
-            del block
-            release(features)
-    return float(ranks.max(largest))
-
-
-def check_features(features: Tensor, num_nodes: int) -> Tensor:
-    """Dense contiguous features `[N, D]`, or the InputError that says what is wrong."""
-    check_matrix(features, num_nodes)
-    dense = (features if features.layout == torch.strided else features.to_dense()).contiguous()
-    # A sum is finite iff nothing in it is not, short of an overflow; look closer only then.
-    if not dense.sum().isfinite() and not dense.isfinite().all():
-        raise not_finite(dense)
-    return dense
-
-
-def check_matrix(features: Tensor, num_nodes: int) -> None:
-    """Raises an InputError unless the features are floating point `[N, D]`."""
-    check_shape("features", features, [num_nodes, "D"])
-    if not features.is_floating_point():
-        raise InputError(f"features: expected floating point, found {features.dtype}")
-
-
-def not_finite(rows: Tensor, first: int = 0) -> InputError:
-    """What to say of rows, numbered from `first`, some of which are not finite."""
-    row = first + int((~rows.isfinite()).any(dim=1).nonzero()[0])
+def _not_finite(row: int) -> InputError:
     return InputError(f"features: expected finite numbers, found NaN or infinity in row {row}")

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from ..graph.csr import CSRGraph
 from ..ops import spmm
+from .matrix import FeatureMatrix
 
 Inputs = Literal["auto", "dense", "sparse"]
 
 # The density below which a product and its gradient are faster than dense ones, by type of device
 # (0.22 to 0.34 on one thread and two; on a GPU not measured, so dense unless asked for).
-SPARSE_BELOW = {"cpu": 0.25, "cuda": 0.0}
+SPARSE_PRODUCT_BELOW = {"cpu": 0.25, "cuda": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +34,12 @@ class SparseMatrix:
     @classmethod
     def of(cls, x: Tensor) -> SparseMatrix:
         """The entries of a dense or sparse CSR tensor `[N, D]` that are not zero."""
-        if x.layout == torch.strided:
+        if FeatureMatrix(x).is_sparse:
+            indptr, cols, values = x.crow_indices().long(), x.col_indices(), x.values()
+        else:
             rows, cols = x.nonzero(as_tuple=True)
             lengths = rows.bincount(minlength=len(x))
             indptr, values = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), x[rows, cols]
-        else:
-            indptr, cols, values = x.crow_indices().long(), x.col_indices(), x.values()
         return cls(CSRGraph(indptr, cols.int(), x.shape[1]), values)
 
     @property
@@ -79,13 +80,20 @@ class SparseMatrix:
 def first_layer_input(x: Tensor, device: torch.device, inputs: Inputs) -> Tensor | SparseMatrix:
     """Features `[N, D]`, dense or sparse CSR, as a first layer takes them on `device`: float32.
 
-    "auto" is sparse below the density `SPARSE_BELOW`.
+    "auto" is sparse below the density `SPARSE_PRODUCT_BELOW`.
     """
+    matrix = FeatureMatrix(x)
     if inputs == "auto":
-        stored = x.count_nonzero() if x.layout == torch.strided else len(x.values())
-        dense = int(stored) >= SPARSE_BELOW[device.type] * x.shape[0] * x.shape[1]
+        nonzero = len(x.values()) if matrix.is_sparse else int(x.count_nonzero())
+        sparse = nonzero < SPARSE_PRODUCT_BELOW[device.type] * x.shape[0] * x.shape[1]
     else:
-        dense = inputs == "dense"
-    if dense:
-        return (x if x.layout == torch.strided else x.to_dense()).to(device).float()
-    return SparseMatrix.of(x).to(device, torch.float32)
+        sparse = inputs == "sparse"
+    if sparse:
+        return SparseMatrix.of(x).to(device, torch.float32)
+    return matrix.to_dense().to(device).float()
+
+
+def row_source(features: FeatureMatrix, inputs: Inputs = "auto") -> Tensor | SparseMatrix:
+    """What rows are taken from as a first layer's inputs; "auto": as the features are stored."""
+    sparse = features.is_sparse if inputs == "auto" else inputs == "sparse"
+    return SparseMatrix.of(features.values) if sparse else features.to_dense()

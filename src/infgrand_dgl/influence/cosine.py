@@ -17,15 +17,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import check_choice
-from ..features.matrix import check_features
+from ..features.matrix import FeatureMatrix
 from ..graph.csr import CSRGraph
-from ..ops import propagate
-from ..propagation.equation import check_settings
+from ..propagation.equation import Propagation
+from ..system.arrays import empty
 from .measure import Normalization
 from .minimum import MinCosine, min_cosine
 
@@ -35,7 +34,7 @@ Algorithm = Literal["closed_form", "blocked"]
 # Of the blocked algorithm on each device, and the bytes that it holds for each pair.
 PAIRS_AT_ONCE = {"cpu": 1 << 26, "cuda": 1 << 30}
 BYTES_PER_PAIR = 12
-SUMMED = 1 << 16  # columns at a time, in float64
+SUMMED_COLUMNS = 1 << 16  # at a time, in float64
 
 # An inner product of unit rows in float32 says nothing below this.
 ROUNDING = 1e-6
@@ -67,20 +66,24 @@ def cosine_influence(
         num_columns: sum over the first so many nodes j only (the authors' inductive code); the
             minimum still runs over all pairs.
     """
-    check_settings(hops, self_loop_weight)
+    propagation = Propagation(hops, self_loop_weight)
     check_choice("normalization", normalization, get_args(Normalization))
-    x = check_features(features, csr.num_rows)
-    exponent = math.frexp(float(torch.linalg.vector_norm(x, ord=math.inf)))[1]
-    if abs(exponent) > 30:  # a power of two: cosines do not see it, and nothing overflows
-        x = x * 2.0**-exponent
-    y = x
-    if hops:
-        y = propagate(csr, x, hops=hops, pooling=None, self_loop_weight=self_loop_weight)
+    x = FeatureMatrix(features).checked_dense(csr.num_rows)
+    scale = harmless_scale(float(torch.linalg.vector_norm(x, ord=math.inf)))
+    if scale != 1:
+        x = x * scale
+    y = propagation.of(csr, x) if hops else x
     x, y = unit_rows(x), unit_rows(y)
     counted = y if num_columns is None else y[:num_columns]
     if normalization == "minmax":
         return (minmax if algorithm == "closed_form" else blocked_minmax)(x, y, counted)
     return normalized(sums_with(x, total(counted)), normalization)
+
+
+def harmless_scale(largest: float) -> float:
+    """What X is multiplied by so that no sum of its rows overflows; cosines do not see it."""
+    exponent = math.frexp(largest)[1]
+    return 2.0**-exponent if abs(exponent) > 30 else 1.0
 
 
 def minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
@@ -104,10 +107,10 @@ def normalized(
 def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
     """The authors' algorithm over the same operands: two passes over all pairs, in blocks."""
     rows = max(1, pairs_at_once(x.device) // len(y))
-    held = x.new_empty(min(rows, len(x)), len(y))  # one for all: memory that is freed may be kept
+    buffer = x.new_empty(min(rows, len(x)), len(y))  # for all: memory that is freed may be kept
 
     def cosines(block: Tensor, y: Tensor) -> Tensor:
-        return torch.mm(block, y.T, out=held[: len(block), : len(y)])
+        return torch.mm(block, y.T, out=buffer[: len(block), : len(y)])
 
     extremes = [torch.aminmax(cosines(block, y)) for block in x.split(rows)]
     low = torch.stack([e.min for e in extremes]).min().double()
@@ -117,7 +120,7 @@ def blocked_minmax(x: Tensor, y: Tensor, counted: Tensor) -> Influence:
     sums = x.new_zeros(len(x), dtype=torch.float64)
     for block, out in zip(x.split(rows), sums.split(rows), strict=True):
         scaled = cosines(block, counted).sub_(low).div_(span)
-        for part in scaled.split(SUMMED, dim=1):
+        for part in scaled.split(SUMMED_COLUMNS, dim=1):
             out += part.sum(dim=1, dtype=torch.float64)
     return Influence(_over_largest(sums).float())
 
@@ -154,7 +157,8 @@ def _in_float64(x: Tensor) -> Iterator[Tensor]:
 def unit_rows(x: Tensor) -> Tensor:
     """Rows scaled to unit length, however short or long; zero rows stay zero."""
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    unit = torch.div(x, norm, out=_fresh_like(x))
+    plain = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    unit = torch.div(x, norm, out=empty(tuple(x.shape), x.dtype) if plain else torch.empty_like(x))
     # Squares overflow or lose digits beyond these: such rows, and zero ones, are scaled first.
     extreme = ((norm < 1e-15) | (norm > 1e15)).flatten().nonzero().flatten()
     if len(extreme):
@@ -164,13 +168,6 @@ def unit_rows(x: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
         unit[extreme] = rows / torch.where(norm > 0, norm, 1)
     return unit
-
-
-def _fresh_like(x: Tensor) -> Tensor:
-    """Uninitialized; numpy asks for huge pages, which are filled three times as fast, torch not."""
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
-        return torch.empty_like(x)
-    return torch.from_numpy(np.empty(tuple(x.shape), str(x.dtype).removeprefix("torch.")))
 
 
 def _over_largest(sums: Tensor, rounding: float = 0.0) -> Tensor:

@@ -7,16 +7,48 @@ with $A$ the adjacency without self-loops and $S$ the row sums of $A + wI$.
 """
 
 import math
+from dataclasses import dataclass
 from typing import get_args
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError, check_choice
-from ..features.matrix import check_features
+from ..features.matrix import FeatureMatrix
 from ..graph.csr import CSRGraph, as_csr
 from ..graph.dgl_bridge import DGLGraph
 from ..ops import Pooling, propagate
+
+
+@dataclass(frozen=True)
+class Propagation:
+    r"""$\mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$, or $X^{(P)}$ alone.
+
+    Args:
+        hops: P.
+        self_loop_weight: w.
+        pooling: elementwise over the P + 1 matrices; None for the last one.
+
+    Raises:
+        InputError: a negative number of hops, a weight that is negative or infinite.
+    """
+
+    hops: int
+    self_loop_weight: float
+    pooling: Pooling | None = None
+
+    def __post_init__(self) -> None:
+        hops, weight = self.hops, self.self_loop_weight
+        if not isinstance(hops, int) or hops < 0:
+            raise InputError(f"hops: expected 0 or more, found {hops}")
+        if not 0 <= weight < math.inf:
+            raise InputError(f"self_loop_weight: expected 0 or more, found {weight}")
+
+    def of(self, csr: CSRGraph, x: Tensor) -> Tensor:
+        """Of a graph and X, `[N, D]` of floating point, on one device (`ops.propagate`)."""
+        return propagate(
+            csr, x, hops=self.hops, pooling=self.pooling, self_loop_weight=self.self_loop_weight
+        )
 
 
 @torch.no_grad()
@@ -48,15 +80,7 @@ def propagate_features(
         InputError: a directed graph, features of another length, NaN or infinite features, a
             negative number of hops, an unknown pooling.
     """
-    check_settings(hops, self_loop_weight)
+    propagation = Propagation(hops, self_loop_weight, pooling)
     check_choice("pooling", pooling, get_args(Pooling))
     csr = as_csr(graph, features.device)
-    x = check_features(features, csr.num_rows)
-    return propagate(csr, x, hops=hops, pooling=pooling, self_loop_weight=self_loop_weight)
-
-
-def check_settings(hops: int, self_loop_weight: float) -> None:
-    if not isinstance(hops, int) or hops < 0:
-        raise InputError(f"hops: expected 0 or more, found {hops}")
-    if not 0 <= self_loop_weight < math.inf:
-        raise InputError(f"self_loop_weight: expected 0 or more, found {self_loop_weight}")
+    return propagation.of(csr, FeatureMatrix(features).checked_dense(csr.num_rows))

@@ -15,6 +15,7 @@ from ..propagation.inputs import student_inputs
 from ..registry import methods
 from ..serving import load_student, predict
 from ..system.arrays import load_array
+from ..system.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,9 @@ def _inputs(
     if model == "student":
         return _rows(run.propagated(seed), dataset, nodes, run.path / "propagated.npy")
     if methods[model].propagated:
-        x = student_inputs(run.config, dataset, torch.device("cpu"))
-    else:
-        x = dataset.features
-    return (x if x.layout == torch.strided else x.to_dense())[nodes].float().numpy()
+        x = student_inputs(run.config, dataset, Runtime.on("cpu", run.config.resources))
+        return x[nodes].float().numpy()
+    return dataset.matrix.gather(nodes).numpy()
 
 
 def _rows(array: np.ndarray, dataset: NodeDataset, nodes: Tensor, path: Path) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..benchmark.inference import repeated, sampled
 from ..data import load_dataset
 from ..nn.mlp import MLP
 from ..propagation.inputs import student_inputs
-from ..system.runtime import resolve_device
+from ..system.runtime import Runtime, resolve_device
 from ..training.teacher import build_teacher, teacher_device, teacher_inputs
 from .grid import Cell
 
@@ -37,16 +37,17 @@ def latencies(cell: Cell) -> dict[tuple[str, str], float]:
     ways: list[Callable[[Tensor], Tensor]] = [lambda nodes: gnn(graph, x)[nodes.to(device)]]
     if gnn.backend == "native":
         ways.append(partial(sampled, gnn, dataset.graph, features, fanout=-1))
-    found = {("teacher", cell.case): min(_median(way, N, device) for way in ways)}
+    times = {("teacher", cell.case): min(_median(way, N, device) for way in ways)}
 
-    inputs = student_inputs(config, dataset, device) if cell.students else features
+    runtime = Runtime.on(device, config.resources)
+    inputs = student_inputs(config, dataset, runtime) if cell.students else features
     for name, each in cell.students.items():
         model, _, case = name.partition(", ")
         s = each.student
         student = MLP(D, s.hidden, C, layers=s.layers, norm=s.norm).to(device).eval()
         serve = partial(_served, student, inputs)
-        found[model, case] = _median(serve, N, device)
-    return found
+        times[model, case] = _median(serve, N, device)
+    return times
 
 
 def _served(student: MLP, inputs: Tensor, nodes: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
     study.json           what was asked for, how many cells are finished, versions and devices
     results.csv          one row for each trained model
-    correlations.csv     of the measures (study measures)
+    <extra>.csv          what a study keeps besides, e.g. correlations.csv of the measures
     <study>*.md|png|svg  tables and figures
     cells/<cell>/        config.yaml, metrics.json, history.csv, logits of a finished cell
     cells/<cell>.error.txt  why one failed
@@ -28,10 +28,11 @@ from ..errors import InputError
 from ..experiment.artifacts import fingerprint
 from ..experiment.environment import environment
 from ..present.console import Reporter
+from ..registry import studies
 from ..system.reading import reading
 from ..system.writing import writing
-from . import render
-from .grid import STUDIES, Cell
+from .grid import Cell
+from .render import render
 
 MARKER = "study.json"
 # Settings that say where and not what: a study may go on with others.
@@ -65,15 +66,15 @@ def study(
     before = _opened(name, out, what)
     if not before and render_only:
         raise InputError(f"--render-only: --out {out} holds no study yet")
-    if STUDIES[name].alone:
+    plan = studies[name]
+    if plan.alone:
         jobs = 1
-    marks = {cell.name: _mark(cell) for cell in cells}
-    todo = [cell for cell in cells if _finished(out, cell.name).get("mark") != marks[cell.name]]
-    todo = [] if render_only else todo
+    fingerprints = {cell.name: fingerprint_of(cell) for cell in cells}
+    todo = [] if render_only else [c for c in cells if not _is_finished(out, c, fingerprints)]
     start = time.perf_counter()
     about = {
         "study": name,
-        "title": render.STUDIES[name].title,
+        "title": plan.label,
         "command": command,
         "set": what,
         "environment": environment(),
@@ -88,7 +89,7 @@ def study(
     if todo and len(todo) < len(cells):
         report.line(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already")
     try:
-        _run(name, todo, marks, out, jobs, report)
+        _run(name, todo, fingerprints, out, jobs, report)
     except BaseException as error:
         error.add_note("what is finished is kept; to go on: the same command")
         raise
@@ -104,10 +105,10 @@ def _opened(name: str, out: Path, what: list[str]) -> dict[str, Any]:
     if path.is_file():
         with reading(path, "written by study"):
             before = json.loads(path.read_text())
-            found = (before["study"], before["set"])
-        if found != (name, what):
-            told = " ".join([found[0], *found[1]])
-            raise InputError(f"--out {out}: holds the study {told}; choose another folder")
+            held = (before["study"], before["set"])
+        if held != (name, what):
+            text = " ".join([held[0], *held[1]])
+            raise InputError(f"--out {out}: holds the study {text}; choose another folder")
         return before
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: expected a new folder, or one of this study")
@@ -119,7 +120,7 @@ def _write_marker(out: Path, about: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(about, indent=2) + "\n")
 
 
-def _mark(cell: Cell) -> str:
+def fingerprint_of(cell: Cell) -> str:
     """Of what a cell computes; not of where."""
 
     def plain(config: Config) -> Config:
@@ -130,7 +131,12 @@ def _mark(cell: Cell) -> str:
     return fingerprint(plain(cell.config), students)
 
 
+def _is_finished(out: Path, cell: Cell, fingerprints: Mapping[str, str]) -> bool:
+    return _finished(out, cell.name).get("mark") == fingerprints[cell.name]
+
+
 def _finished(out: Path, name: str) -> dict[str, Any]:
+    """The cell.json of a cell of that name; empty where there is none."""
     path = out / "cells" / name / "cell.json"
     if not path.is_file():
         return {}
@@ -141,7 +147,7 @@ def _finished(out: Path, name: str) -> dict[str, Any]:
 def _run(
     name: str,
     todo: Sequence[Cell],
-    marks: Mapping[str, str],
+    fingerprints: Mapping[str, str],
     out: Path,
     jobs: int,
     report: Reporter,
@@ -157,7 +163,7 @@ def _run(
             while waiting or running:
                 while waiting and len(running) < jobs:
                     cell = waiting.pop(0)
-                    process = _started(context, name, cell, marks[cell.name], out, threads)
+                    process = _started(context, name, cell, fingerprints[cell.name], out, threads)
                     running[process.sentinel] = process, cell, time.perf_counter()
                     stage.update(done, note=_names(running))
                 ended = wait(list(running))
@@ -167,9 +173,9 @@ def _run(
                     done += 1
                     now = time.perf_counter()
                     left = (now - start) / done * (len(todo) - done)
-                    told = _outcome(process, out / "cells" / cell.name)
+                    outcome = _outcome(process, out / "cells" / cell.name)
                     report.line(
-                        f"{cell.name}: {told}, {now - began:.0f} s "
+                        f"{cell.name}: {outcome}, {now - began:.0f} s "
                         f"({done} of {len(todo)}, about {left / 60:.0f} min left)"
                     )
                     stage.update(done, note=_names(running))
@@ -183,7 +189,7 @@ def _run(
 
 
 def _started(
-    context: Any, name: str, cell: Cell, mark: str, out: Path, threads: int | None
+    context: Any, name: str, cell: Cell, fingerprint: str, out: Path, threads: int | None
 ) -> BaseProcess:
     from .worker import error_of, work
 
@@ -191,7 +197,7 @@ def _started(
     if folder.is_dir():  # of another configuration
         shutil.rmtree(folder)
     error_of(folder).unlink(missing_ok=True)
-    process = context.Process(target=work, args=(name, cell, mark, folder, threads))
+    process = context.Process(target=work, args=(name, cell, fingerprint, folder, threads))
     process.start()
     return process
 
@@ -212,13 +218,14 @@ def _outcome(process: BaseProcess, folder: Path) -> str:
 def _gather(name: str, cells: Sequence[Cell], out: Path, about: dict[str, Any]) -> dict[str, int]:
     """Writes tables, figures and study.json from what is finished."""
     rows: list[dict[str, Any]] = []
-    related: list[dict[str, Any]] = []
+    extra: list[dict[str, Any]] = []
+    kept = studies[name].extra
     counts = {"finished": 0, "failed": 0, "not run": 0}
     names = [path.parent.name for path in sorted((out / "cells").glob("*/cell.json"))]
     for each in names:
-        found = _finished(out, each)
-        rows += [{**row, "status": "finished"} for row in found["rows"]]
-        related += found["correlations"]
+        result = _finished(out, each)
+        rows += [{**row, "status": "finished"} for row in result["rows"]]
+        extra += result.get(kept, [])
         counts["finished"] += 1
     for cell in cells:
         if cell.name not in names:
@@ -226,18 +233,20 @@ def _gather(name: str, cells: Sequence[Cell], out: Path, about: dict[str, Any]) 
             status = "failed" if failed else "not run"
             rows.append({**cell.where(), "case": cell.case, "model": "", "status": status})
             counts[status] += 1
-    frame = pd.DataFrame(rows, columns=[*COLUMNS])
+    columns = dict.fromkeys([*COLUMNS, *(column for row in rows for column in row)])
+    frame = pd.DataFrame(rows, columns=list(columns))
     _write_csv(frame, out / "results.csv")
-    correlations = None
-    if related:
-        correlations = pd.DataFrame(related)
-        _write_csv(correlations, out / "correlations.csv")
+    extra_frame = None
+    if extra:
+        extra_frame = pd.DataFrame(extra)
+        _write_csv(extra_frame, out / f"{kept}.csv")
     about["cells"] = counts
     _write_marker(out, about)
-    render.render(name, frame, out, correlations=correlations, about=_told(about))
+    render(name, frame, out, extra=extra_frame, about=_heading(about))
     return counts
 
 
+# Of results.csv, before those that a study adds.
 COLUMNS = (
     "dataset",
     "teacher",
@@ -261,7 +270,8 @@ def _write_csv(frame: pd.DataFrame, path: Path) -> None:
         frame.to_csv(partial, index=False)
 
 
-def _told(about: Mapping[str, Any]) -> str:
+def _heading(about: Mapping[str, Any]) -> str:
+    """Markdown below the title: the command, and what it took."""
     e, counts = about["environment"], about["cells"]
     where = ", ".join(e["gpus"]) or f"{e['cpu']}, {e['cpu_cores']} cores"
     cells = ", ".join(f"{count} {status}" for status, count in counts.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -34,6 +35,11 @@ class Runtime:
     scratch: Path | None = None
     ranks: Ranks = ALONE
     progress: Progress = lambda done, total: None
+
+    def steps(self, total: int) -> Callable[[], None]:
+        """To be called after each of so many steps: tells `progress`."""
+        done = count(1)
+        return lambda: self.progress(next(done), total)
 
     @classmethod
     def on(cls, device: torch.device | str, resources: ResourcesConfig | None = None) -> Runtime:

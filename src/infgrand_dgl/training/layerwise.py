@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..features.sparse import SparseMatrix
+from ..features.matrix import FeatureMatrix
+from ..features.sparse import SparseMatrix, row_source
 from ..graph.csr import CSRGraph
 from ..nn.gnn import GNN
 from ..system.arrays import new_array, release
@@ -52,9 +53,7 @@ def layerwise(
             budget.make_room(device, left)
             room = int(SHARE * min(budget.left(), left))
             entries = min(entries, room // (4 * FLOATS * max(model.widths)))
-    h: Tensor | SparseMatrix = (
-        features if features.layout == torch.strided else SparseMatrix.of(features)
-    )
+    h = row_source(FeatureMatrix(features))
     last, staging = len(model.layers) - 1, Staging(device)
     for k, width in enumerate(model.widths[1:]):
         out = _matrix(csr.num_rows, width, dtype if k == last else torch.float32, budget, scratch)
@@ -94,6 +93,6 @@ def _matrix(
     if scratch is None or budget is None or 2 * rows * width * dtype.itemsize <= budget.left():
         return torch.empty(rows, width, dtype=dtype)
     path = scratch / f"layer-{rows}-{width}.npy"
-    found = new_array(path, (rows, width), str(dtype).removeprefix("torch."))
+    found = new_array(path, (rows, width), dtype)
     path.unlink()  # the mapping keeps it
     return found

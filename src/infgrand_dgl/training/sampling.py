@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..features.sparse import Inputs, SparseMatrix
+from ..features.matrix import FeatureMatrix
+from ..features.sparse import Inputs, SparseMatrix, row_source
 from ..graph import dgl_bridge
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph, dgl
@@ -47,11 +48,7 @@ class Neighborhoods:
         self.staging = Staging(device)
         self.graph = sampling_graph(csr)
         self.sampler = dgl.dataloading.NeighborSampler(list(fanouts))
-        self.features: Tensor | SparseMatrix = features
-        if features.layout != torch.strided:
-            self.features = features.to_dense() if inputs == "dense" else SparseMatrix.of(features)
-        elif inputs == "sparse":
-            self.features = SparseMatrix.of(features)
+        self.features = row_source(FeatureMatrix(features), inputs)
 
     def batches(self, nodes: Tensor, batch_size: int, seed: int) -> Iterator[Batch]:
         """Nodes, int64 `[n]`, in pieces as they are listed, with blocks and inputs on `device`.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,14 +11,11 @@ from torch.nn.parallel import DistributedDataParallel
 from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
 from ..errors import InputError
-from ..features.matrix import plain, stored
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..graph import dgl_bridge
-from ..nn.gat import GAT
-from ..nn.gcn import GCN
 from ..nn.gnn import GNN, Backend
 from ..nn.native import Graph
-from ..nn.sage import SAGE
+from ..registry import teachers
 from ..system.arrays import map_array, release
 from ..system.kept import kept
 from ..system.memory import Budget
@@ -46,11 +42,7 @@ ROWS = 1 << 16  # checked at once
 def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
     """The model that `config` describes; backend "auto" is native, the faster one."""
     backend: Backend = "dgl" if config.backend == "dgl" else "native"
-    options: dict[str, Any] = {"layers": config.layers, "dropout": config.dropout}
-    if config.model == "gat":
-        options |= {"heads": config.heads, "attention_dropout": config.attention_dropout}
-    model = {"gcn": GCN, "sage": SAGE, "gat": GAT}[config.model]
-    return model(in_features, config.hidden, classes, **options, backend=backend)
+    return teachers[config.model].build(config, in_features, classes, backend)
 
 
 def teacher_device(config: TeacherConfig, device: torch.device) -> torch.device:
@@ -101,10 +93,9 @@ def fits(config: Config, view: NodeDataset, device: torch.device, budget: Budget
 
 def _bytes(data: NodeDataset, floats: int, device: torch.device) -> int:
     """Of graph and features, and of so many floats per node."""
-    N, x = data.num_nodes, data.features
-    features = 4 * x.numel() if x.layout == torch.strided else 12 * len(x.values())
+    N, features = data.num_nodes, data.matrix.input_bytes
     if device.type == "cuda":  # what is kept of features that are used in another form
-        features += 0 if plain(x) else stored(x)
+        features += 0 if data.matrix.is_plain else data.matrix.stored_bytes
     return 8 * N + 4 * data.num_edges + features + 4 * N * floats
 
 
