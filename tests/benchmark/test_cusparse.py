@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from infgrand_dgl.benchmark import cusparse, hops, teachers
+from infgrand_dgl.benchmark import backends, cusparse, hops
 from infgrand_dgl.benchmark.harness import is_out_of_memory
 from tests.conftest import random_csr, random_undirected
 
@@ -96,7 +96,7 @@ def test_the_peers_on_a_gpu(count, path, monkeypatch):
     """They are made as there, on the CPU; CuPy's part is played by numpy and SciPy."""
     GPU = torch.device("cuda")
     csr, x = random_undirected(50, 200), torch.randn(50, 5)
-    monkeypatch.setattr(teachers, "missing", lambda backend, device: "this DGL has no CUDA")
+    monkeypatch.setattr(backends, "missing", lambda backend, device: "this DGL has no CUDA")
     monkeypatch.setattr(cusparse, "loaded", lambda: "")
     monkeypatch.setattr(hops, "_absent", lambda package: f"{package} is not installed")
     here = {c.method: c for c in hops.on_device(hops.Work(csr, x, count, 1.0), GPU)}

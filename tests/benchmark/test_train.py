@@ -1,15 +1,16 @@
 import torch
 
-from infgrand_dgl.benchmark import teachers, train
+from infgrand_dgl.benchmark import backends, train
 from infgrand_dgl.cli import main
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_source
+from infgrand_dgl.registry import teachers
 from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 
 
 def test_epochs_of_each_backend_and_a_seed(tmp_path):
     found = run("train", *MODELS, "--set", "train.epochs=2", tmp_path=tmp_path)
-    names = [f"{m}_{b}" for m in teachers.MODELS for b in teachers.BACKENDS]
+    names = [f"{t.name}_{b}" for t in teachers.in_order() for b in backends.BACKENDS]
     assert [row["method"] for row in found["rows"]] == [*names, "student", "seed"]
     assert [row["epochs"] for row in found["rows"]] == [*[1] * (len(names) + 1), 2]
     check_rows(found["rows"], alike="epochs")
@@ -47,13 +48,6 @@ def test_an_epoch_is_timed_from_end_to_end(monkeypatch):
             on_epoch(epoch, {})
 
     assert train.epochs(three)() == [0.5, 1.0]
-
-
-def test_dgl_without_cuda_says_so(monkeypatch):
-    monkeypatch.setattr(teachers.dgl_bridge, "has_cuda", lambda: False)
-    assert teachers.missing("dgl", torch.device("cuda")) == "this DGL has no CUDA"
-    assert not teachers.missing("native", torch.device("cuda"))
-    assert not teachers.missing("dgl", torch.device("cpu"))
 
 
 def test_sizes_go_with_a_generated_graph(tiny, capsys):

@@ -132,6 +132,7 @@ def failed(result: Result) -> bool:
 def configure(benchmark: Benchmark, args: argparse.Namespace) -> Config:
     """The experiment that `--config` names, or a generated graph and the benchmark's models."""
     from ..config.reading import load_config
+    from ..registry import teachers
 
     styled = {key: getattr(args, key) for key in GENERATED if getattr(args, key) is not None}
     if args.config is not None and styled:
@@ -143,8 +144,8 @@ def configure(benchmark: Benchmark, args: argparse.Namespace) -> Config:
         if getattr(args, option) is not None:
             settings[key] = getattr(args, option)
     overrides = [f"{k}={v}" for k, v in settings.items()] + args.set
-    if "teacher" in benchmark.models:  # all three run, and what GAT accepts suits the others
-        load_config(args.config or "demo", [*overrides, "teacher.model=gat"])
+    for model in teachers if "teacher" in benchmark.models else ():  # what each accepts
+        load_config(args.config or "demo", [*overrides, f"teacher.model={model}"])
     return load_config(args.config or "demo", overrides)
 
 

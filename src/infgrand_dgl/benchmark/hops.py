@@ -18,7 +18,7 @@ from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import dgl
 from ..ops import propagate, spmm
 from ..ops.propagate import inverse_sqrt_degree
-from . import cusparse, teachers
+from . import backends, cusparse
 from .harness import Contender, Row
 
 Hop = Callable[[Any], Any]
@@ -40,7 +40,7 @@ def contenders(
 def on_device(work: "Work", device: torch.device) -> list[Contender]:
     """Those that run on a kind of device."""
     csr, N, E = work.csr, work.csr.num_rows, work.csr.num_edges
-    no_dgl = teachers.missing("dgl", device)
+    no_dgl = backends.missing("dgl", device)
     everywhere = [
         work.ours(),
         work.peer("torch_csr", partial(torch_hop, csr, torch.int64), 12 * E),

@@ -18,11 +18,12 @@ from ..data import NodeDataset, with_split
 from ..experiment.train import train
 from ..present.console import Silent
 from ..propagation.inputs import student_inputs
+from ..registry import teachers
 from ..system.runtime import Runtime
 from ..training.loop import OnEpoch, Surroundings
 from ..training.student import train_student
-from ..training.teacher import TRAINED, train_teacher
-from . import teachers
+from ..training.teacher import train_teacher
+from .backends import BACKENDS, missing
 from .harness import Contender
 
 EPOCHS = 3  # per call; the first, which meets cold memory, is not counted
@@ -59,17 +60,17 @@ def _teachers(
     """Each teacher on each backend."""
     t = config.teacher
     outputs = t.hidden * (t.layers - 1) + view.num_classes
-    for name, backend in product(teachers.MODELS, teachers.BACKENDS):
-        chosen = teachers.configured(config, name, backend)
+    for teacher, backend in product(teachers.in_order(), BACKENDS):
+        chosen = config.replace("teacher", model=teacher.name, backend=backend)
 
         def teach(on_epoch: OnEpoch, chosen: Config = chosen) -> None:
             train_teacher(chosen, view, Surroundings(device), seed, on_epoch)
 
         yield Contender(
-            f"{name}_{backend}",
+            f"{teacher.name}_{backend}",
             partial(epochs, teach),
-            needs=4 * view.num_nodes * (view.num_features + TRAINED[name] * outputs),
-            missing=teachers.missing(backend, device),
+            needs=4 * view.num_nodes * (view.num_features + teacher.floats * outputs),
+            missing=missing(backend, device),
             columns={"epochs": 1},
             laps=True,
         )
