@@ -41,7 +41,13 @@ def test_round_trip(dtype, settings, tmp_path):
 
 def test_splits_of_a_seed(tmp_path, folder):
     """Inductive and thinned as in memory, from files that were prepared for neither."""
-    seen = {**DENSE, "setting": "inductive", "label_rate": 0.5, "split_rate": 0.3}
+    seen = {
+        **DENSE,
+        "setting": "inductive",
+        "label_rate": 0.5,
+        "label_choice": "high",
+        "split_rate": 0.3,
+    }
     source, d = load_source(config(**seen).data), opened(folder, **seen)
     a, b = (with_split(each, config(**seen).data, 5) for each in (source, d))
     same_split(a, b)

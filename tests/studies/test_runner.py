@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from infgrand_dgl import InputError
-from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.studies import runner
 from infgrand_dgl.studies.grid import SETTINGS
@@ -30,7 +30,7 @@ def test_rows_are_those_of_train(tmp_path):
     assert list(found["model"]) == 2 * ["teacher", "mlp", "glnn", "infgrand"]
     for cell in asked:
         config = cell.config.replace("train", baselines=["mlp", "glnn"])
-        metrics = pipeline.train(config, tmp_path / cell.name, report=QUIET)
+        metrics = recipe.train(config, tmp_path / cell.name, report=QUIET)
         rows = found[found["setting"] == cell.setting].set_index("model")
         for model, key in (("teacher", "teacher"), ("glnn", "glnn"), ("infgrand", "student")):
             assert rows["test"][model] == pytest.approx(metrics[key]["test"]["mean"])

@@ -20,7 +20,7 @@ from .splits import PARTS
 from .store import FOLDER, MANIFEST, Store, open_array, read_manifest
 
 # Settings that change nothing in the folder.
-FREE = {"root", "prepared", "setting", "split_rate", "label_rate"}
+FREE = {"root", "prepared", "setting", "split_rate", "label_rate", "label_choice"}
 
 
 def prepare(

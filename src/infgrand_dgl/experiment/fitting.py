@@ -76,6 +76,7 @@ class Fitting:
         """
         ranks, label = self.runtime.ranks, f"seed {seed}: {model}"
         key = self.run.key(seed, model)
+        outcome: Outcome | None
         done = ranks.tell(self.stages.finished(key, fingerprint))
         if done is not None:
             outcome = Outcome(done["metrics"], done["seconds"])

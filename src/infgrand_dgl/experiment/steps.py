@@ -12,6 +12,7 @@ from torch import Tensor
 from ..config import Config
 from ..data import NodeDataset, by_influence
 from ..distillation.objective import reads_propagated
+from ..features.matrix import FeatureMatrix
 from ..influence.compute import influence
 from ..influence.scores import flat_warning, spread
 from ..nn.mlp import MLP
@@ -260,7 +261,8 @@ class Steps:
             self._save(model, student)
             return lambda: self._student_metrics(student, inputs.values)
 
-        settings = config.distillation.model_dump(include=method.read_settings())
+        read = None if method.settings is None else set(method.settings)
+        settings = config.distillation.model_dump(include=read)
         basis = [self.basis, *made_of]
         processes = self.runtime.ranks.size
         return self.experiment.fitting.fit(
@@ -294,7 +296,7 @@ class Steps:
     def _student_metrics(self, student: MLP, inputs: Tensor) -> Metrics:
         """Its accuracies, and the time of a pass over nodes that are on its device."""
         device = self.runtime.device
-        x = inputs if inputs.layout == torch.strided else inputs.to_dense()
+        x = FeatureMatrix(inputs).to_dense()
         ids = torch.arange(min(self.dataset.num_nodes, TIMED_NODES), device=x.device)
         rows = x[ids].to(device).float()
         return {
