@@ -29,28 +29,6 @@ from ..system.writing import writing
 
 PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
 MARKERS = "osD^vPX"
-MARKER_OF = {"teacher": "o", "mlp": "s", "glnn": "^", "infgrand": "D", "student": "X"}
-MARKER_OF |= {"gcn": "o", "sage": "v", "gat": "P"}
-COLORS = {
-    "teacher": BLUE,
-    "student": ORANGE,
-    "infgrand": ORANGE,
-    "mlp": GREEN,
-    "glnn": PINK,
-    "gcn": BLUE,
-    "sage": SKY,
-    "gat": AMBER,
-}
-NAMES = {
-    "teacher": "Teacher",
-    "student": "Student",
-    "infgrand": "InfGraND",
-    "mlp": "MLP",
-    "glnn": "GLNN",
-    "gcn": "GCN",
-    "sage": "GraphSAGE",
-    "gat": "GAT",
-}
 
 RC: dict[Any, Any] = {
     "font.size": 9,

@@ -18,7 +18,7 @@ from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import dgl
 from ..ops import propagate, spmm
 from ..ops.propagate import inverse_sqrt_degree
-from . import cusparse, teachers
+from . import backends, cusparse
 from .harness import Contender, Row
 
 Hop = Callable[[Any], Any]
@@ -34,92 +34,130 @@ def contenders(
         roof: seconds in which the memory could deliver every row once.
     """
     csr, x = dataset.csr.to(device), dataset.dense_features().to(device)
-    return over(csr, x, hops, device, roof)
+    return on_device(Work(csr, x, hops, roof), device)
 
 
-def over(
-    csr: CSRGraph, x: Tensor, hops: int | None, device: torch.device, roof: float
-) -> list[Contender]:
+def on_device(work: "Work", device: torch.device) -> list[Contender]:
     """Those that run on a kind of device."""
-    moved = (hops or 1) * edge_bytes(csr, x.shape[1])
+    csr, N, E = work.csr, work.csr.num_rows, work.csr.num_edges
+    no_dgl = backends.missing("dgl", device)
+    everywhere = [
+        work.ours(),
+        work.peer("torch_csr", partial(torch_hop, csr, torch.int64), 12 * E),
+        work.peer("dgl", partial(dgl_hop, csr), 16 * E + 16 * N, matrices=2, missing=no_dgl),
+    ]
+    return [*everywhere, *(on_cpu(work) if device.type == "cpu" else on_gpu(work))]
 
-    def ours() -> Callable[[], Tensor]:
-        if hops is None:
-            return partial(infgrand_hop(csr), x)
-        return partial(propagate, csr, x, hops=hops, pooling="mean", self_loop_weight=1.0)
 
-    reference = ours()()
+def on_cpu(work: "Work") -> list[Contender]:
+    return [
+        work.peer("scipy", partial(scipy_hop, work.csr), work.short_ids, start=work.x.numpy),
+    ]
 
-    def describe(found: Any) -> Row:
-        found = found if isinstance(found, Tensor) else torch.as_tensor(found, device=x.device)
-        return {"max_abs_difference": float((found - reference).abs().max())}
 
-    def rates(seconds: float) -> Row:
-        return {"gigabytes_per_second": moved / seconds / 1e9, "roof_share": roof / seconds}
+def on_gpu(work: "Work") -> list[Contender]:
+    csr, E, width = work.csr, work.csr.num_edges, work.x.shape[1]
+    short_ids, too_long = work.short_ids, "" if E < 2**31 else "its ids are int32"
+    int32 = partial(torch_hop, csr, torch.int32)
+    no_library = "" if cusparse.loaded() else "torch has loaded no libcusparse"
+    set_up = [
+        work.peer(name, partial(cusparse_hop, csr, width, number), short_ids, missing=no_library)
+        for name, number in cusparse.ALGORITHMS.items()
+    ]
+    cupy = work.peer(
+        "cupy",
+        partial(cupy_hop, csr),
+        short_ids,
+        matrices=1,  # it copies x into columns, and the result is so, too
+        missing=too_long or _absent("cupy"),
+        start=lambda: importlib.import_module("cupy").from_dlpack(work.x),
+    )
+    pyg = work.peer(
+        "pyg",
+        partial(pyg_hop, csr),
+        20 * E,
+        call=2 * 4 * E * width,  # a row of x and a message for every edge
+        missing=_absent("torch_geometric"),
+    )
+    torch_int32 = work.peer("torch_csr_int32", int32, short_ids, missing=too_long)
+    return [torch_int32, *set_up, cupy, pyg]
 
-    def with_hop(hop: Hop, start: Any) -> Callable[[], Any]:
-        if hops is None:
-            return lambda: hop(start)
 
-        def run() -> Any:
-            pooled = xk = start
-            for _ in range(hops):
-                xk = hop(xk)
-                pooled = pooled + xk
-            return pooled / (hops + 1)
+class Work:
+    """Hops of one matrix, by whoever does them.
 
-        return run
+    Args:
+        csr, x: the graph, and the features `[N, D]`.
+        hops, roof: as of `contenders`.
+    """
 
-    E, N, dense = csr.num_edges, csr.num_rows, 4 * x.numel()
-    short_ids = 4 * N + 4 * E  # row pointers as int32, and the values
+    def __init__(self, csr: CSRGraph, x: Tensor, hops: int | None, roof: float) -> None:
+        self.csr, self.x, self.hops, self.roof = csr, x, hops, roof
+        self.matrix = 4 * x.numel()  # bytes
+        self.short_ids = 4 * csr.num_rows + 4 * csr.num_edges  # int32 row pointers, and the values
+        self.reference = self._infgrand()()
+
+    def ours(self) -> Contender:
+        needs = (1 if self.hops is None else 3) * self.matrix
+        return Contender("infgrand", self._infgrand, self._describe, self._rates, needs=needs)
 
     def peer(
+        self,
         method: str,
         make: Make,
         holds: int,
-        dense_matrices: int = 0,
-        per_call: int = 0,
+        *,
+        matrices: int = 0,
+        call: int = 0,
         missing: str = "",
-        start: Callable[[], Any] = lambda: x,
+        start: Callable[[], Any] | None = None,
     ) -> Contender:
-        """`holds`: of its adjacency; in a call some matrices like x, beside result and sum."""
-        call = (dense_matrices + (1 if hops is None else 4)) * dense + per_call
+        """A library that has a hop.
+
+        Args:
+            make: its hop, on its adjacency, which takes `holds` bytes.
+            matrices: like x, that a call holds beside result and sum.
+            call: more bytes that a call holds.
+            start: x as the library likes to have it.
+        """
+        call += (matrices + (1 if self.hops is None else 4)) * self.matrix
         return Contender(
             method,
-            lambda: with_hop(make(), start()),
-            describe,
-            rates,
-            needs=holds + max(call, 16 * E),  # `edge_values` on the way
+            lambda: self._repeated(make(), self.x if start is None else start()),
+            self._describe,
+            self._rates,
+            needs=holds + max(call, 16 * self.csr.num_edges),  # `edge_values` on the way
             holds=holds,
             missing=missing,
         )
 
-    dgl_missing = teachers.missing("dgl", device)
-    found = [
-        Contender("infgrand", ours, describe, rates, needs=(1 if hops is None else 3) * dense),
-        peer("torch_csr", partial(torch_hop, csr, torch.int64), 12 * E),
-        peer("dgl", partial(dgl_hop, csr), 16 * E + 16 * N, 2, missing=dgl_missing),
-    ]
-    if device.type == "cpu":
-        return [*found, peer("scipy", partial(scipy_hop, csr), short_ids, start=x.numpy)]
-    too_long = "" if E < 2**31 else "its ids are int32"
-    found.append(
-        peer("torch_csr_int32", partial(torch_hop, csr, torch.int32), short_ids, missing=too_long)
-    )
-    absent = "" if cusparse.loaded() else "torch has loaded no libcusparse"
-    found += [
-        peer(method, partial(cusparse_hop, csr, x.shape[1], number), short_ids, missing=absent)
-        for method, number in cusparse.ALGORITHMS.items()
-    ]
-    return [
-        *found,
-        # It copies x into columns, and the result is so, too.
-        peer("cupy", partial(cupy_hop, csr), short_ids, 1, missing=too_long or _absent("cupy"),
-             start=lambda: importlib.import_module("cupy").from_dlpack(x)),
-        # A row of x and a message for every edge.
-        peer("pyg", partial(pyg_hop, csr), 20 * E, per_call=2 * 4 * E * x.shape[1],
-             missing=_absent("torch_geometric")),
-    ]  # fmt: skip
+    def _infgrand(self) -> Callable[[], Tensor]:
+        if self.hops is None:
+            return partial(infgrand_hop(self.csr), self.x)
+        settings = {"hops": self.hops, "pooling": "mean", "self_loop_weight": 1.0}
+        return partial(propagate, self.csr, self.x, **settings)
+
+    def _repeated(self, hop: Hop, x: Any) -> Callable[[], Any]:
+        if self.hops is None:
+            return lambda: hop(x)
+
+        def run() -> Any:
+            pooled = xk = x
+            for _ in range(self.hops):
+                xk = hop(xk)
+                pooled = pooled + xk
+            return pooled / (self.hops + 1)
+
+        return run
+
+    def _describe(self, result: Any) -> Row:
+        device = self.x.device
+        y = result if isinstance(result, Tensor) else torch.as_tensor(result, device=device)
+        return {"max_abs_difference": float((y - self.reference).abs().max())}
+
+    def _rates(self, seconds: float) -> Row:
+        moved = (self.hops or 1) * edge_bytes(self.csr, self.x.shape[1])
+        return {"gigabytes_per_second": moved / seconds / 1e9, "roof_share": self.roof / seconds}
 
 
 def _absent(package: str) -> str:

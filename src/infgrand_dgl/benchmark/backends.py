@@ -1,17 +1,15 @@
-"""The teachers that `inference` and `train` measure, on the backends there are."""
+"""The backends that teachers are measured on."""
 
 from typing import get_args
 
 import torch
 
-from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
 from ..graph import dgl_bridge
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
 from ..nn.gnn import Backend
 
-MODELS: tuple[str, ...] = get_args(TeacherConfig.model_fields["model"].annotation)
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
 
@@ -19,10 +17,6 @@ def missing(backend: str, device: torch.device) -> str:
     """Why a backend cannot run on a device; empty where it can."""
     absent = backend == "dgl" and device.type == "cuda" and not dgl_bridge.has_cuda()
     return "this DGL has no CUDA" if absent else ""
-
-
-def configured(config: Config, model: str, backend: str) -> Config:
-    return config.replace("teacher", model=model, backend=backend)
 
 
 def graph(dataset: NodeDataset, backend: str, device: torch.device) -> DGLGraph | CSRGraph:
