@@ -1,13 +1,9 @@
 """A study and a measure of another package: trained, kept, shown."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 
 from tests.studies.small import SMALL
+from tests.test_plugins import done, install
 
 PLUGIN = """
 from infgrand_dgl.registry import Measure, Study, measures, studies
@@ -57,23 +53,13 @@ studies.add(
 
 
 def test_a_study_of_a_plugin(tmp_path):
-    site, out = tmp_path / "site", tmp_path / "out"
-    info = site / "toy-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "toy.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[infgrand_dgl.plugins]\ntoy = toy\n")
-    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "infgrand_dgl", "study", "toy-study", "--datasets", "cora"]
-    command += ["--seeds", "1", "--out", str(out), "--set", *SMALL]
-    ended = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
+    install("toy", PLUGIN, tmp_path)
+    asked = ["toy-study", "--datasets", "cora", "--seeds", "1", "--out", "out"]
+    done(tmp_path, "study", *asked, "--set", *SMALL)
+    out = tmp_path / "out"
     rows = pd.read_csv(out / "results.csv")
     assert list(rows["letters"]) == [7, 3] and list(rows["model"]) == ["teacher", "toy"]
     assert len(pd.read_csv(out / "folders.csv")) == 1
     page = (out / "toy-study.md").read_text()
     assert "# A toy of a study" in page and "| Dataset | Teacher | A toy |" in page
     assert "1 folders" in page and (out / "toy-study.svg").is_file()
-    assert Path(out, "cells/cora_gcn_transductive_1/cell.json").is_file()
