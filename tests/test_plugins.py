@@ -52,7 +52,13 @@ def cliques(config, root):
 
 measures.add(Measure("squared-degree", label="Squared degree", scores=squared_degree))
 methods.add(
-    Method("hard-labels", label="Hard labels", objective=hard_labels, needs_influence=True)
+    Method(
+        "hard-labels",
+        label="Hard labels",
+        objective=hard_labels,
+        needs_influence=True,
+        propagated=True,
+    )
 )
 sources.add(Source("cliques", label="Cliques", about="sixty cliques", load=cliques))
 '''
@@ -120,8 +126,8 @@ def test_train(trained):
     assert "Hard labels" in said
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["method"] == "hard-labels" and metrics["dataset"]["name"] == "cliques"
-    # The features say the class less well than those of a clique do.
-    assert metrics["student"]["test"]["mean"] > 0.8 > metrics["mlp"]["test"]["mean"] - 0.2
+    # A node's features say its class less well than those of its clique, which the student reads.
+    assert metrics["student"]["test"]["mean"] > 0.8 > metrics["mlp"]["test"]["mean"]
     assert np.load(run / "influence.npy").tolist() == [1.0] * 300  # all have four neighbours
 
 
