@@ -1,5 +1,6 @@
 import torch
 
+from infgrand_dgl import registry
 from infgrand_dgl.benchmark import teachers, train
 from infgrand_dgl.cli import main
 from infgrand_dgl.config.reading import load_config
@@ -9,7 +10,8 @@ from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 
 def test_epochs_of_each_backend_and_a_seed(tmp_path):
     found = run("train", *MODELS, "--set", "train.epochs=2", tmp_path=tmp_path)
-    names = [f"{m}_{b}" for m in teachers.MODELS for b in teachers.BACKENDS]
+    models = [teacher.name for teacher in registry.teachers.in_order()]
+    names = [f"{m}_{b}" for m in models for b in teachers.BACKENDS]
     assert [row["method"] for row in found["rows"]] == [*names, "student", "seed"]
     assert [row["epochs"] for row in found["rows"]] == [*[1] * (len(names) + 1), 2]
     check_rows(found["rows"], alike="epochs")

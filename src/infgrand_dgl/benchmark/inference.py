@@ -18,6 +18,7 @@ from ..graph.dgl_bridge import DGLGraph, dgl
 from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..propagation.equation import propagate_features
+from ..registry import teachers as registered
 from ..training.teacher import INFERRED, build_teacher
 from . import teachers
 from .harness import Contender, Row, waited
@@ -55,7 +56,7 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
         "student": lambda nodes: student(inputs[nodes.to(device)])
     }
     backends: dict[str, str] = {}
-    for name in teachers.MODELS:
+    for name in (teacher.name for teacher in registered.in_order()):
         chosen = teachers.configured(config, name, backend).teacher
         model = build_teacher(chosen, x.shape[1], C).to(device).eval()
         if graph is None and not missing:

@@ -4,14 +4,13 @@ from typing import get_args
 
 import torch
 
-from ..config.schema import Config, TeacherConfig
+from ..config.schema import Config
 from ..data import NodeDataset
 from ..graph import dgl_bridge
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
 from ..nn.gnn import Backend
 
-MODELS: tuple[str, ...] = get_args(TeacherConfig.model_fields["model"].annotation)
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
 

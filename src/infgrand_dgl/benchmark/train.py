@@ -18,14 +18,17 @@ from ..data import NodeDataset, with_split
 from ..experiment import train as pipeline
 from ..present.console import Reporter
 from ..propagation.inputs import student_inputs
+from ..registry import teachers as registered
+from ..system.memory import Budget
 from ..system.runtime import Runtime
-from ..training.loop import OnEpoch, Surroundings
+from ..training.loop import OnEpoch
 from ..training.student import train_student
-from ..training.teacher import TRAINED, train_teacher
+from ..training.teacher import train_teacher
 from . import teachers
 from .harness import Contender, Row
 
 EPOCHS = 3  # per call; the first, which meets cold memory, is not counted
+UNLIMITED = Budget(1 << 62, 1 << 62)  # teachers take the full graph, never samples
 NOTE = (
     "seconds per epoch (step, evaluation, best weights kept); seed: influence, propagation, "
     "teacher and student of one seed, at most as many epochs as size says"
@@ -44,18 +47,18 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     found = []
     t = config.teacher
     outputs = t.hidden * (t.layers - 1) + view.num_classes
-    for name in teachers.MODELS:
+    for teacher in registered.in_order():
         for backend in teachers.BACKENDS:
-            chosen = teachers.configured(short, name, backend)
+            chosen = teachers.configured(short, teacher.name, backend)
 
             def teach(on_epoch: OnEpoch, chosen: Config = chosen) -> None:
-                train_teacher(chosen, view, Surroundings(device), seed, on_epoch)
+                train_teacher(chosen, view, Runtime(device, UNLIMITED), seed, on_epoch)
 
             found.append(
                 Contender(
-                    f"{name}_{backend}",
+                    f"{teacher.name}_{backend}",
                     partial(epochs, teach),
-                    needs=4 * view.num_nodes * (view.num_features + TRAINED[name] * outputs),
+                    needs=4 * view.num_nodes * (view.num_features + teacher.floats * outputs),
                     missing=teachers.missing(backend, device),
                     columns={"epochs": 1},
                     laps=True,
@@ -65,11 +68,12 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     def student() -> Callable[[], list[float]]:
         # What it learns from does not matter to the time.
         rng = torch.Generator().manual_seed(seed)
-        inputs = student_inputs(config, view, Runtime.on(device, config.resources))
+        runtime = Runtime.on(device, config.resources)
+        inputs = student_inputs(config, view, runtime)
         influence = torch.rand(view.num_nodes, generator=rng).to(device)
         logits = torch.randn(view.num_nodes, view.num_classes, generator=rng)
-        at = Surroundings(device)
-        return epochs(partial(train_student, short, view, inputs, influence, logits, at, seed))
+        given = view, inputs, influence, logits
+        return epochs(partial(train_student, short, *given, runtime, seed))
 
     inputs = 4 * view.num_nodes * view.num_features
     found.append(

@@ -36,7 +36,7 @@ from ..system.runtime import Runtime, resolve_device
 from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
 from ..training.evaluation import evaluate, milliseconds_per_1000_nodes, summary
-from ..training.loop import OnEpoch, Surroundings
+from ..training.loop import OnEpoch
 from ..training.student import classes, train_student
 from ..training.teacher import (
     is_sampled,
@@ -53,7 +53,7 @@ from .history import History
 
 Result = dict[str, Any]
 # Trains, and returns what then judges the model.
-Work = Callable[[Surroundings, OnEpoch], Callable[[], Result]]
+Work = Callable[[Runtime, Checkpoint, OnEpoch], Callable[[], Result]]
 
 # A student this far below its teacher on the validation nodes has not learnt from it.
 COLLAPSED = 0.05
@@ -378,16 +378,19 @@ class _Training:
             }
 
         def once(config: Config, name: str) -> None:
-            def work(at: Surroundings, on_epoch: OnEpoch) -> Callable[[], Result]:
+            def work(
+                runtime: Runtime, checkpoint: Checkpoint, on_epoch: OnEpoch
+            ) -> Callable[[], Result]:
                 model = train_student(
                     config,
                     view,
                     seen(inputs) if own else view.features,
                     None if scores is None else seen(scores),
                     None if logits is None else seen(logits),
-                    at,
+                    runtime,
                     seed,
                     on_epoch,
+                    checkpoint,
                 )
                 save(name, model)
                 return lambda: judged(model)
@@ -437,20 +440,17 @@ class _Training:
             return logits, fingerprint(str(file), stat.st_size, stat.st_mtime_ns)
 
         device = teacher_device(config.teacher, self.device)
-        sampled = self.ranks.tell(is_sampled(config, view, device, self.budget))
+        sampled = self.ranks.tell(is_sampled(config, view, Runtime(device, self.budget)))
 
-        def work(at: Surroundings, on_epoch: OnEpoch) -> Callable[[], Result]:
-            teacher = train_teacher(config, view, at, seed, on_epoch)
+        def work(
+            runtime: Runtime, checkpoint: Checkpoint, on_epoch: OnEpoch
+        ) -> Callable[[], Result]:
+            teacher = train_teacher(config, view, runtime, seed, on_epoch, checkpoint)
             save("teacher", teacher)
             if not self.ranks.first:
                 return dict
-            logits = teacher_logits(
-                teacher,
-                dataset,
-                budget=self.budget,
-                scratch=self.scratch,
-                dtype=getattr(torch, config.teacher.logits_dtype),
-            )
+            dtype = getattr(torch, config.teacher.logits_dtype)
+            logits = teacher_logits(teacher, dataset, runtime, dtype)
             save_array(path, logits)
 
             def judge() -> Result:
@@ -505,10 +505,8 @@ class _Training:
                 ranks = self.ranks if together else ALONE
                 path, every = self.run.path / CHECKPOINT, self.config.train.checkpoint_every
                 checkpoint = Checkpoint(path, mark, every, ranks)
-                at = Surroundings(
-                    device or self.device, self.budget, ranks, checkpoint, self.scratch
-                )
-                done = self.one_training(seed, model, label, at, work)
+                runtime = Runtime(device or self.device, self.budget, self.scratch, ranks)
+                done = self.one_training(seed, model, label, runtime, checkpoint, work)
             if self.ranks.first:
                 places = [f"seed-{seed}/{name}" for name in files]
                 self.stages.finish(key, mark, places, done or {})
@@ -519,7 +517,13 @@ class _Training:
         result[model] = done["metrics"]
 
     def one_training(
-        self, seed: int, model: str, label: str, at: Surroundings, work: Work
+        self,
+        seed: int,
+        model: str,
+        label: str,
+        runtime: Runtime,
+        checkpoint: Checkpoint,
+        work: Work,
     ) -> Result:
         first = True
         section = self.config.teacher if model == "teacher" else self.config.student
@@ -534,9 +538,8 @@ class _Training:
                 self.history.add({"seed": seed, "stage": model, "epoch": epoch, **values})
                 stage.update(epoch, note=f"validation {values['val_accuracy']:.3f}")
 
-            judge = work(at, on_epoch)
-            seconds = at.checkpoint.seconds if at.checkpoint else 0.0
-            done = {"seconds": seconds, "metrics": judge()}
+            judge = work(runtime, checkpoint, on_epoch)
+            done = {"seconds": checkpoint.seconds, "metrics": judge()}
             if self.ranks.first:
                 stage.result = _told(done)
         return done

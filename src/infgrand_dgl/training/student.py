@@ -108,9 +108,9 @@ def _batches(
 
 def _model(config: Config, in_features: int, classes: int, runtime: Runtime) -> MLP:
     s = config.student
-    model = MLP(
-        in_features, s.hidden, classes, layers=s.layers, dropout=s.dropout, norm=s.norm
-    ).to(runtime.device)
+    model = MLP(in_features, s.hidden, classes, layers=s.layers, dropout=s.dropout, norm=s.norm).to(
+        runtime.device
+    )
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and s.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if config.train.compile:  # not the wrapper, which torch.compile cannot see through

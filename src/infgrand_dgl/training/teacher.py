@@ -167,9 +167,7 @@ def _full(config: Config, model: GNN, view: NodeDataset, runtime: Runtime) -> Ta
     return Task(steps, evaluate, repeats)
 
 
-def _sampled(
-    config: Config, model: GNN, view: NodeDataset, seed: int, runtime: Runtime
-) -> Task:
+def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: Runtime) -> Task:
     """An epoch depends on the seed, its number and this process alone, not on those before it."""
     t, device, ranks = config.teacher, runtime.device, runtime.ranks
     size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * t.layers
