@@ -13,18 +13,21 @@ from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import Precision
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.nn import native
-from infgrand_dgl.nn.gnn import GNN
+from infgrand_dgl.nn.gnn import GNN, convolution
 from infgrand_dgl.ops import spmm
+from infgrand_dgl.registry import Teacher, teachers
 from infgrand_dgl.system import arrays
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import teacher as module
+from infgrand_dgl.training.checkpoint import Checkpoint
 from infgrand_dgl.training.graphed import GRAPHS
 from infgrand_dgl.training.teacher import (
     build_teacher,
     fits,
     is_sampled,
     load_logits,
+    teacher_device,
     teacher_inputs,
     teacher_logits,
     train_teacher,
@@ -79,6 +82,60 @@ def test_sampled_training_learns(model, tiny_config, device):
     if device == "cpu":
         assert repeated == epochs
         assert all(map(torch.equal, teacher.parameters(), again.parameters()))
+
+
+class OneLayer(GNN):
+    """A teacher as another package would have it."""
+
+    def __init__(self, config, in_features, classes, backend):
+        conv = convolution("GraphConv", backend)(in_features, classes, norm="both")
+        super().__init__([conv], [in_features, classes], config.dropout, backend)
+
+
+@pytest.fixture
+def with_plugin(tiny_config, monkeypatch):
+    choice = Teacher("one-layer", label="One layer", build=OneLayer, floats=6)
+    monkeypatch.setitem(teachers.added, "one-layer", choice)
+    return tiny_config.replace("teacher", model="one-layer", lr=0.1)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 16}, {"backend": "dgl"}])
+def test_a_teacher_of_a_plugin(options, with_plugin, device, tmp_path, monkeypatch):
+    """It learns, goes on from its checkpoint, and no GPU replays it unless it says so."""
+    monkeypatch.setitem(GRAPHS, device, lambda device: pytest.fail("recorded"))
+    config = with_plugin.replace("teacher", **options).replace("train", epochs=6, patience=6)
+    dataset, runtime = (
+        load_dataset(config),
+        Runtime.on(teacher_device(config.teacher, torch.device(device))),
+    )
+    teacher, epochs = train(config, dataset, runtime.device)
+    assert isinstance(teacher, OneLayer) and epochs[-1]["loss"] < epochs[0]["loss"]
+    file = Checkpoint(tmp_path / "checkpoint.pt", "fingerprint", every=1)
+    short = config.replace("train", epochs=3)
+    train_teacher(short, dataset, runtime, 7, lambda *_: None, file)
+    again: list[int] = []
+    resumed = train_teacher(
+        config, dataset, runtime, 7, lambda epoch, values: again.append(epoch), file
+    )
+    assert again == [4, 5, 6]
+    if device == "cpu":
+        assert all(map(torch.equal, teacher.parameters(), resumed.parameters()))
+    logits = teacher_logits(teacher, dataset, runtime)
+    if teacher.backend == "native":
+        layered = teacher_logits(teacher, dataset, replace(runtime, budget=TIGHT))
+        torch.testing.assert_close(layered, logits, rtol=1e-5, atol=1e-5)
+
+
+def test_memory_is_reckoned_by_what_a_plugin_says(with_plugin, monkeypatch):
+    dataset, runtime = load_dataset(with_plugin), Runtime(CPU, Budget(0))
+    N, outputs = dataset.num_nodes, with_plugin.teacher.hidden + dataset.num_classes
+    given = dataset.matrix.input_bytes + 8 * N + 4 * dataset.num_edges
+    for left, enough in (
+        (given + 4 * N * 6 * outputs, True),
+        (given + 4 * N * 6 * outputs - 1, False),
+    ):
+        monkeypatch.setattr(Budget, "left", lambda self, device="cpu", left=left: left)
+        assert fits(with_plugin, dataset, runtime) == enough
 
 
 @pytest.mark.parametrize("model", ["gcn", "sage"])

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..config.schema import Config
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
+from ..system.arrays import is_mapped
 from ..system.kept import kept
 from ..system.runtime import Runtime
 
@@ -59,5 +60,5 @@ def _on_device(
     x = matrix.values
     if matrix.dtype == torch.float32:  # as the model reads it
         x = kept(x, device)
-    x = x.clone() if FeatureMatrix(x).is_mapped else x
+    x = x.clone() if is_mapped(x) else x
     return first_layer_input(x, device, inputs)
