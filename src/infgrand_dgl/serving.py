@@ -24,7 +24,11 @@ def save_weights(path: Path, model: nn.Module) -> None:
 
 
 def load_student(path: Path) -> MLP:
-    """An MLP in eval mode from the one file that `train` wrote."""
+    """An MLP in eval mode from the one file that `train` wrote.
+
+    Raises:
+        InputError: there is no such file, or something else is in it.
+    """
     with reading(path, "a student written by train"):
         with safe_open(path, framework="pt") as file:
             shape = json.loads((file.metadata() or {})["mlp"])
@@ -34,9 +38,38 @@ def load_student(path: Path) -> MLP:
     return model.eval()
 
 
+def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
+    """The rows of some nodes, `[n, D]`, in memory.
+
+    Args:
+        inputs: of all nodes, `[N, D]`.
+        nodes: ids `[n]`, any integers; repetitions are fine.
+
+    Raises:
+        InputError: starts with `where`; they are no ids of nodes.
+    """
+    if nodes.ndim != 1 or nodes.dtype.kind not in "iu":
+        found = f"{nodes.dtype} {list(nodes.shape)}"
+        raise InputError(f"{where}: expected integers [n], found {found}")
+    wrong = (nodes < 0) | (nodes >= len(inputs))
+    if wrong.any():
+        expected = f"expected ids 0 to {len(inputs) - 1}"
+        raise InputError(f"{where}: {expected}, found {nodes[wrong][0]}")
+    return inputs[nodes]
+
+
 @torch.inference_mode()
 def predict(model: MLP, inputs: np.ndarray, batch: int = 1 << 16) -> Tensor:
-    """float32 probabilities `[n, C]`: the MLP alone on propagated features `[n, D]`."""
+    """float32 probabilities `[n, C]`: the MLP alone on propagated features `[n, D]`.
+
+    Args:
+        model: in eval mode.
+        inputs: of any floating-point type; may be mapped from a file.
+        batch: how many rows are worked on together.
+
+    Raises:
+        InputError: another shape or type, or NaN or infinity in a row.
+    """
     width = model.shape["in_features"]
     if inputs.ndim != 2 or inputs.shape[1] != width or inputs.dtype.kind != "f":
         found = f"{inputs.dtype} {list(inputs.shape)}"

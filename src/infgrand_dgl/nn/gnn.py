@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from ..config.schema import TeacherConfig
 from ..graph.dgl_bridge import dgl
 from . import native
 from .dropout import Dropout
@@ -63,6 +64,11 @@ class GNN(nn.Module):
         """Layer k (from 0) alone: `[M, widths[k]]` to `[N, widths[k + 1]]`."""
         h = self.layers[k](graph, x).flatten(1)
         return h if k == len(self.layers) - 1 else self.dropout(h.relu())
+
+
+def layer_widths(config: TeacherConfig, in_features: int, classes: int) -> list[int]:
+    """Of a teacher's inputs, hidden layers and logits."""
+    return [in_features, *[config.hidden] * (config.layers - 1), classes]
 
 
 def convolution(name: str, backend: Backend) -> type[nn.Module]:

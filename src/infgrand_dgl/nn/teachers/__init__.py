@@ -1,0 +1,1 @@
+"""What a teacher can be: one model a file."""
