@@ -38,7 +38,7 @@ from ..system.arrays import blocks, first_not_finite, release
 EdgeWeighting = Literal["neighborhood", "edges"]
 Form = Literal["collapsed", "apply_edges", "edge_kl"]
 
-ROWS = 1 << 16  # of logits that are looked at together
+BLOCK_ROWS = 1 << 16  # of logits that are looked at together
 
 
 class DistillationLoss(nn.Module):
@@ -142,13 +142,13 @@ class DistillationLoss(nn.Module):
         """Targets `[N, C]` and own terms `[N, 1]`, by so many columns at a time."""
         forward, (N, C) = self.kl == "forward", logits.shape
         normalizer = torch.cat(
-            [(z.to(c.dtype) / self.tau).logsumexp(1, True) for _, z in blocks(logits, ROWS)]
+            [(z.to(c.dtype) / self.tau).logsumexp(1, True) for _, z in blocks(logits, BLOCK_ROWS)]
         )
         targets = out if out is not None else logits.new_empty(N, C, dtype=c.dtype)
         own = torch.zeros_like(normalizer) if forward else torch.ones_like(normalizer)
         for k in range(0, C, columns):
             source = logits.new_empty(N, min(columns, C - k), dtype=c.dtype)
-            for part, z in blocks(logits, ROWS):
+            for part, z in blocks(logits, BLOCK_ROWS):
                 log_q = torch.div(z[:, k : k + columns].to(c.dtype), self.tau)
                 log_q.sub_(normalizer[part])
                 source[part] = log_q.exp() if forward else log_q
@@ -156,7 +156,7 @@ class DistillationLoss(nn.Module):
                     own[part] += torch.linalg.vecdot(source[part], log_q)[:, None]
             sums = spmm(csr, source, r, c)
             del source
-            for part, rows in blocks(sums, ROWS):
+            for part, rows in blocks(sums, BLOCK_ROWS):
                 targets[part, k : k + columns] = rows
                 release(targets)
         return targets, spmm(csr, own, r, c)
