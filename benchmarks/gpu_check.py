@@ -138,7 +138,7 @@ def probe(device: str) -> dict[str, Any]:
     if missing:
         problems.append(
             f"{sys.executable} finds no {', '.join(missing)}; PYTHONPATH can name their folder "
-            f'(README, "A machine with a GPU", says how to take them along)'
+            f'(docs/kernels.md, "On a machine with a GPU", says how to take them along)'
         )
     if not shutil.which(os.environ.get("CXX", "g++")):
         problems.append("no g++, and CXX names no other compiler")

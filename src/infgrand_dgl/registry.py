@@ -55,6 +55,7 @@ class Measure(Choice):
         needs_teacher: `Inputs.logits` are given; it comes after the teacher.
         needs_cosine: `Inputs.cosine` are given.
         normalized: the scores are; others go through `influence.normalization`.
+        constant: the scores are, by design: nobody is warned of it.
         settings: the keys of `influence` that are this measure's alone.
     """
 
@@ -62,6 +63,7 @@ class Measure(Choice):
     needs_teacher: bool = field(default=False, kw_only=True)
     needs_cosine: bool = field(default=False, kw_only=True)
     normalized: bool = field(default=False, kw_only=True)
+    constant: bool = field(default=False, kw_only=True)
     settings: frozenset[str] = field(default=frozenset(), kw_only=True)
 
 
@@ -131,16 +133,17 @@ class Study(Choice):
 
     Args:
         cases: (Config of one published cell) to its (case, Config, students), one after the other.
-        tables: (rows) to the lines of its Markdown.
+        tables: (rows) to the lines of its Markdown; rows as in `studies.render.render`.
         figures: (rows) to figures, by what follows the study's name in the file's.
         caption: of its first figure.
         captions: of the others, by the same suffix.
         claim: of the paper, in one sentence.
         settings, teachers: what of the grid is run by default; None: all.
         alone: its cells are timed, and so run one after another.
-        after: (Cell, folder, rows) to more of a cell, once it is trained: it may add columns to the
-            rows, and what it returns is kept as the cell's `extra`, rows of `<extra>.csv`.
-        extra: the name of those rows, which `tables` and `figures` then get as a keyword.
+        bold: `tables` have the best of a line in bold.
+        after: (Cell, its folder, its rows) to rows of `<extra>.csv`, or None: called when the cell
+            is trained; what it adds to the rows are columns of results.csv.
+        extra: names those rows; `tables` and `figures` get them, if any, as a keyword of that name.
     """
 
     cases: Callable[..., Any] = field(kw_only=True)
@@ -152,6 +155,7 @@ class Study(Choice):
     settings: tuple[str, ...] | None = field(default=None, kw_only=True)
     teachers: tuple[str, ...] | None = field(default=None, kw_only=True)
     alone: bool = field(default=False, kw_only=True)
+    bold: bool = field(default=True, kw_only=True)
     after: Callable[..., Any] | None = field(default=None, kw_only=True)
     extra: str = field(default="", kw_only=True)
 
@@ -215,6 +219,23 @@ class Registry(Mapping[str, C], Generic[C]):
             allowed = f"expected one of {', '.join(self)}"
             raise ValueError(f"{allowed}; found {name!r}{nearest(name, self)}")
         return name
+
+
+def late(target: str, *first: Any) -> Callable[..., Any]:
+    """A function of this package that is imported when it is called, torch or DGL with it.
+
+    Configurations look choices up: a file that names its functions so is read at once.
+
+    Args:
+        target: "folder.module:function".
+        first: its first arguments.
+    """
+
+    def call(*args: Any) -> Any:
+        module, name = target.split(":")
+        return getattr(import_module(f".{module}", __package__), name)(*first, *args)
+
+    return call
 
 
 def nearest(word: str, choices: Any) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .errors import InputError
 from .nn.mlp import MLP
+from .system.arrays import first_not_finite
 from .system.reading import reading
 from .system.writing import writing
 
@@ -24,7 +25,11 @@ def save_weights(path: Path, model: nn.Module) -> None:
 
 
 def load_student(path: Path) -> MLP:
-    """An MLP in eval mode from the one file that `train` wrote."""
+    """An MLP in eval mode from the one file that `train` wrote.
+
+    Raises:
+        InputError: there is no such file, or something else is in it.
+    """
     with reading(path, "a student written by train"):
         with safe_open(path, framework="pt") as file:
             shape = json.loads((file.metadata() or {})["mlp"])
@@ -34,9 +39,38 @@ def load_student(path: Path) -> MLP:
     return model.eval()
 
 
+def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
+    """The rows of some nodes, `[n, D]`, in memory.
+
+    Args:
+        inputs: of all nodes, `[N, D]`.
+        nodes: ids `[n]`, any integers; repetitions are fine.
+
+    Raises:
+        InputError: starts with `where`; they are no ids of nodes.
+    """
+    if nodes.ndim != 1 or nodes.dtype.kind not in "iu":
+        found = f"{nodes.dtype} {list(nodes.shape)}"
+        raise InputError(f"{where}: expected integers [n], found {found}")
+    wrong = (nodes < 0) | (nodes >= len(inputs))
+    if wrong.any():
+        expected = f"expected ids 0 to {len(inputs) - 1}"
+        raise InputError(f"{where}: {expected}, found {nodes[wrong][0]}")
+    return inputs[nodes]
+
+
 @torch.inference_mode()
 def predict(model: MLP, inputs: np.ndarray, batch: int = 1 << 16) -> Tensor:
-    """float32 probabilities `[n, C]`: the MLP alone on propagated features `[n, D]`."""
+    """float32 probabilities `[n, C]`: the MLP alone on propagated features `[n, D]`.
+
+    Args:
+        model: in eval mode.
+        inputs: of any floating-point type; may be mapped from a file.
+        batch: how many rows are worked on together.
+
+    Raises:
+        InputError: another shape or type, or NaN or infinity in a row.
+    """
     width = model.shape["in_features"]
     if inputs.ndim != 2 or inputs.shape[1] != width or inputs.dtype.kind != "f":
         found = f"{inputs.dtype} {list(inputs.shape)}"
@@ -44,8 +78,9 @@ def predict(model: MLP, inputs: np.ndarray, batch: int = 1 << 16) -> Tensor:
     parts = []
     for start in range(0, len(inputs), batch):
         x = torch.from_numpy(np.array(inputs[start : start + batch], dtype=np.float32))
-        if not x.isfinite().all():
-            row = start + int((~x.isfinite()).any(dim=1).nonzero()[0])
-            raise InputError(f"propagated: expected finite numbers, found others in row {row}")
+        if (row := first_not_finite(x)) is not None:
+            raise InputError(
+                f"propagated: expected finite numbers, found others in row {start + row}"
+            )
         parts.append(model(x).softmax(dim=1))
     return torch.cat(parts) if parts else torch.empty(0, model.shape["classes"])

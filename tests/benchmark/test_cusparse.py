@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from infgrand_dgl.benchmark import cusparse, propagate, teachers
+from infgrand_dgl.benchmark import backends, cusparse, hops
 from infgrand_dgl.benchmark.harness import is_out_of_memory
 from tests.conftest import random_csr, random_undirected
 
@@ -75,11 +75,11 @@ def test_an_error_has_its_name(library):
     try:
         with pytest.raises(
             RuntimeError, match="cusparseSpMM: CUSPARSE_STATUS_ALLOC_FAILED"
-        ) as told:
+        ) as error:
             product(torch.ones(10, 3))
     finally:
         c_int.in_dll(library, "fail_with").value = 0
-    assert is_out_of_memory(told.value)
+    assert is_out_of_memory(error.value)
     with pytest.raises(
         RuntimeError, match="cusparseSpMM_bufferSize: CUSPARSE_STATUS_INVALID_VALUE"
     ):
@@ -91,15 +91,15 @@ def test_the_library_that_is_loaded(path, library):
     assert Path(cusparse.loaded()).resolve() == path.resolve()
 
 
-@pytest.mark.parametrize("hops", [None, 3])
-def test_the_peers_on_a_gpu(hops, path, monkeypatch):
+@pytest.mark.parametrize("count", [None, 3])
+def test_the_peers_on_a_gpu(count, path, monkeypatch):
     """They are made as there, on the CPU; CuPy's part is played by numpy and SciPy."""
     GPU = torch.device("cuda")
     csr, x = random_undirected(50, 200), torch.randn(50, 5)
-    monkeypatch.setattr(teachers, "missing", lambda backend, device: "this DGL has no CUDA")
+    monkeypatch.setattr(backends, "missing", lambda backend, device: "this DGL has no CUDA")
     monkeypatch.setattr(cusparse, "loaded", lambda: "")
-    monkeypatch.setattr(propagate, "_absent", lambda package: f"{package} is not installed")
-    here = {c.method: c for c in propagate.over(csr, x, hops, GPU, 1.0)}
+    monkeypatch.setattr(hops, "_absent", lambda package: f"{package} is not installed")
+    here = {c.method: c for c in hops.on_device(hops.Work(csr, x, count, 1.0), GPU)}
     assert {c.method: c.missing for c in here.values() if c.missing} == {
         "dgl": "this DGL has no CUDA",
         "cusparse_alg2": "torch has loaded no libcusparse",
@@ -110,7 +110,7 @@ def test_the_peers_on_a_gpu(hops, path, monkeypatch):
     assert here["pyg"].needs > 2 * 4 * csr.num_edges * 5
 
     monkeypatch.setattr(cusparse, "loaded", lambda: str(path))
-    monkeypatch.setattr(propagate, "_absent", lambda package: "")
+    monkeypatch.setattr(hops, "_absent", lambda package: "")
     stream = SimpleNamespace(cuda_stream=STREAM)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
     cupy, cupyx = ModuleType("cupy"), ModuleType("cupyx.scipy.sparse")
@@ -119,7 +119,7 @@ def test_the_peers_on_a_gpu(hops, path, monkeypatch):
     for module in (cupy, ModuleType("cupyx"), ModuleType("cupyx.scipy"), cupyx):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     peers = ("infgrand", "torch_csr", "torch_csr_int32", *cusparse.ALGORITHMS, "cupy")
-    for c in propagate.over(csr, x, hops, GPU, 1.0):
+    for c in hops.on_device(hops.Work(csr, x, count, 1.0), GPU):
         if c.method in peers:
             assert not c.missing and 0 <= c.holds <= c.needs
             assert c.describe(c.prepare()())["max_abs_difference"] < 3e-6

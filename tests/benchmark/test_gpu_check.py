@@ -107,8 +107,8 @@ def test_make_passes_its_variables_on():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_no_gpu_is_one_line(gpu_check, monkeypatch):
     monkeypatch.setattr(gpu_check, "cuda_tool", lambda name: name)
-    (told,) = gpu_check.probe("cuda")["problems"]
-    assert told.startswith("no GPU: torch ") and gpu_check.probe("cpu")["problems"] == []
+    (problem,) = gpu_check.probe("cuda")["problems"]
+    assert problem.startswith("no GPU: torch ") and gpu_check.probe("cpu")["problems"] == []
 
 
 def test_all_that_is_missing_is_named_at_once(gpu_check, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from infgrand_dgl.benchmark import inference, teachers
+from infgrand_dgl.benchmark import backends, inference
 from infgrand_dgl.cli import main
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.config.schema import TeacherConfig
@@ -31,11 +31,11 @@ def test_every_method_at_every_batch_size(tmp_path, monkeypatch, capsys):
     size = found["size"]
     assert (size["layers"], size["hidden"], size["sampled_neighbours_per_layer"]) == (2, 8, 10)
     assert picture.read_bytes().startswith(b"\x89PNG")
-    told = capsys.readouterr().out
-    assert "random weights" in told and "gat_sampled" in told
+    out = capsys.readouterr().out
+    assert "random weights" in out and "gat_sampled" in out
 
 
-@pytest.mark.parametrize("backend", teachers.BACKENDS)
+@pytest.mark.parametrize("backend", backends.BACKENDS)
 @pytest.mark.parametrize(
     "model", ["gat", "sage"]
 )  # a block has not the degrees that GCN divides by
@@ -44,11 +44,11 @@ def test_whole_neighbourhoods_give_the_full_graph_forward(model, backend, monkey
     overrides = ["data.nodes=200", "data.style=arxiv", "data.features=9", "data.classes=4"]
     config = load_config("demo", [*overrides, "teacher.hidden=8"])
     dataset = load_source(config.data)
-    chosen = teachers.configured(config, model, backend).teacher
+    chosen = config.replace("teacher", model=model, backend=backend).teacher
     teacher = build_teacher(chosen, 9, 4).eval()
     nodes, x = torch.randperm(200)[:20], dataset.features
     with torch.inference_mode():
-        expected = inference.full(teacher, teachers.graph(dataset, backend, CPU), x, nodes)
+        expected = inference.full(teacher, backends.graph(dataset, backend, CPU), x, nodes)
         found = inference.sampled(teacher, dataset.graph, x, nodes, fanout=200)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -1,17 +1,16 @@
 import torch
 
-from infgrand_dgl import registry
-from infgrand_dgl.benchmark import teachers, train
+from infgrand_dgl.benchmark import backends, train
 from infgrand_dgl.cli import main
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_source
+from infgrand_dgl.registry import teachers
 from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 
 
 def test_epochs_of_each_backend_and_a_seed(tmp_path):
     found = run("train", *MODELS, "--set", "train.epochs=2", tmp_path=tmp_path)
-    models = [teacher.name for teacher in registry.teachers.in_order()]
-    names = [f"{m}_{b}" for m in models for b in teachers.BACKENDS]
+    names = [f"{t.name}_{b}" for t in teachers.in_order() for b in backends.BACKENDS]
     assert [row["method"] for row in found["rows"]] == [*names, "student", "seed"]
     assert [row["epochs"] for row in found["rows"]] == [*[1] * (len(names) + 1), 2]
     check_rows(found["rows"], alike="epochs")
@@ -30,11 +29,11 @@ def test_a_seed_trains_no_baseline(tiny, monkeypatch):
     config = load_config(tiny, ["train.baselines=[mlp]"])
     trained = []
 
-    def pipeline_train(config, out, **settings):
+    def fake(config, out, **settings):
         trained.append((config.train.baselines, config.train.seeds))
         return {"seconds": {"influence": 1, "propagate": 2, "teacher": [3], "student": [4]}}
 
-    monkeypatch.setattr(train.pipeline, "train", pipeline_train)
+    monkeypatch.setattr(train, "train", fake)
     found = train.contenders(config, load_source(config.data), torch.device("cpu"))
     assert found[-1].method == "seed" and found[-1].prepare()() == [10]
     assert trained == [([], [1])]
@@ -51,14 +50,7 @@ def test_an_epoch_is_timed_from_end_to_end(monkeypatch):
     assert train.epochs(three)() == [0.5, 1.0]
 
 
-def test_dgl_without_cuda_says_so(monkeypatch):
-    monkeypatch.setattr(teachers.dgl_bridge, "has_cuda", lambda: False)
-    assert teachers.missing("dgl", torch.device("cuda")) == "this DGL has no CUDA"
-    assert not teachers.missing("native", torch.device("cuda"))
-    assert not teachers.missing("dgl", torch.device("cpu"))
-
-
-def test_sizes_and_experiment_are_told_apart(tiny, capsys):
+def test_sizes_go_with_a_generated_graph(tiny, capsys):
     assert main(["benchmark", "train", *SMALL, "--config", str(tiny)]) == 2
     err = capsys.readouterr().err
     assert "--nodes: not with --config" in err and err.count("\n") == 1

@@ -41,7 +41,7 @@ def test_a_directory_name_is_resolved(written, tmp_path, monkeypatch):
     [
         (
             "data: {name: corra}",
-            "c.yaml: data.name: expected one of cora, .*; found 'corra'; did you mean 'cora'?",
+            "c.yaml: data.name: expected one of amazon-computers, .*; found 'corra'; did you mean 'cora'?",
         ),
         ("teachr: {}", "c.yaml: teachr: unknown section; did you mean 'teacher'?"),
         (

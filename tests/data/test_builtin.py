@@ -100,11 +100,24 @@ def test_corrupt_planetoid(real_data, tmp_path):
         load_source(DataConfig(name="cora", root=str(tmp_path)))
 
 
-def test_missing_set_says_where_to_put_which_files(tmp_path, monkeypatch):
+FOLDERS = {
+    "cora": ("CoraGraphDataset", "cora_v2_d697a464"),
+    "citeseer": ("CiteseerGraphDataset", "citeseer_d6836239"),
+    "pubmed": ("PubmedGraphDataset", "pubmed_35464cad"),
+    "amazon-photo": ("AmazonCoBuyPhotoDataset", "amazon_co_buy_photo_b75d805d"),
+    "amazon-computers": ("AmazonCoBuyComputerDataset", "amazon_co_buy_computer_"),
+    "coauthor-cs": ("CoauthorCSDataset", "coauthor_cs_10782e7c"),
+    "coauthor-physics": ("CoauthorPhysicsDataset", "coauthor_physics_"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_missing_set_says_where_to_put_which_files(name, tmp_path, monkeypatch):
     def offline(*args, **kwargs):
         raise OSError("no network")
 
     monkeypatch.setattr("requests.get", offline)
-    with pytest.raises(InputError, match=r"no Pubmed.*put .*into .*pubmed_35464cad") as error:
-        load_source(DataConfig(name="pubmed", root=str(tmp_path)))
+    dgl_class, folder = FOLDERS[name]
+    with pytest.raises(InputError, match=f"no {dgl_class}.*put .*into .*{folder}") as error:
+        load_source(DataConfig.model_validate({"name": name, "root": str(tmp_path)}))
     assert "\n" not in str(error.value)

@@ -1,68 +1,20 @@
 """OGB's path: a small folder in OGB's raw layout, through ogb's own loader."""
 
-import gzip
-import io
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from ogb.nodeproppred import Evaluator
 
 from infgrand_dgl import InputError
-from infgrand_dgl.config.schema import Config, DataConfig
-from infgrand_dgl.data import bucketed, load_source, ogb, ogb_archive, prepared
+from infgrand_dgl.config.schema import DataConfig
+from infgrand_dgl.data import load_source, ogb
 from infgrand_dgl.training.loop import accuracy
+from tests.data.ogb_layout import D, N, papers100M, products, write
 
 # Raised inside ogb, and by what it makes of pandas and torch.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
 )
-N, D = 500, 128
-
-
-def write(path, values):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    pd.DataFrame(values).to_csv(text, header=False, index=False)
-    path.write_bytes(gzip.compress(text.getvalue().encode()))
-
-
-def products(root):
-    """ogbn-products' layout: every undirected edge once, a split by sales rank."""
-    folder = root / "ogbn_products"
-    edges = np.random.randint(0, N, size=(2000, 2))
-    write(folder / "raw/edge.csv.gz", edges)
-    write(folder / "raw/node-feat.csv.gz", np.random.randn(N, 100).round(4))
-    write(folder / "raw/node-label.csv.gz", np.arange(N) % 47)
-    write(folder / "raw/num-node-list.csv.gz", [N])
-    write(folder / "raw/num-edge-list.csv.gz", [len(edges)])
-    for name, ids in (("train", range(100)), ("valid", range(100, 150)), ("test", range(150, N))):
-        write(folder / f"split/sales_ranking/{name}.csv.gz", list(ids))
-    (folder / "RELEASE_v1.txt").write_text("")
-    return edges
-
-
-def papers100M(root):  # noqa: N802
-    """ogbn-papers100M's layout: binary arrays, labels on a part of the nodes."""
-    folder = root / "ogbn_papers100M"
-    (folder / "raw").mkdir(parents=True)
-    edges = np.random.randint(0, N, size=(2000, 2))
-    np.savez(
-        folder / "raw/data.npz",
-        edge_index=edges.T,
-        num_nodes_list=[N],
-        num_edges_list=[len(edges)],
-        node_feat=np.random.randn(N, D).astype(np.float32),
-        node_year=np.full((N, 1), 2017),
-    )
-    labels = (np.arange(N) % 172).astype(np.float32)[:, None]
-    labels[100:] = np.nan
-    np.savez(folder / "raw/node-label.npz", node_label=labels)
-    for name, ids in (("train", range(60)), ("valid", range(60, 80)), ("test", range(80, 100))):
-        write(folder / f"split/time/{name}.csv.gz", list(ids))
-    (folder / "RELEASE_v1.txt").write_text("")
-    return edges
 
 
 @pytest.fixture
@@ -174,39 +126,3 @@ def test_missing_data_says_the_two_ways_to_get_it(name, tmp_path, monkeypatch):
         load_source(DataConfig(name=name, root=str(tmp_path)))
     folder = tmp_path / name.replace("-", "_") / "raw"
     assert "\n" not in str(error.value) and str(folder) in str(error.value)
-
-
-@pytest.mark.parametrize("transposed", [False, True])
-def test_papers_is_prepared_as_a_stream(transposed, tmp_path, monkeypatch):
-    """Of the raw archive alone, and with what OGB's loader makes of it."""
-    papers100M(tmp_path)
-    raw = tmp_path / "ogbn_papers100M/raw/data.npz"
-    arrays = dict(np.load(raw))
-    order = np.asfortranarray if transposed else np.ascontiguousarray
-    np.savez_compressed(raw, **{**arrays, "edge_index": order(arrays["edge_index"])})
-    config = Config.model_validate({"data": {"name": "ogbn-papers100M", "root": str(tmp_path)}})
-    expected = load_source(config.data)
-    monkeypatch.setattr(bucketed, "CHUNK", 300)
-    monkeypatch.setattr(bucketed, "BUCKET", 500)
-    monkeypatch.setattr(ogb_archive, "BLOCK", 99)
-    with monkeypatch.context() as patched:
-        patched.setattr(prepared, "load_source", None)  # the loader is not asked
-        prepared.prepare(config, tmp_path / "out")
-    found = load_source(config.data.model_copy(update={"prepared": str(tmp_path / "out")}))
-    for name in ("features", "labels", "train", "val", "test"):
-        assert torch.equal(getattr(found, name), getattr(expected, name)), name
-    assert torch.equal(found.csr.indptr, expected.csr.indptr)
-    assert torch.equal(found.csr.indices, expected.csr.indices)
-    assert found.num_classes == expected.num_classes
-
-
-def test_papers_with_an_id_out_of_range(tmp_path):
-    papers100M(tmp_path)
-    raw = tmp_path / "ogbn_papers100M/raw/data.npz"
-    arrays = dict(np.load(raw))
-    arrays["edge_index"][1, 7] = N
-    np.savez(raw, **arrays)
-    config = Config.model_validate({"data": {"name": "ogbn-papers100M", "root": str(tmp_path)}})
-    with pytest.raises(InputError, match=f"data.npz: expected node ids 0 to {N - 1}, found {N}"):
-        prepared.prepare(config, tmp_path / "out")
-    assert not (tmp_path / "out").exists()

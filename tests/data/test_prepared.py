@@ -9,27 +9,12 @@ import pytest
 import torch
 
 from infgrand_dgl import InputError
-from infgrand_dgl.cli import main
-from infgrand_dgl.config.schema import Config, DataConfig
-from infgrand_dgl.data import bucketed, load_source, prepared, synthetic, with_split
+from infgrand_dgl.config.schema import DataConfig
+from infgrand_dgl.data import load_source, prepared, store, synthetic, with_split
 from infgrand_dgl.system.memory import resident
+from tests.data.generated import DENSE, config, opened
 
 ROUNDING = {"float32": 0.0, "float16": 2**-11, "bfloat16": 2**-8}
-DENSE = {"style": "arxiv", "nodes": 900, "features": 20, "classes": 5}
-
-
-def config(**settings) -> Config:
-    return Config(data=DataConfig(name="synthetic", **{"nodes": 400, "features": 60, **settings}))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    prepared.prepare(config(**DENSE), tmp_path / "set")
-    return tmp_path / "set"
-
-
-def opened(folder, **settings):
-    return load_source(config(**settings).data.model_copy(update={"prepared": str(folder)}))
 
 
 def same_split(a, b):
@@ -42,7 +27,7 @@ def same_split(a, b):
 @pytest.mark.parametrize("settings", [DENSE, {}], ids=["dense", "sparse"])
 def test_round_trip(dtype, settings, tmp_path):
     prepared.prepare(config(**settings), tmp_path / "set", dtype=dtype)
-    prepared.verify(tmp_path / "set")
+    store.verify(tmp_path / "set")
     source, d = load_source(config(**settings).data), opened(tmp_path / "set", **settings)
     assert torch.equal(d.csr.indptr, source.csr.indptr) and d.csr.symmetric
     assert torch.equal(d.csr.indices, source.csr.indices) and d.csr.indices.dtype == torch.int32
@@ -56,7 +41,13 @@ def test_round_trip(dtype, settings, tmp_path):
 
 def test_splits_of_a_seed(tmp_path, folder):
     """Inductive and thinned as in memory, from files that were prepared for neither."""
-    seen = {**DENSE, "setting": "inductive", "label_rate": 0.5, "split_rate": 0.3}
+    seen = {
+        **DENSE,
+        "setting": "inductive",
+        "label_rate": 0.5,
+        "label_choice": "high",
+        "split_rate": 0.3,
+    }
     source, d = load_source(config(**seen).data), opened(folder, **seen)
     a, b = (with_split(each, config(**seen).data, 5) for each in (source, d))
     same_split(a, b)
@@ -68,7 +59,7 @@ def test_set_without_a_split_of_its_own(tmp_path, monkeypatch):
     from dataclasses import replace
 
     source = replace(load_source(config(nodes=3000, features=30).data), split=None)
-    monkeypatch.setattr(prepared, "load_source", lambda data: source)
+    monkeypatch.setattr(prepared, "load_original", lambda data: source)
     prepared.prepare(config(nodes=3000, features=30), tmp_path / "set")
     d = opened(tmp_path / "set", nodes=3000, features=30)
     assert d.split is None and not (tmp_path / "set/train.npy").exists()
@@ -116,85 +107,6 @@ def test_opening_reads_no_array(folder):
     assert resident() - before < 100e6
 
 
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-8])
-
-
-def flip(path):
-    whole = bytearray(path.read_bytes())
-    whole[-5] ^= 1
-    path.write_bytes(whole)
-
-
-def rewrite(**changes):
-    def change(path):
-        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-    return change
-
-
-DAMAGE = {
-    "truncated": ("indices.npy", cut, r"indices.npy: expected \d+ bytes, found \d+"),
-    "missing": ("labels.npy", os.unlink, "labels.npy: no such file"),
-    "other shape": (
-        "features.npy",
-        lambda path: np.save(path, np.load(path).reshape(450, 40)),
-        r"features.npy: expected float32 \[900, 20\], found float32 \[450, 40\]",
-    ),
-    "other type": (
-        "features.npy",
-        lambda path: np.save(path, np.load(path).view(np.int32)),
-        "features.npy: expected float32 .*found int32",
-    ),
-    "column by column": (
-        "features.npy",
-        lambda path: np.save(path, np.asfortranarray(np.load(path))),
-        "features.npy: expected float32",
-    ),
-    "no array": (
-        "train.npy",
-        lambda path: path.write_bytes(b"x" * path.stat().st_size),
-        "train.npy: not a readable .npy file",
-    ),
-    "no manifest": ("manifest.json", os.unlink, "expected a folder made by .*data prepare"),
-    "broken manifest": (
-        "manifest.json",
-        lambda path: path.write_text("{"),
-        "manifest.json: not a manifest written by data prepare",
-    ),
-    "manifest of something else": (
-        "manifest.json",
-        lambda path: path.write_text("[1]"),
-        "manifest.json: not a manifest written by data prepare",
-    ),
-    "later format": ("manifest.json", rewrite(format=2), "expected format 1, found 2"),
-    "other counts": (
-        "manifest.json",
-        rewrite(nodes=901),
-        r"manifest.json: indptr: expected shape \[902\], found \[901\]",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", DAMAGE)
-def test_damage_is_told(case, folder):
-    file, damage, told = DAMAGE[case]
-    damage(folder / file)
-    with pytest.raises(InputError, match=told) as error:
-        opened(folder, **DENSE)
-    assert "\n" not in str(error.value) and str(folder) in str(error.value)
-
-
-@pytest.mark.parametrize("file", ["indptr", "indices", "features", "labels", "train"])
-def test_verify_finds_a_changed_byte(file, folder, capsys):
-    assert main(["data", "verify", str(folder)]) == 0
-    assert capsys.readouterr().out.endswith(f"{folder}: ok\n")
-    flip(folder / f"{file}.npy")
-    opened(folder, **DENSE)
-    assert main(["data", "verify", str(folder)]) == 2
-    assert f"{file}.npy: damaged: expected checksum" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -211,7 +123,7 @@ def test_another_configuration(settings, told, folder):
 def test_overflow(tmp_path, monkeypatch):
     source = load_source(config(**DENSE).data)
     source.features[7, 3] = 1e6
-    monkeypatch.setattr(prepared, "load_source", lambda data: source)
+    monkeypatch.setattr(prepared, "load_original", lambda data: source)
     with pytest.raises(InputError, match="--dtype float16: .* overflow in row 7; bfloat16"):
         prepared.prepare(config(**DENSE), tmp_path / "set", dtype="float16")
     assert list(tmp_path.iterdir()) == []
@@ -224,8 +136,8 @@ def test_interrupted_leaves_nothing(error, streamed, tmp_path, monkeypatch):
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(synthetic, "IN_MEMORY", 0 if streamed else 1 << 40)
-    monkeypatch.setattr(prepared.Store, "features", fail)
+    monkeypatch.setattr(synthetic, "IN_MEMORY_EDGES", 0 if streamed else 1 << 40)
+    monkeypatch.setattr(store.Store, "features", fail)
     told = pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else InputError)
     with told as found:
         prepared.prepare(config(**DENSE), tmp_path / "new/set")
@@ -246,58 +158,3 @@ def test_overwrite(folder, tmp_path):
     (tmp_path / "other/metrics.json").write_text("{}")
     with pytest.raises(InputError, match="replaces a prepared dataset, and this is none"):
         prepared.prepare(config(**DENSE), tmp_path / "other", overwrite=True)
-
-
-def statistics(d):
-    lengths = (d.csr.row_lengths - 1).double()
-    return {
-        "degree": float(lengths.mean()),
-        "spread": float(lengths.log1p().std()),
-        "homophily": d.homophily(),
-        "classes": float((d.labels < d.num_classes // 4).double().mean()),
-        "norm": float(d.dense_features().norm(dim=1).mean()),
-    }
-
-
-def test_drawn_by_way_of_the_disk(tmp_path, monkeypatch):
-    """The same model in parts: simple and undirected, with the statistics of the whole."""
-    settings = {"style": "arxiv", "nodes": 60_000, "features": 16, "degree": 29.1}
-    inside = statistics(load_source(config(**settings).data))
-    monkeypatch.setattr(synthetic, "IN_MEMORY", 0)
-    monkeypatch.setattr(bucketed, "CHUNK", 50_000)
-    monkeypatch.setattr(bucketed, "BUCKET", 200_000)
-    with pytest.raises(InputError, match="too many to draw in memory; .*data prepare"):
-        load_source(config(**settings).data)
-    prepared.prepare(config(**settings), tmp_path / "set")
-    assert not (tmp_path / "set/buckets").exists()
-    prepared.verify(tmp_path / "set")
-    d = opened(tmp_path / "set", **settings)
-    assert statistics(d) == pytest.approx(inside, rel=0.02)
-    assert float((d.csr.row_lengths - 1).double().mean()) == pytest.approx(29.1, rel=3e-3)
-
-    rows = torch.repeat_interleave(d.csr.row_lengths)
-    keys = rows * d.num_nodes + d.csr.indices
-    assert (keys.diff() > 0).all()
-    mirrored = d.csr.indices.long() * d.num_nodes + rows
-    assert torch.equal(mirrored.sort().values, keys)
-    assert int((rows == d.csr.indices).sum()) == d.num_nodes
-
-
-def test_command(tmp_path, tiny, capsys):
-    out = tmp_path / "set"
-    arguments = ["data", "prepare", "--config", str(tiny), "--out", str(out)]
-    assert main([*arguments, "--set", "data.seed=4", "--dtype", "float16"]) == 0
-    told = capsys.readouterr().out
-    assert "features" in told and f"prepared: {out}" in told
-    describe = ["data", "describe", "--config", str(tiny), "--set", f"data.prepared={out}"]
-    assert main([*describe, "data.seed=4"]) == 0
-    assert "300 nodes" in capsys.readouterr().out
-    assert main(describe) == 2
-    assert "data.seed" in capsys.readouterr().err
-    assert main([*arguments, "--overwrite", "-q"]) == 0
-    assert capsys.readouterr().out.startswith("prepared:")
-    train = ["train", "--config", str(tiny), "--out", str(tmp_path / "run"), "--set"]
-    assert main([*train, f"data.prepared={out}", "train.epochs=2"]) == 0
-    with pytest.raises(SystemExit):
-        main(["data", "prepare", "--help"])
-    assert "data prepare --config papers100M-synthetic" in capsys.readouterr().out

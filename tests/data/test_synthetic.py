@@ -41,7 +41,7 @@ def test_the_tail_of_arxiv(seed):
 @pytest.mark.parametrize("style", ["arxiv", "products", "papers100M"])
 def test_drawn_in_parts_edges_are_as_many(style, monkeypatch):
     """Counted on a sample of some nodes, or of some pairs where few nodes have most repeats."""
-    monkeypatch.setattr("infgrand_dgl.data.block_model.SAMPLE", 1 << 13)
+    monkeypatch.setattr("infgrand_dgl.data.block_model.SAMPLE_NODES", 1 << 13)
     r = recipe(DataConfig(name="synthetic", style=style, nodes=60_000, degree=14))
     model = block_model(np.random.default_rng(0), r)
     keys = np.unique(np.concatenate(list(model.chunks(50_000, lambda done: None))))

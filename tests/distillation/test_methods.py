@@ -12,8 +12,9 @@ from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import NodeDataset, Split, load_dataset
 from infgrand_dgl.distillation.loss import Form
 from infgrand_dgl.distillation.objective import Lesson, reads_propagated
-from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.experiment import steps
 from infgrand_dgl.experiment.directory import RunDirectory
+from infgrand_dgl.experiment.train import train
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.registry import methods
 from infgrand_dgl.serving import predict
@@ -144,8 +145,8 @@ def test_run_of_a_baseline(method, setting, tiny, tmp_path):
     override = [f"data.setting={setting}"]
     alone = load_config(tiny, [*override, f"method={method}"])
     beside = load_config(tiny, [*override, f"train.baselines=[{method}]"])
-    found = pipeline.train(alone, tmp_path / "alone", report=QUIET)
-    other = pipeline.train(beside, tmp_path / "beside", report=QUIET)
+    found = train(alone, tmp_path / "alone", report=QUIET)
+    other = train(beside, tmp_path / "beside", report=QUIET)
     assert found["student"]["test"] == other[method]["test"]
     assert found["student"]["macro_f1"] == other[method]["macro_f1"]
     assert ("teacher" in found) == (method == "glnn")
@@ -164,7 +165,7 @@ def test_run_of_a_baseline(method, setting, tiny, tmp_path):
 @pytest.mark.parametrize("measure", ["degree", "entropy", "hybrid"])
 def test_run_of_another_measure(measure, tiny, tmp_path):
     config = load_config(tiny, [f"influence.measure={measure}"])
-    pipeline.train(config, tmp_path / "run", report=QUIET)
+    train(config, tmp_path / "run", report=QUIET)
     per_seed = measure != "degree"
     assert (tmp_path / "run/influence.npy").exists() != per_seed
     assert (tmp_path / "run/seed-2/influence.npy").exists() == per_seed
@@ -175,14 +176,14 @@ def test_labels_chosen_by_influence(choice, tiny, tmp_path, monkeypatch):
     overrides = ["data.label_rate=0.25", f"data.label_choice={choice}", "influence.measure=degree"]
     config = load_config(tiny, overrides)
     seen = []
-    original = pipeline.train_teacher
+    original = steps.train_teacher
 
     def noted(config, view, *rest):
         seen.append(view.train)
         return original(config, view, *rest)
 
-    monkeypatch.setattr(pipeline, "train_teacher", noted)
-    metrics = pipeline.train(config, tmp_path / "run", students={}, report=QUIET)
+    monkeypatch.setattr(steps, "train_teacher", noted)
+    metrics = train(config, tmp_path / "run", students={}, report=QUIET)
     assert "student" not in metrics and metrics["teacher"]
     dataset = load_dataset(config, 1)
     degree = (dataset.csr.row_lengths - 1)[dataset.train]

@@ -4,56 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from infgrand_dgl import InputError
 from infgrand_dgl.experiment.directory import RunDirectory, new_run
-from infgrand_dgl.nn.mlp import MLP
-from infgrand_dgl.serving import load_student, predict, save_weights
 from infgrand_dgl.system.writing import check_writable, save_array, writing
-
-
-def test_student_file_is_complete(tmp_path):
-    mlp = MLP(5, 7, 3, layers=3, dropout=0.5, norm="batch")
-    mlp.state_dict()["norms.0.running_mean"].fill_(0.3)
-    save_weights(tmp_path / "s.safetensors", mlp)
-    again = load_student(tmp_path / "s.safetensors")
-    x = torch.randn(11, 5)
-    torch.testing.assert_close(again(x), mlp.eval()(x), rtol=0, atol=0)
-
-
-def test_predict_in_batches():
-    mlp = MLP(4, 6, 3, layers=2, norm="layer").eval()
-    x = np.random.rand(100, 4).astype(np.float32)
-    whole = mlp(torch.from_numpy(x)).softmax(1)
-    torch.testing.assert_close(predict(mlp, x, batch=7), whole.detach())
-    torch.testing.assert_close(predict(mlp, x.astype(np.float64)), whole.detach())
-    assert predict(mlp, x[:0]).shape == (0, 3)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "told"),
-    [
-        (np.zeros((3, 5), np.float32), r"expected floating point \[n, 4\], found float32 \[3, 5\]"),
-        (np.zeros(4, np.float32), r"found float32 \[4\]"),
-        (np.zeros((3, 4), int), r"found int64 \[3, 4\]"),
-        (np.array([[0.0] * 4, [0.0, np.inf, 0.0, 0.0]]), "found others in row 1"),
-    ],
-)
-def test_bad_inputs(inputs, told):
-    with pytest.raises(InputError, match=told):
-        predict(MLP(4, 6, 3, layers=2).eval(), inputs)
-
-
-def test_bad_student_files(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        load_student(tmp_path / "gone.safetensors")
-    (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="not a student written by train"):
-        load_student(tmp_path / "bad.safetensors")
-    save_weights(tmp_path / "other.safetensors", torch.nn.Linear(2, 2))
-    with pytest.raises(InputError, match="not a student written by train"):
-        load_student(tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from infgrand_dgl import InputError
 from infgrand_dgl.config.reading import load_config
-from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
 from tests.conftest import python_path
 
@@ -47,7 +47,7 @@ def weights(run, name):
 def test_two_processes_equal_one(batch_size, experiment, tmp_path):
     changed = load_config(experiment).replace("student", batch_size=batch_size)
     experiment.write_text(changed.to_yaml())
-    expected = pipeline.train(changed, tmp_path / "one", report=Reporter(quiet=True))
+    expected = recipe.train(changed, tmp_path / "one", report=Reporter(quiet=True))
     done = torchrun(experiment, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run directory:") == 1  # one of them speaks
@@ -214,7 +214,7 @@ def hosts():
 
 def test_two_hosts(hosts, experiment, tmp_path):
     """One process on each of two hosts that share a folder."""
-    pipeline.train(load_config(experiment), tmp_path / "one", report=Reporter(quiet=True))
+    recipe.train(load_config(experiment), tmp_path / "one", report=Reporter(quiet=True))
     processes = []
     for rank, (name, cable) in enumerate(hosts):
         command = ["ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run"]

@@ -16,7 +16,8 @@ import yaml
 
 from infgrand_dgl import InputError
 from infgrand_dgl.config.reading import load_config
-from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.experiment import steps
+from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.serving import load_student
 from infgrand_dgl.training import checkpoint as checkpoints
@@ -25,7 +26,7 @@ QUIET = Reporter(quiet=True)
 
 
 def train(config, out, **flags):
-    return pipeline.train(config, out, report=QUIET, **flags)
+    return recipe.train(config, out, report=QUIET, **flags)
 
 
 def judged(metrics):
@@ -175,8 +176,8 @@ def counted(monkeypatch):
         return original(*args, **options)
 
     for name in ("influence", "student_inputs", "train_teacher", "train_student"):
-        original = getattr(pipeline, name)
-        monkeypatch.setattr(pipeline, name, partial(call, name, original))
+        original = getattr(steps, name)
+        monkeypatch.setattr(steps, name, partial(call, name, original))
     return calls
 
 
@@ -230,7 +231,7 @@ def test_other_data_are_another_run(tiny_config, tmp_path, monkeypatch):
 
 def test_an_unfinished_run_is_not_begun_anew_by_accident(tiny_config, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "train_student", lambda *a: 1 / 0)
+        patched.setattr(steps, "train_student", lambda *a: 1 / 0)
         with pytest.raises(ZeroDivisionError) as error:
             train(tiny_config, tmp_path / "run")
     assert "infgrand-dgl train --resume --out" in error.value.__notes__[0]

@@ -9,7 +9,7 @@ import pytest
 from infgrand_dgl.cli import main
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.config.schema import TeacherConfig
-from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.system.memory import Budget
 
@@ -17,7 +17,7 @@ MODELS = get_args(TeacherConfig.model_fields["model"].annotation)
 
 
 def train(config, out):
-    return pipeline.train(config, out, report=Reporter(quiet=True))
+    return recipe.train(config, out, report=Reporter(quiet=True))
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from infgrand_dgl import InputError, influence_scores, propagate_features
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.distillation.loss import Form
-from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.experiment import steps
+from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.influence.compute import influence
 from infgrand_dgl.influence.scores import spread
@@ -28,7 +29,7 @@ QUIET = Reporter(quiet=True)
 
 
 def train(config, out, **options):
-    return pipeline.train(config, out, overwrite=False, report=QUIET, **options)
+    return recipe.train(config, out, overwrite=False, report=QUIET, **options)
 
 
 def test_run_directory(tiny_config, tmp_path):
@@ -240,7 +241,7 @@ def test_forms_of_the_loss_train_alike(tiny_config, tmp_path):
 
 
 def test_collapsed_student_is_trained_again(tiny_config, tmp_path, monkeypatch):
-    now, train_student = 0.0, pipeline.train_student
+    now, train_student = 0.0, steps.train_student
 
     def ten_seconds(*args, **options):
         nonlocal now
@@ -248,7 +249,7 @@ def test_collapsed_student_is_trained_again(tiny_config, tmp_path, monkeypatch):
         return train_student(*args, **options)
 
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    monkeypatch.setattr(pipeline, "train_student", ten_seconds)
+    monkeypatch.setattr(steps, "train_student", ten_seconds)
     config = tiny_config.replace("train", epochs=60, seeds=[1]).replace("teacher", hidden=32)
     config = config.replace("student", weight_decay=1.0, hidden=32)
     metrics = train(config, tmp_path / "run")
@@ -294,7 +295,7 @@ def test_device_without_a_gpu(monkeypatch):
 
 
 def test_a_failure_before_any_stage_leaves_nothing(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "influence", broken)
+    monkeypatch.setattr(steps, "influence", broken)
     with pytest.raises(RuntimeError, match="half-way"):
         train(tiny_config, tmp_path / "run")
     assert list(tmp_path.iterdir()) == [tmp_path / "tiny.yaml"]
@@ -310,22 +311,20 @@ def test_overwrite_replaces_only_a_run_and_only_when_done(tiny_config, tmp_path,
     with pytest.raises(InputError, match="exists and is not empty; --overwrite replaces it"):
         train(tiny_config, out)
     with monkeypatch.context() as patched:
-        patched.setattr(
-            pipeline, "train_student", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+        patched.setattr(steps, "train_student", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            pipeline.train(other, out, overwrite=True, report=QUIET)
+            recipe.train(other, out, overwrite=True, report=QUIET)
     with pytest.raises(InputError, match="an unfinished run is in run.partial; --resume goes on"):
-        pipeline.train(tiny_config, out, overwrite=True, report=QUIET)
+        recipe.train(tiny_config, out, overwrite=True, report=QUIET)
     assert json.loads((out / "metrics.json").read_text()) == first
     changed = tiny_config.replace("train", seeds=[9])
-    pipeline.train(changed, out, overwrite=True, fresh=True, report=QUIET)
+    recipe.train(changed, out, overwrite=True, fresh=True, report=QUIET)
     assert json.loads((out / "metrics.json").read_text())["seeds"] == [9]
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="--overwrite replaces a run, and this is none"):
-        pipeline.train(tiny_config, mine, overwrite=True, report=QUIET)
+        recipe.train(tiny_config, mine, overwrite=True, report=QUIET)
     assert (mine / "thesis.tex").exists()
 
 
@@ -336,7 +335,7 @@ def test_warns_where_influence_says_nothing(tiny_config, tmp_path, capsys):
         dataset = load_dataset(changed)
         scores = influence(changed, dataset, Runtime.on("cpu")).scores
         assert spread(scores).flat == expected
-    pipeline.train(config, tmp_path / "run", overwrite=False, report=Reporter())
+    recipe.train(config, tmp_path / "run", overwrite=False, report=Reporter())
     told = capsys.readouterr().err
     assert "almost constant" in told and "influence.normalization: max" in told
 

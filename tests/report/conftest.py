@@ -1,13 +1,17 @@
-"""Runs of a second or two, made once, and a study's folder."""
+"""Runs of a second or two, made once, a study's folder, and what is asked of a page."""
 
 import json
+import re
 import shutil
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from infgrand_dgl.cli import main
 from infgrand_dgl.config.reading import load_config
-from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl.experiment.train import train
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.present.style import save, subplots
 from infgrand_dgl.report.page import write
@@ -27,7 +31,7 @@ SMALL = [
 
 def made(out: Path, *overrides: str) -> Path:
     config = load_config("demo", [*SMALL, *overrides])
-    pipeline.train(config, out, report=Reporter(quiet=True))
+    train(config, out, report=Reporter(quiet=True))
     return out
 
 
@@ -52,7 +56,7 @@ def run(transductive, tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def studied(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    told = {
+    content = {
         "study": "table1",
         "title": "Table 1",
         "command": "infgrand-dgl study table1 --seeds '<1>'",
@@ -60,7 +64,7 @@ def studied(tmp_path_factory) -> Path:
         "seconds": 7300.0,
         "environment": {"torch": "2.13", "gpus": []},
     }
-    (folder / "study.json").write_text(json.dumps(told))
+    (folder / "study.json").write_text(json.dumps(content))
     (folder / "table1.md").write_text(
         "# Table 1\n\nOver **five** [seeds](https://example.org), <script>alert(1)</script>.\n\n"
         "## Cora\n\n| model | test |\n|---|---:|\n| GLNN | 80.1 |\n\n![Accuracy](table1.png)\n\n"
@@ -86,3 +90,75 @@ def everything(transductive, studied, inductive, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("page") / "report.html"
     write([transductive, studied, inductive], out, Reporter(quiet=True))
     return out
+
+
+class Page(HTMLParser):
+    """Tags, their attributes and the text of a page, whose elements all close."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.html, self.text = html, ""
+        self.tags: list[tuple[str, dict[str, Any]]] = []
+        self.open: list[str] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img", "br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def attributes(self, name):
+        return [attrs[name] for _, attrs in self.tags if name in attrs]
+
+    def rows(self):
+        """Of all tables, cells joined by |."""
+        rows = re.findall(r"<tr>(.*?)</tr>", self.html, flags=re.DOTALL)
+        return [
+            "|".join(re.sub("<.*?>", "", cell) for cell in re.split(r"</t[hd]>", row)).strip("|")
+            for row in rows
+        ]
+
+
+def checked(html):
+    """The page, which needs nothing else."""
+    page = Page(html)
+    for where in page.attributes("src") + page.attributes("href"):
+        assert where.startswith(("data:", "#"))
+    assert not {"script", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert "@import" not in html and "url(" not in html
+    for tag, attrs in page.tags:
+        assert tag != "img" or attrs["alt"]
+    return page
+
+
+@pytest.fixture
+def report(tmp_path, capsys):
+    """The page of a command."""
+
+    def report(*paths):
+        out = tmp_path / "report.html"
+        assert main(["report", *map(str, paths), "--out", str(out), "-q"]) == 0
+        assert capsys.readouterr().out == f"wrote {out}\n"
+        return checked(out.read_text())
+
+    return report
+
+
+@pytest.fixture
+def fails(tmp_path, capsys):
+    """Expects one line of error, and no page."""
+
+    def fails(path: Path, message: str) -> None:
+        out = tmp_path / "none.html"
+        assert main(["report", str(path), "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert re.search(message, error) and error.count("\n") == 1 and not out.exists()
+
+    return fails

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from infgrand_dgl.studies.summary import MEASURES
+from infgrand_dgl.registry import measures
 
 THREE = ("cora", "citeseer", "coauthor-physics")
 LEVEL = {"cora": 82, "citeseer": 71, "pubmed": 79, "amazon-photo": 92, "coauthor-cs": 91}
@@ -116,7 +116,7 @@ def made_up(study, datasets=THREE, seeds=3, settings=("transductive",)):
                         add(*cell, f"pooling={pooling}", "infgrand", -3 * (pooling == "min"))
                 elif study == "measures":
                     add(*cell, "", "teacher", 0)
-                    for measure in list(MEASURES)[:7]:
+                    for measure in [m.name for m in measures.in_order()]:
                         add(*cell, "", measure, 1 + (measure == "cosine"))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -143,8 +143,8 @@ def with_gaps(rows):
 
 def made_up_correlations(datasets=THREE, seeds=3):
     random = np.random.default_rng(2)
-    measures = list(MEASURES)[:6]
-    pairs = list(combinations([*measures, "centroid cosine"], 2))
+    names = [m.name for m in measures.in_order()][:6]
+    pairs = list(combinations([*names, "centroid cosine"], 2))
     return pd.DataFrame(
         [
             (dataset, 2022 + seed, a, b, np.clip(random.normal(0.2, 0.5), -1, 1))
@@ -154,3 +154,13 @@ def made_up_correlations(datasets=THREE, seeds=3):
         ],
         columns=["dataset", "seed", "measure", "with", "spearman"],
     )
+
+
+def cells(line):
+    """Of a line of a table in Markdown."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def line(lines, start):
+    """The cells of the first line that starts so."""
+    return next(cells(line) for line in lines if line.startswith(f"| {start}"))

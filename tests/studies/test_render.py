@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from infgrand_dgl.studies.render import STUDIES, render
+from infgrand_dgl.registry import studies
+from infgrand_dgl.studies.render import render
 
 from .made_up import made_up, made_up_correlations, with_gaps
 
@@ -25,18 +26,18 @@ def check(files, out, study):
     return page
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", studies)
 def test_renders_with_gaps(study, tmp_path):
-    found = made_up_correlations(["cora"]) if study == "measures" else None
+    extra = made_up_correlations(["cora"]) if study == "measures" else None
     rows = with_gaps(made_up(study))
-    files = render(study, rows, tmp_path, correlations=found, about="It took 12 s.")
+    files = render(study, rows, tmp_path, extra=extra, about="It took 12 s.")
     page = check(files, tmp_path, study)
     assert len(files) == (5 if study in ("measures", "tradeoff") else 3)
     assert "It took 12 s." in page and "failed" in page and "(2 seeds)" in page
     assert "nan" not in page
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", studies)
 def test_nothing_has_finished(study, tmp_path):
     rows = made_up(study, datasets=["cora"], seeds=1)
     rows = with_gaps(rows).assign(status="not run")

@@ -7,98 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from threading import Thread
 
 import pandas as pd
 import pytest
 
-from infgrand_dgl import InputError, studies
-from infgrand_dgl.config.reading import load_config
-from infgrand_dgl.data import load_dataset
-from infgrand_dgl.experiment import train as pipeline
+from infgrand_dgl import InputError
+from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.studies import runner
-from infgrand_dgl.studies.grid import DATASETS, SENSITIVITY, SETTINGS, STUDIES, TEACHERS
+from infgrand_dgl.studies.grid import SETTINGS
 from infgrand_dgl.studies.runner import study
-
-QUIET = Reporter(quiet=True)
-# A generated graph in the place of each of the paper's, models of a second.
-SMALL = [
-    "data.name=synthetic",
-    "data.nodes=250",
-    "data.features=40",
-    "data.classes=3",
-    "teacher.hidden=8",
-    "student.hidden=8",
-    "teacher.layers=2",
-    "student.layers=2",
-    "train.epochs=4",
-    "train.device=cpu",
-    "student.weight_decay=0",
-]
-
-
-def cells(
-    name="table1", datasets=("cora",), teachers=("gcn",), settings=None, seeds=(1, 2), more=()
-):
-    plan = STUDIES[name]
-    return plan.cells(datasets, teachers, settings or plan.settings[:1], seeds, [*SMALL, *more])
-
-
-def run(name, asked, out, **options):
-    return study(name, asked, out, command="infgrand-dgl study", report=QUIET, **options)
-
-
-def results(out):
-    return pd.read_csv(out / "results.csv", keep_default_na=False, na_values=[""])
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_published_grid(name):
-    """Every cell of every study is an experiment, and its name says which."""
-    plan = STUDIES[name]
-    found = plan.cells(DATASETS, plan.teachers, plan.settings, None, [])
-    names = [cell.name for cell in found]
-    assert len(set(names)) == len(names)
-    for cell in found:
-        assert cell.config.train.seeds == [cell.seed]
-        assert (cell.config.data.name, cell.config.teacher.model) == (cell.dataset, cell.teacher)
-        assert cell.config.data.setting == cell.setting
-        for student in cell.students.values():
-            assert (student.data, student.teacher) == (cell.config.data, cell.config.teacher)
-            assert load_config_text(student) == student  # a YAML file could say it
-
-
-def load_config_text(config):
-    return type(config).model_validate(config.model_dump(by_alias=True))
-
-
-def test_students_of_the_studies():
-    (table,) = cells(seeds=[1])
-    assert list(table.students) == ["mlp", "glnn", "infgrand"]
-    assert table.students["infgrand"] == table.config
-    high, low = cells("high-low", seeds=[1])
-    assert [c.config.data.label_choice for c in (high, low)] == ["high", "low"]
-    assert high.config.data.label_rate == 0.25 and not high.students
-    rates = [c.config.data.label_rate for c in cells("label-scarce", seeds=[1])]
-    assert rates == [0.1, 0.2, 0.4]
-    (ablation,) = cells("ablation", seeds=[1])
-    shape = {name: (c.method, c.student.features) for name, c in ablation.students.items()}
-    assert shape["infgrand loss"] == ("infgrand", "raw")
-    assert shape["mlp + propagation"] == ("mlp", "propagated")
-    layers = [c.config.teacher.layers for c in cells("tradeoff", seeds=[1])]
-    assert layers == [1, 2, 3, 4]
-    (sensitivity,) = cells("sensitivity", seeds=[1])
-    assert len(sensitivity.students) == sum(map(len, SENSITIVITY.values()))
-    d = sensitivity.config.distillation
-    varied = sensitivity.students["infgrand, gamma2/gamma1=2.0"].distillation
-    assert varied.gamma2 == pytest.approx(2 * varied.gamma1)
-    assert varied.gamma1 + varied.gamma2 == pytest.approx(d.gamma1 + d.gamma2)
-    (measures,) = cells("measures", seeds=[1])
-    assert {name: c.influence.measure for name, c in measures.students.items()} == {
-        m: m for m in measures.students
-    }
+from tests.studies.small import QUIET, SMALL, cells, results, run
 
 
 def test_rows_are_those_of_train(tmp_path):
@@ -110,7 +30,7 @@ def test_rows_are_those_of_train(tmp_path):
     assert list(found["model"]) == 2 * ["teacher", "mlp", "glnn", "infgrand"]
     for cell in asked:
         config = cell.config.replace("train", baselines=["mlp", "glnn"])
-        metrics = pipeline.train(config, tmp_path / cell.name, report=QUIET)
+        metrics = recipe.train(config, tmp_path / cell.name, report=QUIET)
         rows = found[found["setting"] == cell.setting].set_index("model")
         for model, key in (("teacher", "teacher"), ("glnn", "glnn"), ("infgrand", "student")):
             assert rows["test"][model] == pytest.approx(metrics[key]["test"]["mean"])
@@ -248,67 +168,3 @@ def test_goes_on_after_a_kill(tmp_path, monkeypatch):
             run("table1", asked, out)
     run("table1", asked, out)
     assert len(started(out)) == 1
-
-
-def test_correlations_of_the_measures(tmp_path):
-    asked = cells("measures", seeds=[1])
-    run("measures", asked, tmp_path / "out")
-    found = pd.read_csv(tmp_path / "out/correlations.csv")
-    table = found.pivot_table(index="measure", columns="with", values="spearman")
-    assert (table.values.diagonal() == pytest.approx(1)) and "uniform" not in table
-    dataset = load_dataset(asked[0].config, 1)
-    degree = (dataset.csr.row_lengths - 1).double()
-    centroid = dataset.dense_features() @ dataset.dense_features().mean(dim=0)
-    centroid /= dataset.dense_features().norm(dim=1)
-    both = pd.DataFrame({"degree": degree, "centroid": centroid.double()})
-    expected = both.corr(method="spearman")["degree"]["centroid"]
-    assert table["degree"]["centroid cosine"] == pytest.approx(expected, abs=1e-3)
-
-
-def test_latency_is_measured(tmp_path):
-    deep = cells("tradeoff", seeds=[1])[1]  # as deep as the published one, so with students
-    few = {name: deep.students[name] for name in ("glnn, width 64", "infgrand, published width")}
-    run("tradeoff", [replace(deep, students=few)], tmp_path / "out")
-    found = results(tmp_path / "out")
-    assert (found["ms_per_request"] > 0).all()
-    assert list(found["case"]) == ["2 layers", "width 64", "published width"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["table2"], "invalid choice: 'table2'"),
-        (["table1", "--datasets", "core"], "--datasets: expected cora, citeseer, pubmed"),
-        (["table1", "--jobs", "0"], "expected an integer from 1 to 1024, found '0'"),
-        (["table1", "--set", "train.epoch=1"], "unknown key"),
-    ],
-)
-def test_bad_arguments(arguments, message, tmp_path, capsys):
-    from infgrand_dgl.cli import main
-
-    with pytest.raises(SystemExit) if "choice" in message or "1024" in message else nothing():
-        assert main(["study", *arguments, "--out", str(tmp_path / "out")]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def nothing():
-    from contextlib import nullcontext
-
-    return nullcontext()
-
-
-def test_defaults_are_published():
-    assert tuple(STUDIES) == studies.NAMES
-    assert set(DATASETS) == {
-        "cora",
-        "citeseer",
-        "pubmed",
-        "amazon-photo",
-        "coauthor-cs",
-        "coauthor-physics",
-    }
-    for dataset in DATASETS:
-        for teacher in TEACHERS:
-            for setting in SETTINGS:
-                assert load_config(f"{dataset}_{teacher}_{setting}").data.setting == setting

@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def gpu(monkeypatch):
     """A GPU of late copies, with small buffers."""
-    monkeypatch.setattr(transfer, "BUFFER", 1000)
+    monkeypatch.setattr(transfer, "BUFFER_BYTES", 1000)
     return FakeGpu(monkeypatch)
 
 

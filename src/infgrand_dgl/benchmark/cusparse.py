@@ -52,8 +52,8 @@ def loaded() -> str:
         maps = Path("/proc/self/maps").read_text()
     except OSError:
         return ""
-    found = re.search(r" (/.*/libcusparse\.so[.\d]*)$", maps, flags=re.MULTILINE)
-    return found[1] if found else ""
+    line = re.search(r" (/.*/libcusparse\.so[.\d]*)$", maps, flags=re.MULTILINE)
+    return line[1] if line else ""
 
 
 def with_prototypes(path: str) -> ctypes.CDLL:
@@ -127,10 +127,10 @@ class Product:
         return out
 
     def _make(self, create: str, destroy: str, *arguments: object) -> c_void_p:
-        found = c_void_p()
-        self._call(create, ctypes.byref(found), *arguments)
-        self.made.append((destroy, found))
-        return found
+        handle = c_void_p()
+        self._call(create, ctypes.byref(handle), *arguments)
+        self.made.append((destroy, handle))
+        return handle
 
     def _call(self, name: str, *arguments: object) -> None:
         if status := getattr(self.library, name)(*arguments):

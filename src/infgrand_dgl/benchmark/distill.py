@@ -21,69 +21,82 @@ from ..training.loop import adam
 from .harness import Contender, Row
 
 Loss = Callable[[Tensor], Tensor]
-NOTE = "the first rows: value and gradient of the distillation term; step_*: whole training steps"
 SEED = 0
 EDGE_TENSORS = 6  # of [E, C] that edge_gather holds at once, forward and backward
 STEP_TENSORS = 4  # of each layer's size that a step holds: output, activation, mask, gradient
 
 
-def size(config: Config) -> Row:
-    s = config.student
-    return {"layers": s.layers, "hidden": s.hidden, "kl": config.distillation.kl}
-
-
 def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> list[Contender]:
-    d, csr = config.distillation, dataset.csr.to(device)
+    csr = dataset.csr.to(device)
     N, C = dataset.num_nodes, dataset.num_classes
     rng = torch.Generator().manual_seed(SEED)
     logits, teacher = torch.randn(2, N, C, generator=rng).to(device)
     influence = torch.rand(N, generator=rng).to(device)
+    term = partial(_term, config.distillation, csr, teacher, influence)
+    gather = partial(edge_gather, csr, teacher, influence, config.distillation)
+    return [
+        *_terms(term, gather, logits, csr.num_edges),
+        *_steps(config, dataset, influence, term("collapsed")),
+    ]
 
-    def term(form: Form) -> DistillationLoss:
-        return DistillationLoss(
-            csr,
-            teacher,
-            influence,
-            gamma1=d.gamma1,
-            gamma2=d.gamma2,
-            tau=d.tau,
-            kl=d.kl,
-            edge_weighting=d.edge_weighting,
-            form=form,
-        )
 
-    collapsed = term("collapsed")
-    _, expected = value_and_gradient(collapsed, logits)
+def _term(
+    d: DistillationConfig, csr: CSRGraph, teacher: Tensor, influence: Tensor, form: Form
+) -> DistillationLoss:
+    return DistillationLoss(
+        csr,
+        teacher,
+        influence,
+        gamma1=d.gamma1,
+        gamma2=d.gamma2,
+        tau=d.tau,
+        kl=d.kl,
+        edge_weighting=d.edge_weighting,
+        form=form,
+    )
 
-    def describe(found: tuple[Tensor, Tensor]) -> Row:
-        return {"max_abs_difference": float((found[1] - expected).abs().max())}
+
+def _terms(
+    term: Callable[[Form], Loss], gather: Callable[[], Loss], logits: Tensor, num_edges: int
+) -> list[Contender]:
+    """The forms of the term, and the definition in plain torch."""
+    _, expected = value_and_gradient(term("collapsed"), logits)
+
+    def describe(result: tuple[Tensor, Tensor]) -> Row:
+        return {"max_abs_difference": float((result[1] - expected).abs().max())}
 
     def contender(name: str, make: Callable[[], Loss], holds: int, call: int) -> Contender:
+        """Bytes: of what the form makes once, and of a call, beside the logits."""
+        on_cpu = logits.device.type == "cpu" or name != "apply_edges"
         return Contender(
             name,
             lambda: partial(value_and_gradient, make(), logits),
             describe,
-            needs=holds + call,
-            holds=holds,
-            missing=missing.get(name, ""),
+            needs=holds + classes + call,
+            holds=holds + classes,
+            missing="" if on_cpu else "runs on the CPU",
         )
 
-    missing = {} if device.type == "cpu" else {"apply_edges": "runs on the CPU"}
-    edges, classes = 4 * csr.num_edges, 4 * N * C  # bytes of a number for each
-    own = {"collapsed": 0, "edge_kl": edges, "apply_edges": 4 * edges}  # DGL's ids are int64
-    found = []
+    edges, classes = 4 * num_edges, 4 * logits.numel()  # bytes of a number for each
+    made = {"collapsed": 0, "edge_kl": edges, "apply_edges": 4 * edges}  # DGL's ids are int64
+    forms = []
     for form in get_args(Form):
         call = 4 * classes + (0 if form == "collapsed" else 3 * edges)
-        found.append(contender(form, partial(term, form), own[form] + classes, call))
-    gather = partial(edge_gather, csr, teacher, influence, d)
-    found.append(contender("edge_gather", gather, 5 * edges + classes, EDGE_TENSORS * edges * C))
+        forms.append(contender(form, partial(term, form), made[form], call))
+    gathered = EDGE_TENSORS * edges * logits.shape[1]
+    return [*forms, contender("edge_gather", gather, 5 * edges, gathered)]
+
+
+def _steps(config: Config, dataset: NodeDataset, influence: Tensor, term: Loss) -> list[Contender]:
+    """Training steps, with the term and without."""
     data = with_split(dataset, config.data, config.train.seeds[0])
-    s = config.student
-    widths = data.num_features + STEP_TENSORS * ((s.layers - 1) * s.hidden + C)
-    for name, distillation in (("step_collapsed", collapsed), ("step_supervised", None)):
-        make = partial(step, config, data, influence, distillation)
-        found.append(Contender(name, make, needs=4 * N * widths, holds=4 * N * data.num_features))
-    return found
+    s, held = config.student, 4 * data.num_nodes * data.num_features
+    outputs = STEP_TENSORS * ((s.layers - 1) * s.hidden + data.num_classes)
+    needs = held + 4 * data.num_nodes * outputs
+    return [
+        Contender(name, partial(step, config, data, influence, loss), needs=needs, holds=held)
+        for name, loss in (("step_collapsed", term), ("step_supervised", None))
+    ]
 
 
 def value_and_gradient(loss: Loss, logits: Tensor) -> tuple[Tensor, Tensor]:

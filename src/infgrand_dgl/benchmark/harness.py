@@ -33,8 +33,8 @@ class Contender:
     """One way to do the task.
 
     Args:
-        prepare: makes what is this way's own (an adjacency in its format), untimed, and returns
-            what is timed: a call that does the task and returns what `describe` wants to see.
+        prepare: makes what this way needs (an adjacency in its format), untimed, and returns what
+            is timed: a call that does the task and returns what `describe` wants to see.
         describe: more columns of its row, from the first result.
         rates: more columns, from the median seconds.
         needs: bytes that it is known to take on the device beside what all share; it is skipped,
@@ -140,8 +140,8 @@ def _take_turn(c: Contender, device: torch.device, warm_up: bool) -> None:
     except Exception as error:
         log.info("%s", c.method, exc_info=True)
         c.failed = not is_out_of_memory(error)
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        c.skipped = told if c.failed else OUT_OF_MEMORY
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        c.skipped = reason if c.failed else OUT_OF_MEMORY
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -258,8 +258,8 @@ def waited(call: Run, device: torch.device) -> tuple[float, Any]:
 def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    return 1024 * int(found[1]) if found else 1 << 62
+    line = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    return 1024 * int(line[1]) if line else 1 << 62
 
 
 def resident(device: torch.device, *, peak: bool = False, start_peak: bool = False) -> int | None:
@@ -275,8 +275,8 @@ def resident(device: torch.device, *, peak: bool = False, start_peak: bool = Fal
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
-    found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", status)
-    return 1024 * int(found[1]) if found else None
+    line = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", status)
+    return 1024 * int(line[1]) if line else None
 
 
 def copy_bandwidth(device: torch.device, megabytes: int | None = None) -> float:

@@ -5,7 +5,8 @@ number of nodes asked for, or on a neighbourhood of theirs that DGL samples. Ran
 does not depend on them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,75 +19,94 @@ from ..graph.dgl_bridge import DGLGraph, dgl
 from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..propagation.equation import propagate_features
-from ..registry import teachers as registered
+from ..registry import teachers
 from ..training.teacher import INFERRED, build_teacher
-from . import teachers
-from .harness import Contender, Row, waited
+from . import backends
+from .harness import Contender, waited
 
 BATCHES = (1, 10, 1000)  # and all
 FANOUT = 10  # neighbours per node and layer
 CHUNK = 1000  # nodes whose neighbourhoods are sampled at once
 ROUND = 0.1  # seconds; short calls are repeated so long in every round
 SEED = 0
-NOTE = (
-    "random weights; *_full forwards the whole graph, *_sampled 10 neighbours per layer, in "
-    "pieces of 1000 nodes; seconds per call, its nodes drawn afresh"
-)
 
 
-def size(config: Config) -> Row:
-    t = config.teacher
-    return {"layers": t.layers, "hidden": t.hidden, "sampled_neighbours_per_layer": FANOUT}
+@dataclass(frozen=True)
+class Way:
+    """One way to the classes of nodes.
+
+    Args:
+        call: node ids `[B]` to logits `[B, C]`.
+        needs: B to the bytes of a call.
+        backend: of a teacher.
+        missing: why a teacher cannot run here.
+    """
+
+    method: str
+    call: Callable[[Tensor], Tensor]
+    needs: Callable[[int], int]
+    backend: str = ""
+    missing: str = ""
 
 
 def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> list[Contender]:
-    N, C, s, p = dataset.num_nodes, dataset.num_classes, config.student, config.propagation
-    x = dataset.dense_features().to(device)
+    """Every way, on every number of nodes."""
+    N, x = dataset.num_nodes, dataset.dense_features().to(device)
+    ways = [_student(config, dataset, x), *_teachers(config, dataset, x)]
+
+    def contender(way: Way, batch: int) -> Contender:
+        run = repeated(way.call, N, batch, device)
+        return Contender(
+            way.method,
+            lambda: run,
+            lambda result: {"backend": way.backend} if way.backend else {},
+            needs=way.needs(batch),
+            missing=way.missing,
+            columns={"batch": "all" if batch == N else batch},
+            laps=True,
+        )
+
+    return [contender(way, batch) for batch in [b for b in BATCHES if b < N] + [N] for way in ways]
+
+
+def _student(config: Config, dataset: NodeDataset, x: Tensor) -> Way:
+    C, s, p = dataset.num_classes, config.student, config.propagation
     inputs = propagate_features(
-        dataset.csr.to(device),
+        dataset.csr.to(x.device),
         x,
         hops=p.hops,
         pooling=p.pooling,
         self_loop_weight=p.self_loop_weight,
     )
-    student = MLP(x.shape[1], s.hidden, C, layers=s.layers, norm=s.norm).to(device).eval()
-    backend = config.teacher.backend
-    missing, graph = teachers.missing(backend, device), None
-    methods: dict[str, Callable[[Tensor], Tensor]] = {
-        "student": lambda nodes: student(inputs[nodes.to(device)])
-    }
-    backends: dict[str, str] = {}
-    for name in (teacher.name for teacher in registered.in_order()):
-        chosen = teachers.configured(config, name, backend).teacher
-        model = build_teacher(chosen, x.shape[1], C).to(device).eval()
+    student = MLP(x.shape[1], s.hidden, C, layers=s.layers, norm=s.norm).to(x.device).eval()
+    floats = x.shape[1] + 2 * max(s.hidden, C)  # that are held of a node
+    return Way(
+        "student",
+        lambda nodes: student(inputs[nodes.to(x.device)]),
+        lambda batch: 4 * batch * floats,
+    )
+
+
+def _teachers(config: Config, dataset: NodeDataset, x: Tensor) -> Iterator[Way]:
+    """Each on the whole graph, and on sampled neighbourhoods."""
+    N, C, t = dataset.num_nodes, dataset.num_classes, config.teacher
+    missing, graph = backends.missing(t.backend, x.device), None
+    row = 4 * INFERRED * max(t.hidden, C)  # bytes that are held of a node
+
+    def sampled_bytes(batch: int) -> int:
+        return row * min(N, min(batch, CHUNK) * (FANOUT + 1) ** t.layers)
+
+    for teacher in teachers.in_order():
+        chosen = config.replace("teacher", model=teacher.name).teacher
+        model = build_teacher(chosen, x.shape[1], C).to(x.device).eval()
         if graph is None and not missing:
-            graph = teachers.graph(dataset, model.backend, device)
-        methods[f"{name}_full"] = partial(full, model, graph, x)
-        methods[f"{name}_sampled"] = partial(sampled, model, dataset.graph, x)
-        backends |= {f"{name}_full": model.backend, f"{name}_sampled": model.backend}
-
-    def needs(method: str, batch: int) -> int:
-        """Rows that are forwarded, by what is held of each."""
-        if method == "student":
-            return 4 * batch * (x.shape[1] + 2 * max(s.hidden, C))
-        t = config.teacher
-        rows = N if method.endswith("full") else min(batch, CHUNK) * (FANOUT + 1) ** t.layers
-        return 4 * min(N, rows) * INFERRED * max(t.hidden, C)
-
-    def contender(method: str, batch: int) -> Contender:
-        run = repeated(methods[method], N, batch, device)
-        backend = {"backend": backends[method]} if method in backends else {}
-        return Contender(
-            method,
-            lambda: run,
-            lambda result: backend,
-            needs=needs(method, batch),
-            missing=missing if backend else "",
-            columns={"batch": "all" if batch == N else batch},
-            laps=True,
-        )
-
-    return [contender(m, batch) for batch in [b for b in BATCHES if b < N] + [N] for m in methods]
+            graph = backends.graph(dataset, model.backend, x.device)
+        ways = {
+            "full": (partial(full, model, graph, x), lambda batch: row * N),
+            "sampled": (partial(sampled, model, dataset.graph, x), sampled_bytes),
+        }
+        for how, (call, needs) in ways.items():
+            yield Way(f"{teacher.name}_{how}", call, needs, model.backend, missing)
 
 
 def full(model: GNN, graph: object, x: Tensor, nodes: Tensor) -> Tensor:
@@ -98,7 +118,7 @@ def sampled(model: GNN, graph: DGLGraph, x: Tensor, nodes: Tensor, fanout: int =
     parts = []
     for seeds in nodes.split(CHUNK):
         sources, _, blocks = sampler.sample_blocks(graph, seeds)
-        moved = [teachers.block(block, model.backend, x.device) for block in blocks]
+        moved = [backends.block(block, model.backend, x.device) for block in blocks]
         parts.append(model(moved, x[sources.to(x.device)]))
     return torch.cat(parts)
 

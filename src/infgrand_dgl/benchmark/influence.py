@@ -45,11 +45,11 @@ def contenders(
 
     reference = scores(minmax).scores
 
-    def describe(found: Influence) -> Row:
-        evaluated = found.minimum.pairs_evaluated if found.minimum else N * N
+    def describe(result: Influence) -> Row:
+        evaluated = result.minimum.pairs_evaluated if result.minimum else N * N
         return {
             "pairs_evaluated": evaluated / (N * N),
-            "max_abs_difference": float((found.scores - reference).abs().max()),
+            "max_abs_difference": float((result.scores - reference).abs().max()),
         }
 
     def contender(method: str, algorithm: Algorithm, needs: int, missing: str = "") -> Contender:

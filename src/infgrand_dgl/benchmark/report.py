@@ -64,8 +64,8 @@ def markdown(result: Result, note: str = "") -> str:
         _size_line(result["size"]) + ".\n",
         *("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)),
     ]
-    told = [line for line in [*_not_run(result["rows"]), note] if line]
-    return "\n".join(lines + ([f"\n{'; '.join(told)}."] if told else []))
+    remarks = [line for line in [*_not_run(result["rows"]), note] if line]
+    return "\n".join(lines + ([f"\n{'; '.join(remarks)}."] if remarks else []))
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

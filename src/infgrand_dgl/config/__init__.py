@@ -2,7 +2,6 @@
 
 from .reading import find_config, load_config, shipped_experiments
 from .schema import (
-    DATASETS,
     Config,
     DataConfig,
     DistillationConfig,
@@ -17,7 +16,6 @@ from .schema import (
 )
 
 __all__ = [
-    "DATASETS",
     "Config",
     "DataConfig",
     "DistillationConfig",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -11,11 +10,12 @@ from typing import Any
 
 import yaml
 from pydantic import (
-    BaseModel,
     ValidationError,
 )
 
 from ..errors import InputError
+from ..registry import nearest
+from .explain import explain, kind_of
 from .schema import Config
 
 
@@ -68,7 +68,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        raise InputError(_explain(error, origin, str(path))) from None
+        raise InputError(explain(error, Config, origin, str(path))) from None
 
 
 def find_config(path: str | Path) -> Path:
@@ -85,7 +85,7 @@ def find_config(path: str | Path) -> Path:
         return shipped[stem]
     if path.exists():
         raise InputError(f"{path}: expected a YAML file, found a directory")
-    raise InputError(f"{path}: no such file{_nearest(stem, shipped, 'a shipped experiment')}")
+    raise InputError(f"{path}: no such file{nearest(stem, shipped)}")
 
 
 def shipped_experiments() -> dict[str, Path]:
@@ -106,7 +106,7 @@ def _read(path: Path, origin: dict[str, str], extended: tuple[Path, ...] = ()) -
     if content is None:
         content = {}
     if not isinstance(content, dict):
-        raise InputError(f"{path}: expected sections, found {_kind(content)}")
+        raise InputError(f"{path}: expected sections, found {kind_of(content)}")
     merged: dict[str, Any] = {}
     base = content.pop("extends", None)
     if base is not None:
@@ -144,78 +144,6 @@ def _merge(
             _merge(into[key], value, origin, source, where)
         else:
             into[key] = value
-
-
-def _explain(error: ValidationError, origin: Mapping[str, str], path: str) -> str:
-    """One line: source, key, what is allowed, what was found, the nearest match."""
-    first = error.errors()[0]
-    loc, kind, found = first["loc"], first["type"], first["input"]
-    key = ".".join(str(part) for part in loc)
-    section = Config
-    for part in loc[:-1] if kind == "extra_forbidden" else loc:
-        field = _field(section, part)
-        if isinstance(field, type) and issubclass(field, BaseModel):
-            section = field  # type: ignore[assignment]
-    source = next(
-        (
-            origin[k]
-            for k in (".".join(map(str, loc[:n])) for n in range(len(loc), 0, -1))
-            if k in origin
-        ),
-        path,
-    )
-    names = [f.alias or name for name, f in section.model_fields.items()]
-    if kind == "extra_forbidden":
-        what = "key" if len(loc) > 1 else "section"
-        told = f"unknown {what}{_nearest(str(loc[-1]), names, 'one')} (allowed: {', '.join(names)})"
-    elif kind == "missing":
-        told = "required, but not given"
-    elif kind == "literal_error":
-        allowed = first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        told = (
-            f"expected one of {allowed}; found {found!r}{_nearest(str(found), allowed.split(', '))}"
-        )
-    elif kind == "value_error":
-        told = str(first["ctx"]["error"])
-    elif kind in ("model_type", "model_attributes_type"):
-        told = f"expected a section with keys {', '.join(names)}; found {_kind(found)}"
-    else:
-        told = f"{_EXPECTED.get(kind) or _bound(first)}, found {found!r}"
-    return f"{source}: {key}: {told}" if key else f"{source}: {told}"
-
-
-_EXPECTED = {
-    "int_type": "expected an integer",
-    "float_type": "expected a number",
-    "string_type": "expected a text",
-    "bool_type": "expected true or false",
-    "list_type": "expected a list",
-    "too_short": "expected at least one",
-}
-
-
-def _bound(error: Any) -> str:
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    bounds = [f"{signs[k]} {v}" for k, v in error.get("ctx", {}).items() if k in signs]
-    return f"expected a number {' and '.join(bounds)}" if bounds else error["msg"]
-
-
-def _field(section: type[BaseModel], key: Any) -> Any:
-    for name, field in section.model_fields.items():
-        if key in (name, field.alias):
-            return field.annotation
-    return None
-
-
-def _nearest(word: str, choices: Any, what: str = "") -> str:
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _kind(value: Any) -> str:
-    return {dict: "a section", list: "a list", str: "a text", type(None): "nothing"}.get(
-        type(value), type(value).__name__
-    )
 
 
 def _problem(error: Exception) -> str:

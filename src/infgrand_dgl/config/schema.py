@@ -1,40 +1,35 @@
-"""The YAML as typed models: `extends:` a base file, `key=value` overrides, one clear error."""
+"""The YAML as typed models. The text below each key is its documentation (`reference`)."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-DatasetName = Literal[
-    "cora",
-    "citeseer",
-    "pubmed",
-    "amazon-photo",
-    "amazon-computers",
-    "coauthor-cs",
-    "coauthor-physics",
-    "ogbn-arxiv",
-    "ogbn-products",
-    "ogbn-papers100M",
-    "synthetic",
-    "directory",
-]
-Method = Literal["infgrand", "glnn", "mlp"]
+from ..errors import InputError
+from ..registry import Registry, measures, methods, sources, teachers
+from .explain import explain
+
 Precision = Literal["float32", "tf32", "bfloat16"]
 Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
 
+MeasureName = Annotated[str, AfterValidator(measures.check)]
+MethodName = Annotated[str, AfterValidator(methods.check)]
+TeacherName = Annotated[str, AfterValidator(teachers.check)]
+SourceName = Annotated[str, AfterValidator(sources.check)]
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's range
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -59,41 +54,75 @@ def _bytes(value: Any) -> Any:
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 
 
+def _path(path: str) -> str:
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:  # ~somebody who is not here
+        raise ValueError(f"expected a path, found {path!r} ({error})") from None
+
+
+AbsolutePath = Annotated[str, AfterValidator(_path)]
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+def _check_taken(section: Section, keys: set[str], key: str, registry: Registry[Any]) -> None:
+    """Raises unless those of the keys that are set belong to what `key` chooses of the registry.
+
+    (What they belong to is asked only where one is set: that imports it.)
+    """
+    fields, name = type(section).model_fields, getattr(section, key)
+    given = sorted(k for k in keys if getattr(section, k) != fields[k].default)
+    strange = [k for k in given if k not in registry[name].settings]
+    if strange:
+        takers = [each for each in registry if strange[0] in registry[each].settings]
+        raise ValueError(f"{', '.join(strange)}: only for {key}: {', '.join(takers)}, not {name}")
 
 
 class DataConfig(Section):
-    """`data`: which graph, and what of it a run may see."""
+    """Which graph, and what of it a run may see."""
 
-    name: DatasetName
-    # The download folder, or for `directory` the folder that holds the graph.
-    root: str | None = None
+    name: SourceName
+    """The dataset."""
+    root: AbsolutePath | None = None
+    """The download folder, or for `directory` the folder that holds the graph; null: the cache."""
     setting: Literal["transductive", "inductive"] = "transductive"
-    split_rate: float = Field(0.2, gt=0, lt=1)  # share of the test nodes hidden when inductive
-    label_rate: float | None = Field(None, gt=0, le=1)  # share of the training labels kept
-    # Which: of each class at random, or those of the most, or of the least influential nodes.
+    """Whether training sees all nodes, or hides some of the test nodes."""
+    split_rate: float = Field(0.2, gt=0, lt=1)
+    """Share of the test nodes that is hidden when inductive."""
+    label_rate: float | None = Field(None, gt=0, le=1)
+    """Share of the training labels that is kept; null: all."""
     label_choice: Literal["random", "high", "low"] = "random"
-    row_normalize: bool | None = None  # rows of X sum to 1; null: as the dataset is published
-    prepared: str | None = None  # the folder that `data prepare` made of this section
-    # directory
+    """Which labels are kept: of each class at random, or those of the most, or of the least
+    influential nodes."""
+    row_normalize: bool | None = None
+    """Whether rows of X are made to sum to 1; null: as the dataset is published."""
+    prepared: AbsolutePath | None = None
+    """The folder that `data prepare` made of this section."""
     edges: Literal["undirected", "directed"] = "undirected"
-    # synthetic; null: the style's own
+    """How `directory` lists edges: each once, or in both directions."""
     style: Style = "citation"
+    """Of `synthetic`: what the generated graph resembles."""
     nodes: int | None = Field(None, ge=10, lt=2**31)
+    """Of `synthetic`; null: the style's own, here and below."""
     degree: float | None = Field(None, gt=0)
+    """Of `synthetic`: mean number of neighbours."""
     features: int | None = Field(None, ge=2, le=1 << 20)
+    """Of `synthetic`."""
     classes: int | None = Field(None, ge=2, le=1 << 20)
+    """Of `synthetic`."""
     homophily: float | None = Field(None, ge=0, le=1)
+    """Of `synthetic`: share of the edges that join nodes of one label."""
     seed: Seed = 0
-
-    @field_validator("root", "prepared")
-    @classmethod
-    def _absolute(cls, root: str | None) -> str | None:
-        try:
-            return None if root is None else str(Path(root).expanduser().absolute())
-        except RuntimeError as error:  # ~somebody who is not here
-            raise ValueError(f"expected a folder, found {root!r} ({error})") from None
+    """Of `synthetic`: of its random numbers."""
 
     def of_splits(self) -> dict[str, Any]:
         """The settings that say what of the data a run may see."""
@@ -101,77 +130,85 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:
-        synthetic = {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}
-        given = sorted(k for k in synthetic if getattr(self, k) != _default(self, k))
-        if self.name != "synthetic" and given:
-            raise ValueError(f"{', '.join(given)}: only for name: synthetic, not {self.name}")
-        if self.name == "directory" and self.root is None:
-            raise ValueError("root: name: directory needs the folder that holds the graph")
+        generated = {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}
+        _check_taken(self, generated, "name", sources)
+        if self.root is None and sources[self.name].needs_root:
+            raise ValueError(f"root: name: {self.name} needs the folder that holds the graph")
         if self.label_choice != "random" and self.label_rate is None:
             raise ValueError(f"label_rate: label_choice: {self.label_choice} needs one")
         return self
 
 
 class PropagationConfig(Section):
-    """`propagation`: the student's input, POOL of X^(0) to X^(P)."""
+    """The student's input, POOL of X^(0) to X^(P)."""
 
     hops: Hops = 2
+    """P."""
     pooling: Literal["mean", "max", "min"] = "mean"
+    """POOL, elementwise."""
     self_loop_weight: float = Field(1.0, ge=0)
+    """w of the self-loops; 1 is the paper's text, 2 the authors' code."""
 
 
 class InfluenceConfig(Section):
-    """`influence`: the global scores I_g."""
+    """The global scores I_g."""
 
-    measure: Literal["cosine", "jacobian", "pagerank", "degree", "entropy", "hybrid", "uniform"] = (
-        "cosine"
-    )
-    # hybrid: the cosine's share in its convex mix with the entropy; null: their product
+    measure: MeasureName = "cosine"
+    """What counts as influence; `cosine` is the paper's."""
     mix: float | None = Field(None, ge=0, le=1)
+    """Of `hybrid`: the cosine's share in its convex mix with the entropy; null: their product."""
     hops: Hops = 2
+    """k of X^(k)."""
     normalization: Literal["minmax", "max", "none"] = "minmax"
+    """The least score to 0 and the largest to 1 (the authors' code), all over the largest (the
+    paper's text), or the sums as they are."""
     inductive: Literal["strict", "authors"] = "strict"
+    """Of `cosine`: hidden nodes have no part in it, or as in the authors' code."""
     algorithm: Literal["closed_form", "blocked"] = "closed_form"
+    """Of `cosine`: one product per node, or all pairs as the authors do."""
 
     @model_validator(mode="after")
     def _fits_measure(self) -> InfluenceConfig:
-        if self.mix is not None and self.measure != "hybrid":
-            raise ValueError(f"mix: only for measure: hybrid, not {self.measure}")
-        cosine = {"inductive": "authors", "algorithm": "blocked"}
-        for key, value in cosine.items():
-            if getattr(self, key) == value and self.measure != "cosine":
-                raise ValueError(f"{key}: {value}: only for measure: cosine, not {self.measure}")
+        _check_taken(self, {"mix", "inductive", "algorithm"}, "measure", measures)
         return self
 
 
 class TeacherConfig(Section):
-    """`teacher`: a GNN on the graph."""
+    """A GNN on the graph."""
 
-    model: Literal["gcn", "gat", "sage"] = "gcn"
-    backend: Literal["auto", "dgl", "native"] = "auto"  # of message passing; auto: native
+    model: TeacherName = "gcn"
+    """Its architecture."""
+    backend: Literal["auto", "dgl", "native"] = "auto"
+    """Of message passing; auto: native, the faster one."""
     layers: Layers = 2
+    """Number of layers."""
     hidden: Width = 256
-    heads: Width = 4  # gat
+    """Width of the hidden layers, all heads together."""
+    heads: Width = 4
+    """Of `gat`: attention heads of the hidden layers."""
     dropout: float = Field(0.5, ge=0, lt=1)
-    attention_dropout: float = Field(0.3, ge=0, lt=1)  # gat
+    """Of hidden layers; of `gat`: of every layer's input."""
+    attention_dropout: float = Field(0.3, ge=0, lt=1)
+    """Of `gat`."""
     lr: float = Field(0.01, gt=0)
+    """Learning rate of Adam."""
     weight_decay: float = Field(5e-4, ge=0)
-    epochs: Epochs | None = None  # null: train.epochs
-    # Training nodes per step, of each process, on sampled neighbourhoods; null: the full graph
-    # where it fits.
+    """L2 penalty of Adam."""
+    epochs: Epochs | None = None
+    """At most; null: `train.epochs`."""
     batch_size: int | None = Field(None, ge=1)
-    fanouts: list[Annotated[int, Field(ge=1)]] | None = None  # neighbours sampled by layer, of 10
-    logits: str | None = None  # instead of a teacher: its saved logits, .npy [N, C]
+    """Training nodes per step, of each process, on sampled neighbourhoods; null: the full graph
+    where it fits."""
+    fanouts: list[Annotated[int, Field(ge=1)]] | None = None
+    """Neighbours sampled by layer; null: 10 each."""
+    logits: AbsolutePath | None = None
+    """Instead of a teacher: its saved logits, .npy `[N, C]`."""
     logits_dtype: Literal["float32", "float16"] = "float32"
-
-    @field_validator("logits")
-    @classmethod
-    def _absolute(cls, logits: str | None) -> str | None:
-        return None if logits is None else str(Path(logits).expanduser().absolute())
+    """In which they are saved."""
 
     @model_validator(mode="after")
     def _fits(self) -> TeacherConfig:
-        if self.model == "gat" and self.hidden % self.heads:
+        if self.hidden % self.heads and "heads" in teachers[self.model].settings:
             raise ValueError(f"hidden: {self.hidden} is not divisible by heads: {self.heads}")
         if self.fanouts is not None and len(self.fanouts) != self.layers:
             raise ValueError(
@@ -183,51 +220,76 @@ class TeacherConfig(Section):
 
 
 class StudentConfig(Section):
-    """`student`: an MLP."""
+    """An MLP."""
 
-    # What it reads; auto: infgrand's propagated features, the baselines' raw ones.
     features: Literal["auto", "raw", "propagated"] = "auto"
+    """What it reads; auto: infgrand's propagated features, the baselines' raw ones."""
     layers: Layers = 2
+    """Number of layers."""
     hidden: Width = 256
+    """Width of the hidden layers."""
     dropout: float = Field(0.5, ge=0, lt=1)
+    """Of hidden layers."""
     norm: Literal["none", "batch", "layer"] = "none"
+    """Normalization of hidden layers."""
     lr: float = Field(0.01, gt=0)
+    """Learning rate of Adam."""
     weight_decay: float = Field(5e-4, ge=0)
-    epochs: Epochs | None = None  # of student and baselines; null: train.epochs
-    batch_size: int | None = Field(None, ge=2)  # nodes per step; null: all where they fit
+    """L2 penalty of Adam."""
+    epochs: Epochs | None = None
+    """At most, of student and baselines; null: `train.epochs`."""
+    batch_size: int | None = Field(None, ge=2)
+    """Nodes per step; null: all where they fit."""
 
 
 class DistillationConfig(Section):
-    """`distillation`: L = λ·L_s + (1 - λ)·L_d."""
+    """L = λ·L_s + (1 - λ)·L_d, L_s = δ1·mean(CE) + δ2·mean(CE·I_g)."""
 
     lambda_: float = Field(0.1, ge=0, le=1, alias="lambda")
+    """λ."""
     tau: float = Field(1.0, gt=0)
+    """τ, the temperature of L_d."""
     delta1: float = Field(1.0, ge=0)
+    """δ1."""
     delta2: float = Field(0.2, ge=0)
+    """δ2."""
     gamma1: float = Field(1.0, ge=0)
+    """γ1; neighbour j weighs γ1 + γ2·I_g(j) in L_d."""
     gamma2: float = Field(0.2, ge=0)
+    """γ2."""
     kl: Literal["forward", "reverse"] = "forward"
+    """KL(teacher ‖ student), the authors' code, or KL(student ‖ teacher), the paper's text."""
     edge_weighting: Literal["neighborhood", "edges"] = "edges"
+    """L_d as the mean over nodes of means over neighbourhoods (the paper's text), or over edges
+    (the authors' code)."""
     loss: Literal["collapsed", "apply_edges", "edge_kl"] = "collapsed"
+    """How L_d is computed: as a sum over nodes, or edge by edge on DGL, or by our op."""
 
 
 class TrainConfig(Section):
-    """`train`: what teacher, student and baselines have in common."""
+    """What teacher, student and baselines have in common."""
 
     epochs: Epochs = 500
-    patience: Epochs = 50  # epochs without a validation accuracy as high as the best
+    """At most."""
+    patience: Epochs = 50
+    """Epochs without a validation accuracy as high as the best, after which training ends."""
     seeds: list[Seed] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
+    """One run each."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    # Of matrix products in training; tf32: on a GPU, elsewhere float32; bfloat16: autocast, and
-    # hidden layers are aggregated in it.
+    """auto: a GPU where there is one."""
     precision: Precision = "float32"
-    # How first layers take their input; auto: sparse below the density where that is faster.
+    """Of matrix products in training; tf32: on a GPU, elsewhere float32; bfloat16: autocast, and
+    hidden layers are aggregated in it."""
     inputs: Literal["auto", "dense", "sparse"] = "auto"
-    # Trained beside, for comparison, with the student's sizes and the same teacher.
-    baselines: list[Method] = []
-    compile: bool = False  # torch.compile of student and baselines
-    checkpoint_every: int = Field(20, ge=0)  # epochs; 0: only when interrupted
-    tensorboard: bool = False  # scalars into <run>/tensorboard
+    """How first layers take their input; auto: sparse below the density where that is faster."""
+    baselines: list[MethodName] = []
+    """Methods trained beside, for comparison, with the student's sizes and the same teacher."""
+    compile: bool = False
+    """torch.compile of student and baselines."""
+    checkpoint_every: int = Field(20, ge=0)
+    """Epochs from one checkpoint to the next; 0: only when interrupted."""
+    tensorboard: bool = False
+    """Scalars into <run>/tensorboard."""
 
     @field_validator("seeds", "baselines")
     @classmethod
@@ -238,16 +300,19 @@ class TrainConfig(Section):
 
 
 class ResourcesConfig(Section):
-    """`resources`: bytes that a process may take; null: a share of what is free."""
+    """What a process may take: bytes, such as 12GB; null: a share of what is free."""
 
     memory: Bytes | None = None
+    """Of the host."""
     gpu_memory: Bytes | None = None
+    """Of the GPU."""
 
 
 class Config(Section):
     """One experiment."""
 
-    method: Method = "infgrand"  # of the student: training/methods.py
+    method: MethodName = "infgrand"
+    """What the student minimises."""
     data: DataConfig
     propagation: PropagationConfig = PropagationConfig()
     influence: InfluenceConfig = InfluenceConfig()
@@ -260,7 +325,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Config:
         choice, measure = self.data.label_choice, self.influence.measure
-        if choice != "random" and measure in ("entropy", "hybrid"):
+        if choice != "random" and measures[measure].needs_teacher:
             raise ValueError(
                 f"data.label_choice: {choice}: comes before the teacher, and influence.measure: "
                 f"{measure} needs it"
@@ -272,23 +337,21 @@ class Config(Section):
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(by_alias=True), sort_keys=False)
 
-    def baseline(self, method: Method) -> Config:
+    def baseline(self, method: str) -> Config:
         """The same experiment by another method, on the inputs that are that method's own."""
-        return self.replace("student", features="auto").model_copy(update={"method": method})
+        return self.replace("student", features="auto").replace(method=method)
 
-    def replace(self, section: str, **changes: Any) -> Config:
-        changed = getattr(self, section).model_copy(update=changes)
-        return self.model_copy(update={section: changed})
+    def replace(self, section: str | None = None, **changes: Any) -> Config:
+        """The experiment with changes, in a section or beside the sections.
 
-
-def _default(section: Section, key: str) -> Any:
-    return type(section).model_fields[key].default
-
-
-# Reading
-
-
-# Errors
-
-
-DATASETS: tuple[str, ...] = get_args(DatasetName)
+        Raises:
+            InputError: as reading a file with these values does.
+        """
+        values = self.model_dump(by_alias=True)
+        changed = values if section is None else values[section]
+        fields = type(self if section is None else getattr(self, section)).model_fields
+        changed |= {fields[k].alias or k if k in fields else k: v for k, v in changes.items()}
+        try:
+            return Config.model_validate(values)
+        except ValidationError as error:
+            raise InputError(explain(error, Config, {}, "config")) from None

@@ -23,8 +23,8 @@ from ..graph.csr import distinct
 
 log = logging.getLogger(__name__)
 
-TICKETS = 1 << 29  # at most, 2 GiB
-SAMPLE = 1 << 16  # nodes, at least, on which repeated edges are counted
+MAX_TICKETS = 1 << 29  # 2 GiB
+SAMPLE_NODES = 1 << 16  # at least, on which repeated edges are counted
 PARTNERS = 512  # of a node in its class, on which its repeated edges are reckoned
 
 
@@ -74,7 +74,7 @@ class BlockModel:
             self.labels[redrawn] = rng.choice(classes, size=int(redrawn.sum()), p=share)
         # A node's propensity as that many tickets, rounded at random; tickets lie class by class,
         # so a draw in proportion to propensity is one random position.
-        propensity *= min(1.0, TICKETS / (2 * self.wanted))
+        propensity *= min(1.0, MAX_TICKETS / (2 * self.wanted))
         propensity += rng.random(nodes)
         counts = np.floor(propensity, out=propensity).astype(np.int32)
         del propensity
@@ -131,11 +131,11 @@ class BlockModel:
         C = len(self.size)
         # Tickets by class and label.
         joint = sp.csr_array((counts.astype(float), (self.classes, self.labels)), shape=(C, C))
-        own, total = joint.sum(axis=1), max(counts.sum(), 1)
+        of_class, total = joint.sum(axis=1), max(counts.sum(), 1)
         square = joint.power(2).sum(axis=1)
         # How often two ends of one class, and of two classes, have the same label.
-        same = (square / np.maximum(own, 1)).sum() / total
-        others = np.maximum(total - own, 1)
+        same = (square / np.maximum(of_class, 1)).sum() / total
+        others = np.maximum(total - of_class, 1)
         apart = ((joint @ joint.sum(axis=0) - square) / others).sum() / total
         if not apart < same:
             return homophily, homophily
@@ -157,11 +157,11 @@ class BlockModel:
         mine = self.classes[source]
         begin, length = first[mine], size[mine]
         if inside:  # a ticket of the class
-            at = begin + np.floor(rng.random(count) * length).astype(np.int64)
+            position = begin + np.floor(rng.random(count) * length).astype(np.int64)
         else:  # a ticket of the others, which skip the class's interval
-            at = np.floor(rng.random(count) * (len(tickets) - length)).astype(np.int64)
-            at += np.where(at >= begin, length, 0)
-        target = tickets[at]
+            position = np.floor(rng.random(count) * (len(tickets) - length)).astype(np.int64)
+            position += np.where(position >= begin, length, 0)
+        target = tickets[position]
         low, high = np.minimum(source, target), np.maximum(source, target)
         return (low.astype(np.int64) * self.nodes + high)[low < high]
 
@@ -173,7 +173,7 @@ class BlockModel:
         logged.
         """
         keys = np.concatenate([self._distinct(count, inside) for count, inside in self.kinds])
-        self._told(len(keys))
+        self._warn_of_few(len(keys))
         return keys // self.nodes, keys % self.nodes
 
     def _distinct(self, count: int, inside: bool) -> np.ndarray:
@@ -195,7 +195,7 @@ class BlockModel:
         about one in a thousand: they are counted on a sample.
 
         Args:
-            progress: told how many distinct edges there are, about.
+            progress: is given about how many distinct edges there are.
         """
         done = 0.0
         for count, inside in self.kinds:
@@ -221,17 +221,18 @@ class BlockModel:
                 sample = distinct(sample)
                 share = len(sample) / max(seen, 1)
             done += share * drawn
-        self._told(round(done))
+        self._warn_of_few(round(done))
 
     def _sampled(self, keys: np.ndarray) -> np.ndarray:
         """All edges of some nodes; where few nodes have most repeats, those of some pairs."""
-        nodes = max(SAMPLE, self.nodes // 256)
+        nodes = max(SAMPLE_NODES, self.nodes // 256)
         if not self.largest:
             return keys[keys < self.nodes * nodes]
         mixed = (keys.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
         return keys[mixed % np.uint64(max(1, self.nodes // nodes)) == 0]
 
-    def _told(self, count: int) -> None:
+    def _warn_of_few(self, count: int) -> None:
+        """Logs that the graph has fewer edges than were asked for."""
         if count < 0.95 * self.wanted:
             reached = 2 * count / self.nodes
             log.warning("data.degree: %.4g asked for, %.4g reached", self.degree, reached)

@@ -1,21 +1,16 @@
 """The rows of a graph too large for memory: edges sorted bucket by bucket, by way of the disk."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..graph.csr import distinct, rows_of_keys
+from ..present.console import Reporter
+from .store import Store
 
-if TYPE_CHECKING:
-    from ..present.console import Reporter
-    from .prepared import Store
-
-CHUNK = 1 << 22  # edges at a time
-BUCKET = 1 << 25  # entries that are sorted at once: 270 MB, of which copies are made
+CHUNK_EDGES = 1 << 22  # at a time
+BUCKET_ENTRIES = 1 << 25  # that are sorted at once: 270 MB, of which copies are made
 
 
 def write_rows(
@@ -28,8 +23,8 @@ def write_rows(
     """Writes `indptr` and `indices` of the paper's graph.
 
     Args:
-        chunks: given a size and what to tell progress to, keys low·N + high in parts of that
-            size at most; edges may be repeated.
+        chunks: (size, progress) to keys low·N + high in parts of that size at most; `progress` is
+            called with the number of edges done. Edges may be repeated.
         num_edges: about how many edges there are, one direction.
 
     Returns:
@@ -37,11 +32,11 @@ def write_rows(
     """
     folder = store.folder / "buckets"
     folder.mkdir()
-    count = 2 * num_edges // BUCKET + 1
+    count = 2 * num_edges // BUCKET_ENTRIES + 1
     bounds = np.linspace(0, num_nodes, count + 1).astype(np.int64)
     paths = [folder / str(k) for k in range(count)]
     with report.timed("edges", num_edges) as stage:
-        for keys in chunks(CHUNK, stage.update):
+        for keys in chunks(CHUNK_EDGES, stage.update):
             low, high = np.divmod(keys, num_nodes)
             both = np.concatenate([keys, high * num_nodes + low])
             both.sort()
@@ -50,7 +45,6 @@ def write_rows(
                 with path.open("ab") as file:
                     file.write(both[start:stop].data)
     total = 0
-    indptr: Any
     with (
         report.timed("rows", count) as stage,
         store.array("indptr", "int64", num_nodes + 1) as indptr,

@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +16,22 @@ from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import dgl
 from ..system.reading import reading, reason
 from .dataset import NodeDataset, Split
-
-PLANETOID = {
-    "cora": dgl.data.CoraGraphDataset,
-    "citeseer": dgl.data.CiteseerGraphDataset,
-    "pubmed": dgl.data.PubmedGraphDataset,
-}
-GNN_BENCHMARK = {
-    "amazon-photo": dgl.data.AmazonCoBuyPhotoDataset,
-    "amazon-computers": dgl.data.AmazonCoBuyComputerDataset,
-    "coauthor-cs": dgl.data.CoauthorCSDataset,
-    "coauthor-physics": dgl.data.CoauthorPhysicsDataset,
-}
+from .splits import PARTS
 
 
-def load(config: DataConfig, root: Path) -> NodeDataset:
-    if config.name in PLANETOID:
-        return _planetoid(config, root)
-    return _gnn_benchmark(config, root)
+def planetoid(dgl_class: str, config: DataConfig, root: Path) -> NodeDataset:
+    """Cora, Citeseer, Pubmed with the public split; DGL row-normalises the features.
 
-
-def _planetoid(config: DataConfig, root: Path) -> NodeDataset:
-    """Cora, Citeseer, Pubmed with the public split; DGL row-normalises the features."""
+    Args:
+        dgl_class: of `dgl.data`.
+    """
     if config.row_normalize is False:
         raise InputError("data.row_normalize: DGL row-normalises this set; false is not available")
-    raw = _fetch(PLANETOID[config.name], root, keep=lambda self: None)
+    raw = _fetch(dgl_class, root, keep=lambda self: None)
     g = raw[0]
     source, target = (ids.numpy() for ids in g.edges())
     graph = CSRGraph.from_edges(source, target, g.num_nodes())
-    masks = (g.ndata[f"{part}_mask"] for part in ("train", "val", "test"))
+    masks = (g.ndata[f"{part}_mask"] for part in PARTS)
     return NodeDataset(
         name=config.name,
         csr=graph,
@@ -57,13 +43,17 @@ def _planetoid(config: DataConfig, root: Path) -> NodeDataset:
     )
 
 
-def _gnn_benchmark(config: DataConfig, root: Path) -> NodeDataset:
-    """Amazon and Coauthor; DGL reorders their nodes, so the raw npz is read instead."""
+def gnn_benchmark(dgl_class: str, config: DataConfig, root: Path) -> NodeDataset:
+    """Amazon and Coauthor; DGL reorders their nodes, so the raw npz is read instead.
+
+    Args:
+        dgl_class: of `dgl.data`.
+    """
 
     def read(self: Any) -> None:
         self.npz = Path(self.raw_path) / f"{self.name}.npz"
 
-    path = _fetch(GNN_BENCHMARK[config.name], root, keep=read, process=read).npz
+    path = _fetch(dgl_class, root, keep=read, process=read).npz
     with reading(path, "a readable npz of this set"), np.load(path) as arrays:
         adj, attr = (
             sp.csr_matrix(
@@ -89,13 +79,18 @@ def _gnn_benchmark(config: DataConfig, root: Path) -> NodeDataset:
     )
 
 
-def _fetch(cls: Any, root: Path, keep: Any, process: Any = None) -> Any:
-    """DGL's dataset class for its download and raw files alone: it writes nothing beside them."""
+def _fetch(dgl_class: str, root: Path, keep: Any, process: Any = None) -> Any:
+    """DGL's dataset class for its download and raw files alone: it writes nothing beside them.
+
+    Args:
+        keep, process: instead of its methods `save` and `process`.
+    """
+    cls = getattr(dgl.data, dgl_class)
     methods = {"has_cache": lambda self: False, "save": keep}
     if process is not None:
         methods["process"] = process
-    raw_only = type(cls.__name__, (cls,), methods)
-    with _downloads_to_stderr():
+    raw_only = type(dgl_class, (cls,), methods)
+    with contextlib.redirect_stdout(sys.stderr):  # where a download shows how far it is
         try:
             return raw_only(raw_dir=str(root), verbose=False)
         except Exception as error:  # network, disk and pickle errors of many kinds
@@ -103,7 +98,7 @@ def _fetch(cls: Any, root: Path, keep: Any, process: Any = None) -> Any:
             if folder.is_dir() and any(folder.iterdir()):
                 raise InputError(f"{folder}: not readable as this set ({reason(error)})") from None
             raise InputError(
-                f"data.root: no {cls.__name__} under {root}, and it cannot be downloaded "
+                f"data.root: no {dgl_class} under {root}, and it cannot be downloaded "
                 f"({reason(error)}); put its raw files into {folder}"
             ) from None
 
@@ -112,9 +107,3 @@ def _folder(cls: Any, root: Path) -> Path:
     """Where DGL looks: the set's name and a hash of its address."""
     probe = type("Probe", (cls,), {"_load": lambda self: None})
     return Path(probe(raw_dir=str(root)).raw_path)
-
-
-@contextlib.contextmanager
-def _downloads_to_stderr() -> Iterator[None]:
-    with contextlib.redirect_stdout(sys.stderr):
-        yield

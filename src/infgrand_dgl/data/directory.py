@@ -16,9 +16,9 @@ from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .dataset import NodeDataset, Split
+from .splits import PARTS
 
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
-PARTS = ("train", "val", "test")
 WEIGHTS = ("w", "weight", "weights", "edge_weight")
 
 
@@ -37,11 +37,11 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     """
     if not root.is_dir():
         raise InputError(f"data.root: no such folder: {root}")
-    found = [name for name in EDGE_FILES if (root / name).exists()]
-    if len(found) != 1:
-        what = f"found {' and '.join(found)}" if found else "found none"
-        raise InputError(f"{root}: expected one of {', '.join(EDGE_FILES)}; {what}")
-    path = root / found[0]
+    present = [name for name in EDGE_FILES if (root / name).exists()]
+    if len(present) != 1:
+        found = " and ".join(present) or "none"
+        raise InputError(f"{root}: expected one of {', '.join(EDGE_FILES)}; found {found}")
+    path = root / present[0]
     saved = _graph_bin(path) if path.suffix == ".bin" else None
 
     features = _features(root, saved)
@@ -82,8 +82,8 @@ def _graph_bin(path: Path) -> DGLGraph:
         raise InputError(f"{path}: expected one graph, found {len(graphs)}")
     graph = graphs[0]
     if not homogeneous(graph):
-        found = f"{len(graph.ntypes)} and {len(graph.etypes)}"
-        raise InputError(f"{path}: expected one node type and one edge type, found {found}")
+        types = f"{len(graph.ntypes)} and {len(graph.etypes)}"
+        raise InputError(f"{path}: expected one node type and one edge type, found {types}")
     for key, values in graph.edata.items():
         one_each = values.numel() == graph.num_edges() > 0
         if one_each and (values.is_floating_point() or key in WEIGHTS):

@@ -4,43 +4,42 @@ OGB's own loader holds the whole of it in memory, several times over. The archiv
 files in a zip: here they are read as streams.
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from ..config.schema import DataConfig
 from ..errors import InputError
+from ..present.console import Reporter
 from ..system.reading import reading
 from .bucketed import write_rows
 from .dataset import UNLABELLED, Split
+from .store import Store
 
-if TYPE_CHECKING:
-    from ..present.console import Reporter
-    from .prepared import Store
-
+ARCHIVE = "ogbn_papers100M/raw/data.npz"
 CLASSES = 172  # of arXiv papers, by OGB
-BLOCK = 1 << 16  # rows of features at a time
+BLOCK_ROWS = 1 << 16  # of features at a time
 
 
-def archive_of(root: Path) -> Path:
-    return root / "ogbn_papers100M/raw/data.npz"
+def streamed(config: DataConfig, root: Path) -> bool:
+    """Whether the archive is there; else OGB's loader is asked, which downloads it."""
+    return (root / ARCHIVE).exists()
 
 
-def write(root: Path, store: Store, report: Reporter) -> dict[str, Any]:
+def write(config: DataConfig, root: Path, store: Store, report: Reporter) -> dict[str, Any]:
     """Writes graph, features, labels and OGB's split; returns the counts of the manifest.
 
     Raises:
         InputError: a file is missing or not OGB's, or a node id is out of range.
     """
-    path = archive_of(root)
+    path = root / ARCHIVE
     folder = path.parents[1]
     with reading(path, "OGB's archive of this set"), zipfile.ZipFile(path) as archive:
         nodes, edges = (
@@ -56,7 +55,7 @@ def write(root: Path, store: Store, report: Reporter) -> dict[str, Any]:
         features = Stream(archive, "node_feat")
         store.features(_rows(features), nodes, features.shape[1])
     return {
-        "name": "ogbn-papers100M",
+        "name": config.name,
         "nodes": nodes,
         "edges": total,
         "features": features.shape[1],
@@ -115,8 +114,8 @@ def _keys(
 
 def _rows(features: Stream) -> Iterator[Tensor]:
     width = features.shape[1]
-    for _ in range(0, features.shape[0], BLOCK):
-        rows = features.read(BLOCK * width).reshape(-1, width)
+    for _ in range(0, features.shape[0], BLOCK_ROWS):
+        rows = features.read(BLOCK_ROWS * width).reshape(-1, width)
         yield torch.from_numpy(rows.astype(np.float32))
 
 

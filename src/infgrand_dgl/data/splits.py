@@ -9,6 +9,8 @@ from ..config.schema import DataConfig
 from ..errors import InputError
 from .dataset import UNLABELLED, NodeDataset, Split
 
+PARTS = ("train", "val", "test")  # as files and masks are named
+
 
 def with_split(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
     """The dataset with its split for one seed: drawn if not published, then hidden and thinned.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,16 +16,14 @@ from ..config.schema import DataConfig, Style
 from ..errors import InputError
 from ..features.convert import from_scipy, row_normalized
 from ..graph.csr import CSRGraph
+from ..present.console import Reporter
 from .block_model import BlockModel
 from .bucketed import write_rows
 from .dataset import UNLABELLED, NodeDataset, Split
+from .store import Store
 
-if TYPE_CHECKING:
-    from ..present.console import Reporter
-    from .prepared import Store
-
-IN_MEMORY = 1 << 27  # edges, one direction; products has 61 million
-BLOCK = 1 << 16  # rows of features drawn at a time
+IN_MEMORY_EDGES = 1 << 27  # one direction; products has 61 million
+BLOCK_ROWS = 1 << 16  # of features drawn at a time
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ WORDS = 18  # distinct words per node, about Cora's
 
 def load(config: DataConfig, root: Path) -> NodeDataset:
     r = recipe(config)
-    if too_large(config):
+    if streamed(config, root):
         raise InputError(
             f"data.nodes: {r.nodes:,} of degree {r.degree:g} are too many to draw in memory; "
             f"write them to the disk with `infgrand-dgl data prepare`, and set data.prepared"
@@ -112,8 +110,8 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         features = bag_of_words(rng, r, model.classes)
     else:
         features = torch.empty(r.nodes, r.features)
-        for start, rows in enumerate(dense(rng, r, model.classes)):
-            features[start * BLOCK : (start + 1) * BLOCK] = torch.from_numpy(rows)
+        for k, rows in enumerate(dense(rng, r, model.classes)):
+            features[k * BLOCK_ROWS : (k + 1) * BLOCK_ROWS] = torch.from_numpy(rows)
     split, labels = split_and_labels(rng, r, model.labels)
     return NodeDataset(
         name="synthetic",
@@ -144,13 +142,13 @@ def recipe(config: DataConfig) -> Recipe:
     return r
 
 
-def too_large(config: DataConfig) -> bool:
-    """Whether the graph is drawn by `write` alone."""
+def streamed(config: DataConfig, root: Path) -> bool:
+    """Whether the graph is too large for memory, and drawn by `write` alone."""
     r = recipe(config)
-    return not r.bag_of_words and r.nodes * r.degree / 2 > IN_MEMORY
+    return not r.bag_of_words and r.nodes * r.degree / 2 > IN_MEMORY_EDGES
 
 
-def write(config: DataConfig, store: Store, report: Reporter) -> dict[str, object]:
+def write(config: DataConfig, root: Path, store: Store, report: Reporter) -> dict[str, Any]:
     """Draws a graph of any size into a prepared folder, part by part; returns its counts."""
     r = recipe(config)
     rng = np.random.default_rng(config.seed)
@@ -174,7 +172,7 @@ def write(config: DataConfig, store: Store, report: Reporter) -> dict[str, objec
     }
 
 
-def provenance(config: DataConfig) -> dict[str, object]:
+def provenance(config: DataConfig) -> dict[str, Any]:
     return {
         "source": "generated",
         "style": config.style,
@@ -201,8 +199,8 @@ def dense(rng: np.random.Generator, r: Recipe, classes: np.ndarray) -> Iterator[
     if r.common_mean:
         common = rng.standard_normal(r.features, dtype=np.float32)
         common *= r.common_mean / np.linalg.norm(common)
-    for start in range(0, r.nodes, BLOCK):
-        mine = classes[start : start + BLOCK]
+    for start in range(0, r.nodes, BLOCK_ROWS):
+        mine = classes[start : start + BLOCK_ROWS]
         x = rng.standard_normal((len(mine), r.features), dtype=np.float32)
         x += means[mine]
         x *= spectrum

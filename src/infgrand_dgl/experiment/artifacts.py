@@ -1,13 +1,21 @@
-"""The finished stages of a run, by the fingerprint of what they were made of."""
+"""What of a run is finished, by the fingerprint of what it was made of, and its arrays."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
 
 from .. import __version__
+from ..present.console import Reporter
+from ..system.arrays import load_array, map_array
 from ..system.reading import reading
+from ..system.runtime import Runtime
 from ..system.writing import writing
 
 
@@ -19,14 +27,14 @@ class Stages:
 
     def __init__(self, run: Path) -> None:
         self.run, self.path = run, run / "stages.json"
-        self.finished_ones: dict[str, Any] = {}
+        self.stages: dict[str, Any] = {}
         if self.path.is_file():
             with reading(self.path, "written by train"):
-                self.finished_ones = dict(json.loads(self.path.read_text()))
+                self.stages = dict(json.loads(self.path.read_text()))
 
     def finished(self, name: str, fingerprint: str) -> dict[str, Any] | None:
         """The result of a stage, if it was finished for these inputs and its files are there."""
-        stage = self.finished_ones.get(name)
+        stage = self.stages.get(name)
         if stage is None or stage["fingerprint"] != fingerprint:
             return None
         return stage["result"] if all((self.run / f).is_file() for f in stage["files"]) else None
@@ -35,15 +43,99 @@ class Stages:
         self, name: str, fingerprint: str, files: Sequence[str], result: Mapping[str, Any]
     ) -> None:
         stage = {"fingerprint": fingerprint, "files": list(files), "result": dict(result)}
-        self.finished_ones[name] = stage
+        self.stages[name] = stage
         with writing(self.path) as partial:
-            partial.write_text(json.dumps(self.finished_ones, indent=1) + "\n")
+            partial.write_text(json.dumps(self.stages, indent=1) + "\n")
 
     def files(self) -> list[str]:
-        return [name for stage in self.finished_ones.values() for name in stage["files"]]
+        return [name for stage in self.stages.values() for name in stage["files"]]
 
 
 def fingerprint(*parts: Any) -> str:
     """Of anything that JSON can say; models of a configuration included."""
     text = json.dumps([__version__, *parts], sort_keys=True, default=lambda m: m.model_dump())
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Artifact(NamedTuple):
+    """An array of a run, and the fingerprint of its making."""
+
+    values: Tensor
+    fingerprint: str
+
+
+class Artifacts:
+    """Arrays that no training changes: computed once, kept in files of the run or in memory.
+
+    Attributes:
+        seconds: spent on each stage by this process or the one that computed what is reused.
+    """
+
+    def __init__(self, run: Path, stages: Stages, runtime: Runtime, report: Reporter) -> None:
+        self.run, self.stages, self.runtime, self.report = run, stages, runtime, report
+        self.arrays: dict[str, Tensor] = {}  # by fingerprint
+        self.seconds: dict[str, float] = {}
+
+    def __contains__(self, fingerprint: str) -> bool:
+        return fingerprint in self.arrays
+
+    def forget(self) -> None:
+        """Arrays in memory, which another seed has no use for."""
+        self.arrays.clear()
+
+    def array(
+        self,
+        stage: str,
+        fingerprint: str,
+        file: str | None,
+        compute: Callable[[Path | None, Runtime], Tensor],
+    ) -> Artifact:
+        """A stage's array: of this process, of the run directory, or computed now.
+
+        Args:
+            file: where in the run it is kept; None: in memory alone.
+            compute: given the path, which it writes, and where it runs.
+        """
+        exists = file is None or (self.run / file).is_file()
+        if fingerprint not in self.arrays or not self.runtime.ranks.tell(exists):
+            if file is None:
+                with self.report.timed(stage) as bar:
+                    values = compute(None, replace(self.runtime, progress=bar.update))
+            else:
+                values = self._in_file(stage, fingerprint, file, compute)
+            self.arrays[fingerprint] = values
+        return Artifact(self.arrays[fingerprint], fingerprint)
+
+    def _in_file(
+        self,
+        stage: str,
+        fingerprint: str,
+        file: str,
+        compute: Callable[[Path | None, Runtime], Tensor],
+    ) -> Tensor:
+        key, path, ranks = file.removesuffix(".npy"), self.run / file, self.runtime.ranks
+        self.seconds.setdefault(stage, 0.0)
+        result = ranks.tell(self.stages.finished(key, fingerprint))
+        if result is not None:
+            self.report.line(f"{stage:<28} reused ({result['seconds']:.2f} s)")
+            self.seconds[stage] += result["seconds"]
+            return self.read(path)
+        if ranks.first:
+            path.parent.mkdir(exist_ok=True)
+            path.unlink(missing_ok=True)
+        start = time.perf_counter()
+        with self.report.stage(stage) as bar:
+            values = compute(path, replace(self.runtime, progress=bar.update))
+            seconds = time.perf_counter() - start
+            bar.result = f"{seconds:.2f} s"
+        self.seconds[stage] += seconds
+        if ranks.first:
+            self.stages.finish(key, fingerprint, [file], {"seconds": seconds})
+        ranks.wait()
+        return values
+
+    def read(self, path: Path) -> Tensor:
+        """An array of the run: in memory where it takes little of what is left, else mapped."""
+        if path.stat().st_size < self.runtime.budget.left() / 4:
+            return torch.from_numpy(load_array(path))
+        return map_array(path)

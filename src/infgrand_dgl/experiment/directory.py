@@ -33,6 +33,7 @@ from ..errors import InputError
 from ..nn.mlp import MLP
 from ..serving import load_student
 from ..system.arrays import load_array
+from ..system.ranks import Ranks
 from ..system.reading import reading
 from ..system.writing import (
     FolderKind,
@@ -112,6 +113,25 @@ def new_run(
         put_folder(partial, target, out, replaces, RUN)
 
 
+@contextmanager
+def shared_run(
+    ranks: Ranks, out: Path, overwrite: bool, resume: bool, fresh: bool
+) -> Iterator["RunDirectory"]:
+    """`new_run`, made by the first process for all."""
+    if ranks.first:
+        with new_run(out, overwrite, resume=resume, fresh=fresh) as run:
+            run.scratch.mkdir(exist_ok=True)
+            ranks.tell(run.path)
+            yield run
+    else:
+        yield RunDirectory(ranks.tell(out))
+
+
+def is_complete(out: Path) -> bool:
+    """Whether there is a run, and none on its way."""
+    return (out / "metrics.json").is_file() and not partial_of(out).exists()
+
+
 def partial_of(out: Path) -> Path:
     """Where a run is made before it is whole."""
     target = out.resolve()
@@ -147,7 +167,7 @@ def _take_over(run: Path, partial: Path) -> None:
                 os.link(run / name, partial / name)
             except OSError:
                 shutil.copyfile(run / name, partial / name)
-    if stages.finished_ones:
+    if stages.stages:
         shutil.copyfile(run / "stages.json", partial / "stages.json")
         if (run / "history.csv").is_file():
             shutil.copyfile(run / "history.csv", partial / "history.csv")
@@ -170,16 +190,34 @@ class RunDirectory:
     @cached_property
     def val_accuracy(self) -> dict[int, float]:
         """Of each seed's student, by metrics.json."""
+        with reading(self.path / "metrics.json", "written by train"):
+            per_seed = self.metrics["student"]["val"]["per_seed"]
+            return dict(zip(self.metrics["seeds"], map(float, per_seed), strict=True))
+
+    @staticmethod
+    def key(seed: int, name: str) -> str:
+        """A file of one seed, relative to the run."""
+        return f"seed-{seed}/{name}"
+
+    def of_seed(self, seed: int, name: str) -> Path:
+        return self.path / self.key(seed, name)
+
+    def weights(self, seed: int, model: str) -> Path:
+        return self.of_seed(seed, f"{model}.safetensors")
+
+    def teacher_logits(self, seed: int) -> Path:
+        return self.of_seed(seed, "teacher_logits.npy")
+
+    @property
+    def scratch(self) -> Path:
+        """For what does not fit in memory while the run is made."""
+        return self.path / SCRATCH
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
         path = self.path / "metrics.json"
         with reading(path, "written by train"):
-            metrics = json.loads(path.read_text())
-            per_seed = metrics["student"]["val"]["per_seed"]
-            return dict(zip(metrics["seeds"], map(float, per_seed), strict=True))
-
-    def seed(self, seed: int) -> Path:
-        folder = self.path / f"seed-{seed}"
-        folder.mkdir(exist_ok=True)
-        return folder
+            return json.loads(path.read_text())
 
     def write_text(self, name: str, text: str) -> None:
         with writing(self.path / name) as partial:
@@ -201,9 +239,9 @@ class RunDirectory:
     def array(self, name: str, seed: int) -> Path:
         """Where an array is, which may be of all seeds or of one."""
         here = self.path / name
-        return here if here.exists() else self.path / f"seed-{seed}" / name
+        return here if here.exists() else self.of_seed(seed, name)
 
     def student(self, seed: int) -> MLP:
         if seed not in self.val_accuracy:
             raise InputError(f"--seed {seed}: expected one of {list(self.val_accuracy)}")
-        return load_student(self.path / f"seed-{seed}" / "student.safetensors")
+        return load_student(self.weights(seed, "student"))

@@ -74,6 +74,23 @@ class History:
             writer.writeheader()
             writer.writerows(rows)
 
+    def settle(self, retrained: Mapping[int, Sequence[str]]) -> None:
+        """Of a model that was retrained, and kept, the second training stands under its name.
+
+        Args:
+            retrained: the models, by seed.
+        """
+
+        def stage(seed: int, name: str) -> str:
+            if name in retrained[seed]:
+                return f"{name}_collapsed"
+            model = name.removesuffix("_retrained")
+            return model if model in retrained[seed] else name
+
+        self.rows = [row | {"stage": stage(row["seed"], row["stage"])} for row in self.rows]
+        self.write(self.rows)
+        self.close()
+
     def close(self) -> None:
         if self.scalars is not None:
             self.scalars.close()

@@ -7,16 +7,17 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-# Above this density a CSR matrix is no faster than a dense one (it is smaller up to one half).
-SPARSE_BELOW = 0.1
+# The density above which a stored CSR matrix is no faster than a dense one, though smaller up to
+# one half. Which of the two a first layer takes is decided anew (`features.sparse`).
+STORED_SPARSE_BELOW = 0.1
 
 
 def from_scipy(matrix: sp.csr_matrix) -> Tensor:
-    """float32 `[N, D]`: sparse CSR below a density of 0.1, dense otherwise."""
+    """float32 `[N, D]`: sparse CSR below the density `STORED_SPARSE_BELOW`, dense otherwise."""
     matrix = matrix.astype(np.float32)
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
-    if matrix.nnz >= SPARSE_BELOW * np.prod(matrix.shape):
+    if matrix.nnz >= STORED_SPARSE_BELOW * np.prod(matrix.shape):
         return torch.from_numpy(matrix.toarray())
     indptr, indices, values = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
     with warnings.catch_warnings():

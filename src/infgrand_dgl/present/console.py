@@ -89,6 +89,16 @@ class Reporter:
             print("  ".join(cells).rstrip())
 
 
+class Silent(Reporter):
+    """Not even warnings: for trainings whose outcome another program reads."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+
+    def warn(self, text: str) -> None:
+        pass
+
+
 class Stage:
     """`update` moves the bar, `result` is what the closing line says."""
 
@@ -105,8 +115,7 @@ class Stage:
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.speed or 0.0
-        told = f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each" if speed else ""
-        return Text(told)
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each" if speed else "")
 
 
 class _Memory(ProgressColumn):

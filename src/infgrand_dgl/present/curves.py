@@ -9,9 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .style import COLORS, NAMES, save, subplots
-
-MODELS = ("teacher", "student", "infgrand", "glnn", "mlp")
+from .style import BLUE, look, models, save, subplots
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -26,20 +24,21 @@ def draw_curves(
     axes: Axes, history: Sequence[Mapping[str, Any]], key: str, scale: float = 1
 ) -> None:
     """A column of the history by epoch: each seed a thin line, their mean a thick one."""
-    for stage in MODELS:
-        color = COLORS[stage]
+    for model in models():
         curves: dict[int, list[float]] = {}
         for row in history:
-            if row["stage"] == stage:
+            if row["stage"] == model:
                 curves.setdefault(row["seed"], []).append(scale * row[key])
         if not curves:
             continue
+        shown = look(model)
         longest = max(map(len, curves.values()))
         for curve in curves.values():
-            axes.plot(range(1, len(curve) + 1), curve, color=color, alpha=0.25, linewidth=0.8)
+            axes.plot(range(1, len(curve) + 1), curve, color=shown.color, alpha=0.25, linewidth=0.8)
         # Where a seed has stopped early its last value stands for it.
         padded = [curve + [curve[-1]] * (longest - len(curve)) for curve in curves.values()]
-        axes.plot(range(1, longest + 1), np.mean(padded, axis=0), color=color, label=NAMES[stage])
+        mean = np.mean(padded, axis=0)
+        axes.plot(range(1, longest + 1), mean, color=shown.color, label=shown.label)
 
 
 def influence_histogram(scores: Tensor, path: Path) -> None:
@@ -50,7 +49,7 @@ def influence_histogram(scores: Tensor, path: Path) -> None:
 
 def draw_histogram(axes: Axes, scores: Tensor) -> None:
     values = scores[~scores.isnan()].cpu().double().numpy()  # float32 cannot be cut finely
-    axes.hist(values, bins=60, color=COLORS["teacher"])
+    axes.hist(values, bins=60, color=BLUE)
 
 
 def medians(seconds: Mapping[str, Mapping[str, float]], path: Path) -> None:
@@ -60,7 +59,7 @@ def medians(seconds: Mapping[str, Mapping[str, float]], path: Path) -> None:
     median = np.array([seconds[k]["median"] for k in names])
     low = median - [seconds[k]["min"] for k in names]
     high = [seconds[k]["max"] for k in names] - median
-    axes.errorbar(median, names, xerr=[low, high], fmt="o", color=COLORS["teacher"], capsize=3)
+    axes.errorbar(median, names, xerr=[low, high], fmt="o", color=BLUE, capsize=3)
     axes.set_xscale("log")
     axes.margins(y=0.2)
     save(figure, path)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ..registry import (
     ORANGE,
     PINK,
     SKY,
+    Registry,
     measures,
     methods,
     sources,
@@ -27,28 +29,6 @@ from ..system.writing import writing
 
 PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
 MARKERS = "osD^vPX"
-MARKER_OF = {"teacher": "o", "mlp": "s", "glnn": "^", "infgrand": "D", "student": "X"}
-MARKER_OF |= {"gcn": "o", "sage": "v", "gat": "P"}
-COLORS = {
-    "teacher": BLUE,
-    "student": ORANGE,
-    "infgrand": ORANGE,
-    "mlp": GREEN,
-    "glnn": PINK,
-    "gcn": BLUE,
-    "sage": SKY,
-    "gat": AMBER,
-}
-NAMES = {
-    "teacher": "Teacher",
-    "student": "Student",
-    "infgrand": "InfGraND",
-    "mlp": "MLP",
-    "glnn": "GLNN",
-    "gcn": "GCN",
-    "sage": "GraphSAGE",
-    "gat": "GAT",
-}
 
 RC: dict[Any, Any] = {
     "font.size": 9,
@@ -80,17 +60,35 @@ class Look:
 ROLES = {"teacher": Look("Teacher", BLUE, "o"), "student": Look("Student", ORANGE, "X")}
 
 
+def models() -> list[str]:
+    """As legends have them: the teacher, the student, the methods from the last to the first."""
+    return [*ROLES, *(method.name for method in reversed(methods.in_order()))]
+
+
 def look(name: str) -> Look:
     """Of a role, or of a method, teacher, measure or dataset by its name."""
     if name in ROLES:
         return ROLES[name]
-    for registry in (methods, teachers, measures, sources):
+    registries: tuple[Registry[Any], ...] = (methods, teachers, measures, sources)
+    for registry in registries:
         if name in registry:
-            choice = registry[name]
-            free = list(registry).index(name)  # for one that brings no look of its own
-            color = choice.color or PALETTE[free % len(PALETTE)]
-            return Look(choice.label, color, choice.marker or MARKERS[free % len(MARKERS)])
+            return _look(registry, name)
     return Look(name, BLACK, "o")
+
+
+def _look(registry: Registry[Any], name: str) -> Look:
+    choice, choices = registry[name], list(registry.values())
+    beside = [*choices, *(ROLES.values() if registry is methods else ())]  # in a legend
+
+    def free(attribute: str, usual: Sequence[str]) -> str:
+        """For a choice that brings none: the next that nothing beside it has."""
+        taken = {getattr(other, attribute) for other in beside}
+        rest = [value for value in usual if value not in taken] or usual
+        without = [other.name for other in choices if not getattr(other, attribute)]
+        return rest[without.index(name) % len(rest)]
+
+    color = choice.color or free("color", PALETTE)
+    return Look(choice.label, color, choice.marker or free("marker", MARKERS))
 
 
 def subplots(

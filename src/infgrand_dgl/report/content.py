@@ -59,14 +59,14 @@ class Part:
 
 def facts(values: Mapping[str, Any], caption: str = "") -> Table:
     """Names and values, nested ones in one cell."""
-    return Table([[key.replace("_", " "), _told(v)] for key, v in values.items()], caption=caption)
+    return Table([[key.replace("_", " "), _text(v)] for key, v in values.items()], caption=caption)
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {_told(v)}" for k, v in value.items())
+        return ", ".join(f"{k}: {_text(v)}" for k, v in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_told, value)) or "none"
+        return ", ".join(map(_text, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "–" if value is None else str(value)

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.stats import binomtest
 
-from ..present.style import BLACK, BLUE, COLORS, MARKER_OF, NAMES, RC, subplots
-from .measures import Calibration, wilson
+from ..present.style import BLACK, BLUE, RC, look, subplots
+from .statistics import Calibration
 
 WIDTH, HEIGHT, SQUARE = 4.4, 3.1, 3.9  # inches
 
@@ -36,27 +37,28 @@ def influence_by_degree(scores: np.ndarray, degrees: np.ndarray) -> Figure:
 
 
 def accuracy_by(
-    groups: Sequence[str], right: Mapping[str, Sequence[tuple[int, int]]], xlabel: str
+    groups: Sequence[str], correct: Mapping[str, Sequence[tuple[int, int]]], xlabel: str
 ) -> Figure:
     """Accuracy of each model in each group, with Wilson's 95% intervals.
 
     Args:
-        right: by model: of each group how many are right, of how many.
+        correct: by model: of each group how many are right, of how many.
     """
     figure, axes = axes_of(xlabel, "Accuracy (%)")
-    for k, (model, counts) in enumerate(right.items()):
-        share = np.array([r / n for r, n in counts])
-        low, high = np.array([wilson(r, n) for r, n in counts]).T
+    for k, (model, counts) in enumerate(correct.items()):
+        tests, shown = [binomtest(r, n) for r, n in counts], look(model)
+        share = np.array([test.statistic for test in tests])
+        low, high = np.array([test.proportion_ci(method="wilson") for test in tests]).T
         axes.errorbar(
-            np.arange(len(groups)) + 0.14 * (k - (len(right) - 1) / 2),
+            np.arange(len(groups)) + 0.14 * (k - (len(correct) - 1) / 2),
             100 * share,
             yerr=100 * np.abs([low - share, high - share]),
-            color=COLORS[model],
-            marker=MARKER_OF[model],
+            color=shown.color,
+            marker=shown.marker,
             capsize=RC["errorbar.capsize"],
             linewidth=0,
             elinewidth=1.2,
-            label=NAMES[model],
+            label=shown.label,
         )
     axes.set_xticks(range(len(groups)), groups, fontsize=8)
     axes.margins(x=0.06)
@@ -82,20 +84,20 @@ def confusion_matrix(matrix: np.ndarray) -> Figure:
     return figure
 
 
-def reliability(found: Mapping[str, Calibration]) -> Figure:
-    """Accuracy against confidence, by model; the larger a mark, the more nodes."""
+def reliability(by_model: Mapping[str, Calibration]) -> Figure:
+    """Accuracy against confidence; the larger a marker, the more nodes."""
     figure, axes = axes_of("Confidence (%)", "Accuracy (%)", SQUARE)
     axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8, linestyle="--")
-    for model, c in found.items():
-        x, y = 100 * c.confidence, 100 * c.accuracy
-        axes.plot(x, y, color=COLORS[model], linewidth=0.9, alpha=0.7)
+    for model, c in by_model.items():
+        x, y, shown = 100 * c.confidence, 100 * c.accuracy, look(model)
+        axes.plot(x, y, color=shown.color, linewidth=0.9, alpha=0.7)
         axes.scatter(
             x,
             y,
             s=8 + 160 * c.nodes / c.nodes.sum(),
-            color=COLORS[model],
-            marker=MARKER_OF[model],
-            label=f"{NAMES[model]}, ECE {100 * c.error:.1f} %",
+            color=shown.color,
+            marker=shown.marker,
+            label=f"{shown.label}, ECE {100 * c.error:.1f} %",
             clip_on=False,
         )
     axes.set_aspect("equal")

@@ -10,7 +10,8 @@ from ..errors import InputError
 from ..present.console import Reporter
 from ..system.writing import check_writable, writing
 from .content import Part
-from .run import Metrics, comparison, run_part
+from .metrics import Metrics
+from .run import comparison, run_part
 from .study import study_part
 
 

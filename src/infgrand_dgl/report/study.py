@@ -25,11 +25,11 @@ def study_part(path: Path) -> Part:
         InputError: a file of it is missing or damaged.
     """
     with reading(path / "study.json", "written by a study"):
-        told = json.loads((path / "study.json").read_text())
-        name, title, command = (str(told[key]) for key in ("study", "title", "command"))
-        counts = [f"{n:,} {state}" for state, n in told["cells"].items() if n]
-        lead = f"Cells: {', '.join(counts)}; {_duration(float(told['seconds']))}"
-        machine = Section("Environment", tables=[facts(told["environment"])])
+        study = json.loads((path / "study.json").read_text())
+        name, title, command = (str(study[key]) for key in ("study", "title", "command"))
+        counts = [f"{n:,} {state}" for state, n in study["cells"].items() if n]
+        lead = f"Cells: {', '.join(counts)}; {_duration(float(study['seconds']))}"
+        machine = Section("Environment", tables=[facts(study["environment"])])
     source = path / f"{name}.md"
     with reading(source, "a study's Markdown"):
         text = source.read_text()
@@ -56,8 +56,8 @@ def _rendered(text: str, source: Path, title: str) -> tuple[Markup, set[str]]:
     """
     shown: set[str] = set()
 
-    def image(self: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-        file, alt = str(tokens[at].attrs["src"]), escape(tokens[at].content)
+    def image(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+        file, alt = str(tokens[index].attrs["src"]), escape(tokens[index].content)
         path = source.parent / file
         if Path(file).name != file or path.suffix not in KINDS:
             raise InputError(f"{source}: expected a .svg or .png beside it, found {file}")
@@ -66,13 +66,13 @@ def _rendered(text: str, source: Path, title: str) -> tuple[Markup, set[str]]:
         uri = _embedded(vector if vector.is_file() else path)
         return f'<span class="scroll" tabindex="0"><img src="{uri}" alt="{alt}"></span>'
 
-    def nothing(self: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    def nothing(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         return ""
 
-    def table(self: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    def table(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         return '<div class="scroll" tabindex="0"><table>'
 
-    def table_end(self: Any, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    def table_end(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
         return "</table></div>"
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")

@@ -1,3 +1,1 @@
-"""The paper's experiments: which models they train, and what they show."""
-
-NAMES = ("table1", "high-low", "label-scarce", "ablation", "tradeoff", "sensitivity", "measures")
+"""The paper's experiments: what they train and what they show, each in a file of catalog/."""

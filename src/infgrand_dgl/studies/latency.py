@@ -37,7 +37,7 @@ def latencies(cell: Cell) -> dict[tuple[str, str], float]:
     ways: list[Callable[[Tensor], Tensor]] = [lambda nodes: gnn(graph, x)[nodes.to(device)]]
     if gnn.backend == "native":
         ways.append(partial(sampled, gnn, dataset.graph, features, fanout=-1))
-    found = {("teacher", cell.case): min(_median(way, N, device) for way in ways)}
+    times = {("teacher", cell.case): min(_median(way, N, device) for way in ways)}
 
     runtime = Runtime.on(device, config.resources)
     inputs = student_inputs(config, dataset, runtime) if cell.students else features
@@ -46,8 +46,8 @@ def latencies(cell: Cell) -> dict[tuple[str, str], float]:
         s = each.student
         student = MLP(D, s.hidden, C, layers=s.layers, norm=s.norm).to(device).eval()
         serve = partial(_served, student, inputs)
-        found[model, case] = _median(serve, N, device)
-    return found
+        times[model, case] = _median(serve, N, device)
+    return times
 
 
 def _served(student: MLP, inputs: Tensor, nodes: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
     study.json           what was asked for, how many cells are finished, versions and devices
     results.csv          one row for each trained model
-    correlations.csv     of the measures (study measures)
+    <extra>.csv          what a study keeps besides, e.g. correlations.csv of the measures
     <study>*.md|png|svg  tables and figures
     cells/<cell>/        config.yaml, metrics.json, history.csv, logits of a finished cell
     cells/<cell>.error.txt  why one failed
@@ -23,15 +23,17 @@ from typing import Any
 
 import pandas as pd
 
-from ..config.schema import Config
 from ..errors import InputError
-from ..experiment.artifacts import fingerprint
 from ..experiment.environment import environment
 from ..present.console import Reporter
+from ..registry import studies
 from ..system.reading import reading
 from ..system.writing import writing
-from . import render
-from .grid import STUDIES, Cell
+from .grid import Cell
+from .render import render
+from .worker import error_of, work
+
+Rows = list[dict[str, Any]]
 
 MARKER = "study.json"
 # Settings that say where and not what: a study may go on with others.
@@ -65,15 +67,15 @@ def study(
     before = _opened(name, out, what)
     if not before and render_only:
         raise InputError(f"--render-only: --out {out} holds no study yet")
-    if STUDIES[name].alone:
+    plan = studies[name]
+    if plan.alone:
         jobs = 1
-    marks = {cell.name: _mark(cell) for cell in cells}
-    todo = [cell for cell in cells if _finished(out, cell.name).get("mark") != marks[cell.name]]
+    todo = [c for c in cells if _finished(out, c.name).get("mark") != c.fingerprint]
     todo = [] if render_only else todo
     start = time.perf_counter()
     about = {
         "study": name,
-        "title": render.STUDIES[name].title,
+        "title": plan.label,
         "command": command,
         "set": what,
         "environment": environment(),
@@ -88,7 +90,7 @@ def study(
     if todo and len(todo) < len(cells):
         report.line(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already")
     try:
-        _run(name, todo, marks, out, jobs, report)
+        _run(name, todo, out, jobs, report)
     except BaseException as error:
         error.add_note("what is finished is kept; to go on: the same command")
         raise
@@ -104,10 +106,10 @@ def _opened(name: str, out: Path, what: list[str]) -> dict[str, Any]:
     if path.is_file():
         with reading(path, "written by study"):
             before = json.loads(path.read_text())
-            found = (before["study"], before["set"])
-        if found != (name, what):
-            told = " ".join([found[0], *found[1]])
-            raise InputError(f"--out {out}: holds the study {told}; choose another folder")
+            held = (before["study"], before["set"])
+        if held != (name, what):
+            text = " ".join([held[0], *held[1]])
+            raise InputError(f"--out {out}: holds the study {text}; choose another folder")
         return before
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: expected a new folder, or one of this study")
@@ -119,18 +121,8 @@ def _write_marker(out: Path, about: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(about, indent=2) + "\n")
 
 
-def _mark(cell: Cell) -> str:
-    """Of what a cell computes; not of where."""
-
-    def plain(config: Config) -> Config:
-        config = config.replace("resources", memory=None, gpu_memory=None)
-        return config.replace("data", root=None).replace("train", device="auto")
-
-    students = {name: plain(config) for name, config in cell.students.items()}
-    return fingerprint(plain(cell.config), students)
-
-
 def _finished(out: Path, name: str) -> dict[str, Any]:
+    """The cell.json of a cell of that name; empty where there is none."""
     path = out / "cells" / name / "cell.json"
     if not path.is_file():
         return {}
@@ -138,14 +130,7 @@ def _finished(out: Path, name: str) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
 
 
-def _run(
-    name: str,
-    todo: Sequence[Cell],
-    marks: Mapping[str, str],
-    out: Path,
-    jobs: int,
-    report: Reporter,
-) -> None:
+def _run(name: str, todo: Sequence[Cell], out: Path, jobs: int, report: Reporter) -> None:
     # Forked from a server that has imported everything, and started no thread.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["infgrand_dgl.studies.worker"])
@@ -157,7 +142,7 @@ def _run(
             while waiting or running:
                 while waiting and len(running) < jobs:
                     cell = waiting.pop(0)
-                    process = _started(context, name, cell, marks[cell.name], out, threads)
+                    process = _started(context, name, cell, out, threads)
                     running[process.sentinel] = process, cell, time.perf_counter()
                     stage.update(done, note=_names(running))
                 ended = wait(list(running))
@@ -167,9 +152,9 @@ def _run(
                     done += 1
                     now = time.perf_counter()
                     left = (now - start) / done * (len(todo) - done)
-                    told = _outcome(process, out / "cells" / cell.name)
+                    outcome = _outcome(process, out / "cells" / cell.name)
                     report.line(
-                        f"{cell.name}: {told}, {now - began:.0f} s "
+                        f"{cell.name}: {outcome}, {now - began:.0f} s "
                         f"({done} of {len(todo)}, about {left / 60:.0f} min left)"
                     )
                     stage.update(done, note=_names(running))
@@ -182,16 +167,12 @@ def _run(
         stage.result = f"{time.perf_counter() - start:.0f} s"
 
 
-def _started(
-    context: Any, name: str, cell: Cell, mark: str, out: Path, threads: int | None
-) -> BaseProcess:
-    from .worker import error_of, work
-
+def _started(context: Any, name: str, cell: Cell, out: Path, threads: int | None) -> BaseProcess:
     folder = out / "cells" / cell.name
     if folder.is_dir():  # of another configuration
         shutil.rmtree(folder)
     error_of(folder).unlink(missing_ok=True)
-    process = context.Process(target=work, args=(name, cell, mark, folder, threads))
+    process = context.Process(target=work, args=(name, cell, folder, threads))
     process.start()
     return process
 
@@ -203,7 +184,7 @@ def _names(running: Mapping[int, tuple[BaseProcess, Cell, float]]) -> str:
 def _outcome(process: BaseProcess, folder: Path) -> str:
     if process.exitcode == 0:
         return "finished"
-    error = folder.with_name(f"{folder.name}.error.txt")
+    error = error_of(folder)
     if not error.is_file():  # killed, for want of memory perhaps
         error.write_text(f"the process ended with exit code {process.exitcode}\n")
     return f"failed ({error.read_text().strip().splitlines()[-1]})"
@@ -211,33 +192,40 @@ def _outcome(process: BaseProcess, folder: Path) -> str:
 
 def _gather(name: str, cells: Sequence[Cell], out: Path, about: dict[str, Any]) -> dict[str, int]:
     """Writes tables, figures and study.json from what is finished."""
-    rows: list[dict[str, Any]] = []
-    related: list[dict[str, Any]] = []
-    counts = {"finished": 0, "failed": 0, "not run": 0}
-    names = [path.parent.name for path in sorted((out / "cells").glob("*/cell.json"))]
-    for each in names:
-        found = _finished(out, each)
-        rows += [{**row, "status": "finished"} for row in found["rows"]]
-        related += found["correlations"]
-        counts["finished"] += 1
-    for cell in cells:
-        if cell.name not in names:
-            failed = (out / "cells" / f"{cell.name}.error.txt").is_file()
-            status = "failed" if failed else "not run"
-            rows.append({**cell.where(), "case": cell.case, "model": "", "status": status})
-            counts[status] += 1
-    frame = pd.DataFrame(rows, columns=[*COLUMNS])
-    _write_csv(frame, out / "results.csv")
-    correlations = None
-    if related:
-        correlations = pd.DataFrame(related)
-        _write_csv(correlations, out / "correlations.csv")
+    rows, extra_rows, counts = _collected(name, cells, out)
+    columns = dict.fromkeys([*COLUMNS, *(column for row in rows for column in row)])
+    results = pd.DataFrame(rows, columns=list(columns))
+    _write_csv(results, out / "results.csv")
+    extra = pd.DataFrame(extra_rows) if extra_rows else None
+    if extra is not None:
+        _write_csv(extra, out / f"{studies[name].extra}.csv")
     about["cells"] = counts
     _write_marker(out, about)
-    render.render(name, frame, out, correlations=correlations, about=_told(about))
+    render(name, results, out, extra=extra, about=_heading(about))
     return counts
 
 
+def _collected(name: str, cells: Sequence[Cell], out: Path) -> tuple[Rows, Rows, dict[str, int]]:
+    """Rows of all cells, finished or asked for; the study's `extra`; cells by status."""
+    rows: Rows = []
+    extra: Rows = []
+    counts = {"finished": 0, "failed": 0, "not run": 0}
+    finished = [path.parent.name for path in sorted((out / "cells").glob("*/cell.json"))]
+    for cell_name in finished:
+        result = _finished(out, cell_name)
+        rows += [{**row, "status": "finished"} for row in result["rows"]]
+        extra += result.get(studies[name].extra, [])
+        counts["finished"] += 1
+    for cell in cells:
+        if cell.name not in finished:
+            failed = error_of(out / "cells" / cell.name).is_file()
+            status = "failed" if failed else "not run"
+            rows.append({**cell.where(), "case": cell.case, "model": "", "status": status})
+            counts[status] += 1
+    return rows, extra, counts
+
+
+# Of results.csv, before those that a study adds.
 COLUMNS = (
     "dataset",
     "teacher",
@@ -261,7 +249,8 @@ def _write_csv(frame: pd.DataFrame, path: Path) -> None:
         frame.to_csv(partial, index=False)
 
 
-def _told(about: Mapping[str, Any]) -> str:
+def _heading(about: Mapping[str, Any]) -> str:
+    """Markdown below the title: the command, and what it took."""
     e, counts = about["environment"], about["cells"]
     where = ", ".join(e["gpus"]) or f"{e['cpu']}, {e['cpu_cores']} cores"
     cells = ", ".join(f"{count} {status}" for status, count in counts.items())

@@ -1,108 +1,80 @@
 """From rows, one a trained model, to what a paper prints: means over seeds and paired tests."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..present import style
+from ..present.style import ROLES, look
+from ..registry import measures, methods, sources, teachers
+from .grid import SETTINGS
 
 CELL = ["dataset", "teacher", "setting", "case"]  # with a model and a seed: one training
-
-DATASETS = {
-    "cora": "Cora",
-    "citeseer": "Citeseer",
-    "pubmed": "Pubmed",
-    "amazon-photo": "Amazon-Photo",
-    "coauthor-cs": "Coauthor-CS",
-    "coauthor-physics": "Coauthor-Physics",
-}
-MODELS = {
-    "teacher": "Teacher",
-    "mlp": "MLP",
-    "mlp + propagation": "MLP + propagation",
-    "glnn": "GLNN",
-    "glnn + propagation": "GLNN + propagation",
-    "infgrand loss": "InfGraND, loss only",
-    "infgrand": "InfGraND",
-}
-MEASURES = {
-    "cosine": "Cosine",
-    "jacobian": "Jacobian",
-    "pagerank": "PageRank",
-    "degree": "Degree",
-    "entropy": "Entropy",
-    "hybrid": "Hybrid",
-    "uniform": "Uniform",
-    "centroid cosine": "Centroid cosine",
-}
-PARAMETERS = {
-    "lambda": "λ",
-    "tau": "τ",
-    "gamma2/gamma1": "γ₂ / γ₁",
-    "hops": "Hops P",
-    "pooling": "Pooling",
-}
-SETTINGS = {"transductive": "Transductive", "inductive": "Inductive"}
-TIMES = {
-    "ms_per_1000_nodes": "ms per 1000 nodes",
-    "ms_per_request": "ms per request of 10 nodes",
-}
-INFLUENCE = {"high": "High influence", "low": "Low influence"}
-NAMES = style.NAMES | DATASETS | MODELS | MEASURES | PARAMETERS | INFLUENCE | SETTINGS
-ORDER = [
-    *(*SETTINGS, "gcn", "sage", "gat"),
-    *(*DATASETS, *MODELS, *MEASURES, *PARAMETERS, *INFLUENCE),
-    *("mean", "max", "min"),
-]
+ACCURACIES = ("validation", "test", "test_observed")
 
 
 def name(value: str) -> str:
-    return NAMES.get(value, value)
+    """As tables and figures show a setting, or what `look` knows; else the value itself."""
+    return value.capitalize() if value in SETTINGS else look(value).label
 
 
-def ordered(values: Iterable[str]) -> list[str]:
-    """Each once: those with a name in the order of the paper, the others by their number."""
+def ordered(values: Iterable[str], first: Sequence[str] = ()) -> list[str]:
+    """Each once: `first`, then what is registered in its order, the others by their number."""
+    registries = (teachers, sources, methods, measures)
+    registered = [choice.name for registry in registries for choice in registry.in_order()]
+    order = [*first, *SETTINGS, *ROLES, *registered]
 
     def key(value: str) -> tuple[int, float]:
-        if value in ORDER:
-            return ORDER.index(value), 0.0
+        if value in order:
+            return order.index(value), 0.0
         number = re.search(r"\d+(\.\d*)?(e[-+]?\d+)?", value)
-        return len(ORDER), float(number[0]) if number else -1.0
+        return len(order), float(number[0]) if number else -1.0
 
     return sorted(dict.fromkeys(values), key=key)
 
 
 def distinct(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[str, ...]]:
-    """The values of `keys` that occur, in the order of the paper."""
+    """The values of `keys` that occur, in the order of `ordered`."""
     places = [ordered(rows[key]) for key in keys]
-    found = rows[list(keys)].drop_duplicates().itertuples(index=False, name=None)
-    return sorted(found, key=lambda row: [p.index(v) for p, v in zip(places, row, strict=True)])
+    occurring = rows[list(keys)].drop_duplicates().itertuples(index=False, name=None)
+    return sorted(occurring, key=lambda row: [p.index(v) for p, v in zip(places, row, strict=True)])
+
+
+def models_of(rows: pd.DataFrame, expected: Iterable[str] | None = None) -> list[str]:
+    """`expected`, trained or not, and whatever else the rows have.
+
+    Args:
+        expected: by default the teacher and every method.
+    """
+    if expected is None:
+        expected = ["teacher", *(method.name for method in methods.in_order())]
+    expected = list(expected)
+    return [*expected, *(m for m in ordered(rows["model"]) if m and m not in expected)]
+
+
+def relabelled(rows: pd.DataFrame, column: str, labels: Mapping[str, str]) -> pd.DataFrame:
+    """With values that only the study knows as its tables and figures show them."""
+    return rows.assign(**{column: [labels.get(value, value) for value in rows[column]]})
 
 
 def scores(rows: pd.DataFrame, column: str = "test") -> pd.Series:
     """`column` of every finished training by cell, model and seed; accuracies in percent."""
     done = rows[(rows["status"] == "finished") & rows[column].notna()]
-    percent = 1.0 if column in TIMES else 100.0
+    percent = 100.0 if column in ACCURACIES else 1.0
     return percent * done.groupby([*CELL, "model", "seed"])[column].mean().astype(float)
-
-
-def times(rows: pd.DataFrame) -> list[str]:
-    """The columns of `TIMES` that were measured."""
-    return [column for column in TIMES if column in rows and not scores(rows, column).empty]
 
 
 def means(rows: pd.DataFrame, column: str = "test") -> pd.DataFrame:
     """Cell, model, mean, population std (NaN for one seed: none to speak of), seeds."""
     by_model = scores(rows, column).groupby([*CELL, "model"])
-    found = pd.DataFrame(
+    table = pd.DataFrame(
         {"mean": by_model.mean(), "std": by_model.std(ddof=0), "seeds": by_model.size()}
     )
-    found["std"] = found["std"].where(found["seeds"] > 1)
-    return found.reset_index()
+    table["std"] = table["std"].where(table["seeds"] > 1)
+    return table.reset_index()
 
 
 def differences(rows: pd.DataFrame, model: str, than: str, column: str = "test") -> pd.Series:

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from torch import Tensor
 
 from ..data import NodeDataset
+from ..registry import sources
 from .loop import accuracy
 
 
@@ -32,10 +33,9 @@ def evaluate(predicted: Callable[[Tensor], Tensor], dataset: NodeDataset) -> dic
 
 
 def _accuracy(name: str, predicted: Tensor, labels: Tensor) -> float:
-    if name.startswith("ogbn-"):
-        from ..data import ogb
-
-        return ogb.accuracy(name, predicted, labels)
+    source = sources.get(name)
+    if source is not None and source.accuracy is not None:
+        return source.accuracy(name, predicted, labels)
     return float(accuracy(predicted, labels))
 
 

@@ -1,0 +1,43 @@
+"""What `train` prints in the end: a row for each model, a column for each part of the split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..config.schema import Config
+from ..registry import methods
+
+PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
+
+
+def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows.
+
+    Args:
+        metrics: as in metrics.json; a model that is not in it has no row.
+    """
+    names: dict[str, str] = {name: student_name(name) for name in config.train.baselines}
+    names["teacher"] = f"teacher ({config.teacher.model})"
+    names["student"] = student_name(config.method)
+    parts = [part for part in PARTS if part in metrics["student"]]
+    header = ["model", *(f"{PARTS[part]} (%)" for part in parts), "ms per 1000 nodes"]
+    return header, [
+        [name, *(_percent(metrics[model][part]) for part in parts), _pace(metrics[model])]
+        for model, name in names.items()
+        if model in metrics
+    ]
+
+
+def student_name(method: str) -> str:
+    """ "InfGraND student"; "plain MLP" of a method that needs no teacher."""
+    label = methods[method].label
+    return f"{label} student" if methods[method].needs_teacher else f"plain {label}"
+
+
+def _percent(accuracy: Mapping[str, float]) -> str:
+    return f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f}"
+
+
+def _pace(model: Mapping[str, Any]) -> str:
+    """A model whose pass over the nodes was not timed has none."""
+    pace = model.get("milliseconds_per_1000_nodes")
+    return f"{pace['mean']:.2f}" if pace else "-"

@@ -1,0 +1,76 @@
+"""`infgrand-dgl influence`"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import InputError
+from .. import options
+from ..command import Command
+
+if TYPE_CHECKING:
+    from ...influence.compute import Influence
+    from ...influence.scores import Spread
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    options.out(parser, "influence.npy")
+    options.split_seed(parser)
+    options.device(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from ..loading import load
+
+    config, dataset, runtime, report = load(args)
+
+    from ...influence.compute import influence
+    from ...influence.scores import flat_warning, spread
+    from ...registry import measures
+    from ...system.writing import save_array, writing
+    from ...training.teacher import load_logits
+
+    logits, measure = None, measures[config.influence.measure]
+    if measure.needs_teacher:
+        if config.teacher.logits is None:
+            expected = "needs teacher.logits, a file [N, C]"
+            raise InputError(f"influence.measure: {measure.name} {expected}")
+        logits = load_logits(Path(config.teacher.logits), dataset.num_nodes, dataset.num_classes)
+    with writing(args.out) as partial:
+        with report.stage("influence") as stage:
+            start = time.perf_counter()
+            runtime = replace(runtime, scratch=partial.parent, progress=stage.update)
+            result = influence(config, dataset, runtime, logits=logits)
+            seconds = time.perf_counter() - start
+            stage.result = f"{seconds:.2f} s"
+        save_array(partial, result.scores)
+    distribution = spread(result.scores)
+    _print(result, distribution, seconds)
+    if distribution.flat and not measure.constant:
+        report.warn(flat_warning(config))
+    print(f"wrote {args.out}")
+
+
+def _print(result: Influence, spread: Spread, seconds: float) -> None:
+    scored = int((~result.scores.isnan()).sum())
+    print(f"min {spread.min:.6g}  mean {spread.mean:.6g}  max {spread.max:.6g}")
+    print("quartiles " + "  ".join(f"{q:.6g}" for q in spread.quartiles))
+    print(f"coefficient of variation {spread.coefficient_of_variation:.4f}")
+    if result.minimum is not None:
+        share = result.minimum.share(scored * scored)
+        print(f"minimum cosine {result.minimum.value:.6g}, certified on {share:.2%} of the pairs")
+    print(f"{seconds:.2f} s, {scored * scored / seconds:.3g} node pairs per second")
+
+
+command = Command(
+    "global influence score of every node, float32 [N]",
+    "infgrand-dgl influence --config experiments/arxiv.yaml --out influence.npy",
+    run,
+    (options.experiment, options.quiet),
+    add_arguments,
+    place=2,
+)

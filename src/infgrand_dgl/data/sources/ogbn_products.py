@@ -1,0 +1,14 @@
+"""ogbn-products: goods that are bought together, 2,449,029."""
+
+from ...registry import Source, late, sources
+
+sources.add(
+    Source(
+        "ogbn-products",
+        label="ogbn-products",
+        place=9,
+        about="OGB node property prediction",
+        load=late("data.ogb:load"),
+        accuracy=late("data.ogb:accuracy"),
+    )
+)

@@ -1,0 +1,21 @@
+"""Students that have not learnt from their teacher.
+
+A teacher whose best epoch came early has almost uniform soft labels; the gradient of the
+distillation loss is then smaller than that of the L2 penalty. The authors' code is subject to it
+too (docs/reproduction.md). Such a student is trained once more without weight decay.
+"""
+
+from ..config import Config
+from .fitting import Outcome
+
+GAP = 0.05  # in validation accuracy, below the teacher
+
+WARNING = (
+    "the student collapsed: its teacher's soft labels are so uniform that "
+    "weight decay outweighs the loss; once more without weight decay"
+)
+
+
+def has_collapsed(config: Config, student: Outcome, teacher: Outcome) -> bool:
+    """Far below its teacher on the validation nodes, and a weight decay to blame."""
+    return teacher.val - student.val > GAP and config.student.weight_decay > 0

@@ -1,0 +1,117 @@
+"""One model's training within a run: reused, or gone on with from its checkpoint, and recorded."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..present.console import Reporter
+from ..system.runtime import Runtime
+from ..training.checkpoint import Checkpoint
+from ..training.loop import OnEpoch
+from .artifacts import Stages
+from .directory import CHECKPOINT, RunDirectory
+from .history import History
+
+Metrics = dict[str, Any]
+# Trains, and returns what then judges the model.
+Work = Callable[[Checkpoint, OnEpoch], Callable[[], Metrics]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trained model is worth, and the seconds of its training.
+
+    Args:
+        retrained: it had collapsed at first.
+    """
+
+    metrics: Metrics
+    seconds: float
+    retrained: bool = False
+
+    @property
+    def val(self) -> float:
+        return self.metrics["val"]
+
+    def __str__(self) -> str:
+        accuracies = f"validation {self.val:.4f}, test {self.metrics['test']:.4f}"
+        return f"{self.seconds:.1f} s, {accuracies}"
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How the models of a run are trained.
+
+    Args:
+        runtime: of the run; a model may be trained in another.
+        checkpoint_every: epochs.
+    """
+
+    run: RunDirectory
+    stages: Stages
+    history: History
+    runtime: Runtime
+    report: Reporter
+    checkpoint_every: int
+
+    def fit(
+        self,
+        seed: int,
+        model: str,
+        work: Work,
+        *,
+        fingerprint: str,
+        files: Sequence[str],
+        epochs: int,
+        runtime: Runtime,
+    ) -> Outcome:
+        """Trains a model, unless that is done already.
+
+        Args:
+            model: its name in the run.
+            fingerprint: of what it is trained on.
+            files: what it leaves in the seed's folder.
+            epochs: at most.
+            runtime: where it is trained; where that is one process of several, the others wait.
+        """
+        ranks, label = self.runtime.ranks, f"seed {seed}: {model}"
+        key = self.run.key(seed, model)
+        outcome: Outcome | None
+        done = ranks.tell(self.stages.finished(key, fingerprint))
+        if done is not None:
+            outcome = Outcome(done["metrics"], done["seconds"])
+            self.report.line(f"{label:<28} reused, {outcome}")
+            return outcome
+        outcome = None
+        if ranks.first or runtime.ranks == ranks:
+            path = self.run.path / CHECKPOINT
+            checkpoint = Checkpoint(path, fingerprint, self.checkpoint_every, runtime.ranks)
+            outcome = self._trained(seed, model, label, epochs, checkpoint, work)
+        if ranks.first and outcome is not None:
+            result = {"seconds": outcome.seconds, "metrics": outcome.metrics}
+            self.stages.finish(key, fingerprint, [self.run.key(seed, f) for f in files], result)
+            (self.run.path / CHECKPOINT).unlink(missing_ok=True)
+        outcome = ranks.tell(outcome)
+        assert outcome is not None
+        return outcome
+
+    def _trained(
+        self, seed: int, model: str, label: str, epochs: int, checkpoint: Checkpoint, work: Work
+    ) -> Outcome:
+        begun = False
+        with self.report.stage(label, epochs) as bar:
+
+            def on_epoch(epoch: int, values: Mapping[str, float]) -> None:
+                nonlocal begun
+                if not begun:  # what an earlier process left of later epochs
+                    self.history.begin(seed, model, epoch - 1)
+                    begun = True
+                self.history.add({"seed": seed, "stage": model, "epoch": epoch, **values})
+                bar.update(epoch, note=f"validation {values['val_accuracy']:.3f}")
+
+            judge = work(checkpoint, on_epoch)
+            seconds = checkpoint.seconds
+            outcome = Outcome(judge(), seconds)
+            if self.runtime.ranks.first:
+                bar.result = str(outcome)
+        return outcome

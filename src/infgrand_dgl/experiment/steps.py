@@ -1,0 +1,305 @@
+"""The steps of an experiment, each with the fingerprint of what it is made of."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import Config
+from ..data import NodeDataset, by_influence
+from ..distillation.objective import reads_propagated
+from ..features.matrix import FeatureMatrix
+from ..influence.compute import influence
+from ..influence.scores import flat_warning, spread
+from ..nn.mlp import MLP
+from ..present.console import Reporter
+from ..propagation.inputs import student_inputs
+from ..registry import measures, methods
+from ..serving import save_weights
+from ..system.ranks import ALONE
+from ..system.runtime import Runtime
+from ..system.writing import save_array
+from ..training.checkpoint import Checkpoint
+from ..training.evaluation import evaluate, milliseconds_per_1000_nodes
+from ..training.loop import OnEpoch
+from ..training.student import classes, train_student
+from ..training.teacher import (
+    is_sampled,
+    load_logits,
+    teacher_device,
+    teacher_inputs,
+    teacher_logits,
+    train_teacher,
+)
+from .artifacts import Artifact, Artifacts, Stages, fingerprint
+from .collapse import WARNING, has_collapsed
+from .directory import RunDirectory
+from .fitting import Fitting, Metrics, Outcome
+from .history import History
+
+TIMED_NODES = 1 << 16  # of a pass whose time is reported
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What all seeds of a run have in common.
+
+    Args:
+        config: of the teacher, and of the student whose arrays the run directory keeps.
+        students: by name.
+        data: the fingerprint of the dataset and of what of it a run may see.
+        scores: the influence last computed, for the picture.
+    """
+
+    config: Config
+    students: Mapping[str, Config]
+    data: str
+    run: RunDirectory
+    runtime: Runtime
+    report: Reporter
+    artifacts: Artifacts
+    fitting: Fitting
+    scores: list[Tensor] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        students: Mapping[str, Config],
+        source: NodeDataset,
+        run: RunDirectory,
+        runtime: Runtime,
+        report: Reporter,
+    ) -> "Experiment":
+        data = fingerprint(source.fingerprint, config.data.of_splits())
+        stages = Stages(run.path)
+        board = run.path / "tensorboard" if config.train.tensorboard else None
+        history = History(run.path / "history.csv", board, runtime.ranks.first)
+        artifacts = Artifacts(run.path, stages, runtime, report)
+        fitting = Fitting(run, stages, history, runtime, report, config.train.checkpoint_every)
+        return cls(config, students, data, run, runtime, report, artifacts, fitting)
+
+
+class Steps:
+    """Of one seed. What they return depends on their arguments alone; what is there is reused."""
+
+    def __init__(self, experiment: Experiment, dataset: NodeDataset, seed: int) -> None:
+        self.experiment, self.dataset, self.seed = experiment, dataset, seed
+        self.config, self.runtime = experiment.config, experiment.runtime
+        self.inductive = self.config.data.setting == "inductive"
+        if self.inductive:
+            experiment.artifacts.forget()
+        t, device = self.config.train, self.runtime.device.type
+        # What every training depends on.
+        self.basis = [experiment.data, seed, t.epochs, t.patience, t.inputs, t.precision, device]
+
+    def choose_labels(self) -> None:
+        """Training keeps the labels of the most, or of the least influential nodes."""
+        scores = self.influence(self.config)
+        self.dataset = by_influence(self.dataset, self.config.data, scores.values)
+        self.basis.append(scores.fingerprint)
+
+    # What no training changes
+
+    def influence(self, config: Config, teacher: Artifact | None = None) -> Artifact:
+        """I_g `[N]`, NaN for nodes that training may not see (strict)."""
+        experiment, measure = self.experiment, measures[config.influence.measure]
+        taught = teacher if measure.needs_teacher else None
+
+        def compute(path: Path | None, runtime: Runtime) -> Tensor:
+            logits = None if taught is None else taught.values
+            scores = influence(config, self.dataset, runtime, logits=logits).scores
+            if runtime.ranks.first and path is not None:
+                save_array(path, scores)
+            return scores
+
+        per_seed = self.inductive or measure.needs_teacher
+        seed = self.seed if per_seed else None
+        basis = [experiment.data, seed, None if taught is None else taught.fingerprint]
+        weight = config.propagation.self_loop_weight
+        made_of = fingerprint("influence", basis, config.influence, weight)
+        is_new = made_of not in experiment.artifacts
+        file = self._file(config, "influence.npy", per_seed)
+        artifact = experiment.artifacts.array("influence", made_of, file, compute)
+        if config is self.config:
+            experiment.scores[:] = [artifact.values]
+            if is_new and not measure.constant and spread(artifact.values).flat:
+                experiment.report.warn(flat_warning(config))
+        return artifact
+
+    def inputs(self, config: Config) -> Artifact:
+        """What the student reads, `[N, D]`: X~, or X."""
+        propagated = reads_propagated(config)
+        if not propagated and config is not self.config:
+            return Artifact(self.dataset.features, "raw")
+        if not propagated:  # a file all the same, for `predict`
+            file = self._file(config, "propagated.npy", per_seed=False)
+            config = config.replace("propagation", hops=0)
+        else:
+            file = self._file(config, "propagated.npy", self.inductive)
+
+        def compute(path: Path | None, runtime: Runtime) -> Tensor:
+            x = student_inputs(config, self.dataset, runtime, out=path)
+            if runtime.ranks.first and path is not None and not path.exists():
+                save_array(path, x)
+            return x
+
+        seed = self.seed if self.inductive and propagated else None
+        made_of = fingerprint("propagate", self.experiment.data, seed, config.propagation)
+        return self.experiment.artifacts.array("propagate", made_of, file, compute)
+
+    def _file(self, config: Config, name: str, per_seed: bool) -> str | None:
+        """Where in the run an array of its own student goes; those of others stay in memory."""
+        if config is not self.config:
+            return None
+        return RunDirectory.key(self.seed, name) if per_seed else name
+
+    # Trainings
+
+    def teach(self) -> tuple[Artifact, Outcome]:
+        """The teacher's logits of all nodes, `[N, C]`, trained or given."""
+        config, dataset, view = self.config, self.dataset, self.dataset.observed_view()
+        if config.teacher.logits is not None:
+            return self._given_teacher(Path(config.teacher.logits))
+        ranks = self.runtime.ranks
+        runtime = replace(self.runtime, device=teacher_device(config.teacher, self.runtime.device))
+        sampled = ranks.tell(is_sampled(config, view, runtime))
+        if not sampled:  # the full graph is trained on by one process
+            runtime = replace(runtime, ranks=ALONE)
+        path = self.experiment.run.teacher_logits(self.seed)
+
+        def work(checkpoint: Checkpoint, on_epoch: OnEpoch) -> Callable[[], Metrics]:
+            teacher = train_teacher(config, view, runtime, self.seed, on_epoch, checkpoint)
+            self._save("teacher", teacher)
+            if not ranks.first:
+                return dict
+            dtype = getattr(torch, config.teacher.logits_dtype)
+            logits = teacher_logits(teacher, dataset, runtime, dtype=dtype)
+            save_array(path, logits)
+
+            def judge() -> Metrics:
+                metrics = self._teacher_metrics(logits)
+                if not sampled:
+                    full = teacher_inputs(teacher, dataset, config.train.inputs)
+                    pace = milliseconds_per_1000_nodes(lambda: teacher(*full))
+                    metrics["milliseconds_per_1000_nodes"] = pace
+                return metrics
+
+            return judge
+
+        processes = ranks.size if sampled else 1
+        made_of = fingerprint("teacher", self.basis, config.teacher, processes)
+        outcome = self.experiment.fitting.fit(
+            self.seed,
+            "teacher",
+            work,
+            fingerprint=made_of,
+            files=["teacher.safetensors", "teacher_logits.npy"],
+            epochs=config.teacher.epochs or config.train.epochs,
+            runtime=runtime,
+        )
+        return Artifact(self.experiment.artifacts.read(path), made_of), outcome
+
+    def _given_teacher(self, file: Path) -> tuple[Artifact, Outcome]:
+        logits = load_logits(file, self.dataset.num_nodes, self.dataset.num_classes)
+        stat = file.stat()
+        made_of = fingerprint(str(file), stat.st_size, stat.st_mtime_ns)
+        return Artifact(logits, made_of), Outcome(self._teacher_metrics(logits), 0.0)
+
+    def distil(self, name: str, teacher: Artifact, judged: Outcome) -> Outcome:
+        """One student of the teacher, and if it collapses, once more without weight decay."""
+        config = self.experiment.students[name]
+        outcome = self.learn(name, teacher)
+        if not has_collapsed(config, outcome, judged):
+            return outcome
+        self.experiment.report.warn(f"{name}: {WARNING}")
+        again = f"{name}_retrained"
+        second = self.learn(name, teacher, again, weight_decay=0.0)
+        seconds = outcome.seconds + second.seconds
+        if second.val <= outcome.val:
+            return replace(outcome, seconds=seconds)
+        if self.runtime.ranks.first:
+            run = self.experiment.run
+            shutil.copyfile(run.weights(self.seed, again), run.weights(self.seed, name))
+        return replace(second, seconds=seconds, retrained=True)
+
+    def learn(
+        self, name: str, teacher: Artifact | None = None, model: str = "", **changes: Any
+    ) -> Outcome:
+        """One student.
+
+        Args:
+            model: under which name it is kept; by default its own.
+            changes: in how it is trained, of `student`.
+        """
+        config, model = self.experiment.students[name], model or name
+        method, view = methods[config.method], self.dataset.observed_view()
+        scores = self.influence(config, teacher) if method.needs_influence else None
+        inputs = self.inputs(config)
+        logits = teacher if method.needs_teacher else None
+        made_of = [a.fingerprint for a in (scores, inputs, logits) if a is not None]
+        raw = inputs.values is self.dataset.features
+        x = view.features if raw else self._observed(inputs)
+        trained = config.replace("student", **changes)
+
+        def work(checkpoint: Checkpoint, on_epoch: OnEpoch) -> Callable[[], Metrics]:
+            student = train_student(
+                trained,
+                view,
+                x,
+                self._observed(scores),
+                self._observed(logits),
+                self.runtime,
+                self.seed,
+                on_epoch,
+                checkpoint,
+            )
+            self._save(model, student)
+            return lambda: self._student_metrics(student, inputs.values)
+
+        read = None if method.settings is None else set(method.settings)
+        settings = config.distillation.model_dump(include=read)
+        basis = [self.basis, *made_of]
+        processes = self.runtime.ranks.size
+        return self.experiment.fitting.fit(
+            self.seed,
+            model,
+            work,
+            fingerprint=fingerprint(basis, config.method, trained.student, settings, processes),
+            files=[f"{model}.safetensors"],
+            epochs=config.student.epochs or config.train.epochs,
+            runtime=self.runtime,
+        )
+
+    def _observed(self, artifact: Artifact | None) -> Any:
+        """Rows of the nodes that training may see."""
+        observed = self.dataset.parts.observed
+        if artifact is None or observed is None:
+            return artifact and artifact.values
+        return artifact.values[observed]
+
+    def _save(self, model: str, weights: torch.nn.Module) -> None:
+        if self.runtime.ranks.first:
+            path = self.experiment.run.weights(self.seed, model)
+            path.parent.mkdir(exist_ok=True)
+            save_weights(path, weights)
+
+    # Evaluation
+
+    def _teacher_metrics(self, logits: Tensor) -> Metrics:
+        return evaluate(lambda ids: logits[ids].argmax(dim=1), self.dataset)
+
+    def _student_metrics(self, student: MLP, inputs: Tensor) -> Metrics:
+        """Its accuracies, and the time of a pass over nodes that are on its device."""
+        device = self.runtime.device
+        x = FeatureMatrix(inputs).to_dense()
+        ids = torch.arange(min(self.dataset.num_nodes, TIMED_NODES), device=x.device)
+        rows = x[ids].to(device).float()
+        return {
+            **evaluate(lambda ids: classes(student, x, ids, device), self.dataset),
+            "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: student(rows)),
+        }

@@ -1,0 +1,104 @@
+"""What metrics.json says of a run: its results, its seconds, where it comes from."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..config.schema import Config
+from ..present.style import look, models
+from .content import Section, Table, facts
+
+Metrics = dict[str, Any]
+
+PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
+
+
+def lead(metrics: Metrics) -> str:
+    """Dataset, setting and seeds in a line."""
+    d = metrics["dataset"]
+    seeds = ", ".join(map(str, metrics["seeds"]))
+    return (
+        f"{d['name']}: {d['nodes']:,} nodes, {d['edges']:,} edges, {d['features']:,} features, "
+        f"{d['classes']} classes; {metrics['setting']}; seeds {seeds}"
+    )
+
+
+def results(metrics: Metrics, config: Config) -> Section:
+    """Accuracy, macro-F1 and pace of each model, and whose weight decay was left out."""
+    scores = {model: model_scores(metrics[model]) for model in models() if model in metrics}
+    titles = list(dict.fromkeys(title for row in scores.values() for title in row))
+    rows = [
+        [_name(model, config), *(row.get(title, "–") for title in titles)]
+        for model, row in scores.items()
+    ]
+    seeds = metrics["seeds"]
+    over = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
+    caption = f"Accuracy, macro-F1 and time; mean ± standard deviation over {over}."
+    if metrics["setting"] == "inductive":
+        caption += (
+            " Test: nodes that training did not see; test, observed: "
+            "those whose features and edges it saw."
+        )
+    note = _collapsed(seeds, metrics["retrained"])
+    return Section("Results", note, tables=[Table(rows, ["model", *titles], caption)])
+
+
+def model_scores(model: Mapping[str, Any]) -> dict[str, str]:
+    """The cells of a model, by title."""
+    parts = [part for part in PARTS if part in model]
+    row = {f"{PARTS[part]} (%)": _percent(model[part]) for part in parts}
+    row["test macro-F1 (%)"] = _percent(model["macro_f1"]["test"])
+    pace = model.get("milliseconds_per_1000_nodes")
+    row["ms per 1000 nodes"] = f"{pace['mean']:.2f} ± {pace['std']:.2f}" if pace else "–"
+    return row
+
+
+def _percent(value: Mapping[str, float]) -> str:
+    return f"{100 * value['mean']:.1f} ± {100 * value['std']:.1f}"
+
+
+def _name(model: str, config: Config) -> str:
+    if model == "teacher":
+        return f"Teacher ({'saved logits' if config.teacher.logits else config.teacher.model})"
+    if model == "student":
+        return f"Student ({look(config.method).label})"
+    return look(model).label
+
+
+def _collapsed(seeds: Sequence[int], retrained: Sequence[Sequence[str]]) -> str:
+    again = [
+        f"seed {seed}: {', '.join(names)}"
+        for seed, names in zip(seeds, retrained, strict=True)
+        if names
+    ]
+    text = f"Collapsed, and trained once more without weight decay: {'; '.join(again)}."
+    return text if again else ""
+
+
+def times(metrics: Metrics) -> Section:
+    """Wall seconds: stages that ran once, models that were trained per seed, all together."""
+    rows, seconds = [], metrics["seconds"]
+    once = [stage for stage, spent in seconds.items() if not isinstance(spent, list)]
+    for stage in (*once, *(model for model in models() if model in seconds), "total"):
+        name, spent = look(stage).label, seconds[stage]
+        if isinstance(spent, list):
+            mean = f"{np.mean(spent):.2f} ± {np.std(spent):.2f}"
+            rows.append([f"{name}, per seed", mean, f"{sum(spent):.2f}"])
+        else:
+            rows.append([name, "", f"{spent:.2f}"])
+    caption = "Wall seconds of each stage; per seed: mean ± standard deviation."
+    if metrics.get("processes", 1) > 1:
+        caption += f" {metrics['processes']} processes shared the work."
+    return Section("Time", tables=[Table(rows, ["stage", "s per seed", "s in all"], caption)])
+
+
+def origin(metrics: Metrics) -> Section:
+    """Dataset and machine."""
+    d = metrics["dataset"]
+    counts = {key: f"{d[key]:,}" for key in ("nodes", "edges", "features", "classes")}
+    counts["edges"] += ", both directions and self-loops"
+    source = {key: value for key, value in d["provenance"].items() if key not in counts}
+    data = facts({"name": d["name"], **counts, **source}, "Dataset")
+    machine = facts(metrics["environment"], "Environment")
+    return Section("Dataset and environment", tables=[data, machine])

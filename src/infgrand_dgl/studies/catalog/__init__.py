@@ -1,0 +1,1 @@
+"""A study a file, which ends by adding it to `registry.studies`."""

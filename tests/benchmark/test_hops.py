@@ -1,0 +1,35 @@
+import pytest
+import torch
+
+from infgrand_dgl.benchmark import hops
+from infgrand_dgl.config.schema import DataConfig
+from infgrand_dgl.data import load_source
+from tests.benchmark.conftest import run
+from tests.conftest import dense_adjacency
+
+
+def test_rates_by_hand(tmp_path):
+    found = run("propagate", "--hops", "3", tmp_path=tmp_path)
+    E, size = found["size"]["edges"], found["size"]
+    moved = 3 * (36 * (E + 400) + 4 * E + 8 * 400)
+    for row in found["rows"]:
+        seconds = row["seconds"]["median"]
+        assert row["gigabytes_per_second"] == pytest.approx(moved / seconds / 1e9)
+        roof = size["roof_rows_read_once_seconds"]
+        assert row["roof_share"] == pytest.approx(roof / seconds)
+    assert size["roof_every_edge_read_seconds"] == pytest.approx(
+        moved / size["copy_gigabytes_per_second"] / 1e9
+    )
+    assert size["roof_rows_read_once_seconds"] < size["roof_every_edge_read_seconds"]
+
+
+def test_a_row_of_a_million(tmp_path):
+    """Or of as many as there are."""
+    found = run("spmm", "--hub", "1000000", tmp_path=tmp_path)
+    assert found["size"]["largest_degree"] == 399
+    assert all(row.get("max_abs_difference", 0) < 3e-6 for row in found["rows"])
+    data = load_source(DataConfig(name="synthetic", nodes=300))
+    joined = dense_adjacency(hops.with_hub(data, 50).csr)
+    expected = dense_adjacency(data.csr)
+    expected[0, :51] = expected[:51, 0] = 1
+    assert torch.equal(joined, expected)

@@ -1,0 +1,38 @@
+import numpy as np
+
+from ..conftest import fails, run
+
+
+def test_influence(tiny, tmp_path, capsys):
+    path = tmp_path / "influence.npy"
+    status, output, _ = run(capsys, "influence", "--config", tiny, "--out", path)
+    scores = np.load(path)
+    assert status == 0 and scores.dtype == np.float32 and scores.shape == (300,)
+    for words in (
+        "min ",
+        "mean ",
+        "max 1",
+        "quartiles",
+        "coefficient of variation",
+        "node pairs per second",
+        "certified on",
+    ):
+        assert words in output
+    _, output, err = run(
+        capsys, "influence", "--config", tiny, "--out", path, "--set", "influence.measure=uniform"
+    )
+    assert "min 1  mean 1  max 1" in output and err == ""  # no warning: it is meant to be flat
+    inductive = ["--set", "data.setting=inductive", "--seed", 7]
+    run(capsys, "influence", "--config", tiny, *inductive, "--out", path)
+    assert np.isnan(np.load(path)).any()
+
+
+def test_of_a_teacher(tiny, tmp_path, capsys):
+    """Its logits come from a file."""
+    command = ("influence", "--config", tiny, "--out", tmp_path / "i.npy", "--set")
+    message = "influence.measure: entropy needs teacher.logits, a file [N, C]"
+    fails(capsys, tmp_path, *command, "influence.measure=entropy", message=message)
+    np.save(tmp_path / "logits.npy", np.random.randn(300, 3).astype(np.float32))
+    settings = ("influence.measure=entropy", f"teacher.logits={tmp_path}/logits.npy")
+    assert run(capsys, *command, *settings)[0] == 0
+    assert np.isfinite(np.load(tmp_path / "i.npy")).all()

@@ -1,0 +1,65 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ..conftest import fails, run
+
+
+def test_predict(trained, tmp_path, capsys):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    best = metrics["seeds"][int(np.argmax(metrics["student"]["val"]["per_seed"]))]
+    out = tmp_path / "p.npy"
+    status, output, _ = run(capsys, "predict", "--run", trained, "--out", out)
+    classes = np.load(out)
+    assert status == 0 and f"student of seed {best}" in output
+    assert classes.dtype == np.int64 and classes.shape == (300,)
+
+    run(capsys, "predict", "--run", trained, "--out", out, "--probabilities", "--seed", 2)
+    probabilities = np.load(out)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (300, 3)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+
+    nodes = tmp_path / "nodes.npy"
+    np.save(nodes, [5, 299, 5])
+    run(capsys, "predict", "--run", trained, "--out", out, "--nodes", nodes)
+    assert np.load(out).tolist() == classes[[5, 299, 5]].tolist()
+    rows = tmp_path / "rows.npy"
+    np.save(rows, np.load(trained / "propagated.npy")[10:20])
+    run(capsys, "predict", "--run", trained, "--out", out, "--propagated", rows)
+    assert np.load(out).tolist() == classes[10:20].tolist()
+
+
+def test_predict_touches_no_graph_library(trained, tmp_path):
+    code = (
+        "import sys; from infgrand_dgl.cli import main; "
+        f"assert main(['predict', '--run', {str(trained)!r}, '--out', {str(tmp_path / 'p.npy')!r}])"
+        " == 0; assert not {'dgl', 'ogb', 'matplotlib', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--run", "nowhere"], "--run nowhere: expected a run directory"),
+        (["--seed", "77"], "--seed 77: expected one of [1, 2]"),
+        (["--nodes", "high.npy"], "--nodes high.npy: expected ids 0 to 299, found 300"),
+        (["--nodes", "float.npy"], "--nodes float.npy: expected integers [n], found float64 [1]"),
+        (["--nodes", "gone.npy"], "gone.npy: no such file"),
+        (["--nodes", "z.npz"], "z.npz: not a readable .npy file"),
+        (["--propagated", "broken.npz"], "broken.npz: not a readable .npy file"),
+        (["--propagated", "float.npy"], "propagated: expected floating point [n, 60]"),
+    ],
+)
+def test_predict_errors(options, message, trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("high.npy", [1, 300])
+    np.save("float.npy", [0.5])
+    np.savez("z.npz", x=[1])
+    Path("broken.npz").write_bytes(b"PK\x03\x04 broken")
+    options = options if "--run" in options else ["--run", str(trained), *options]
+    fails(capsys, tmp_path, "predict", *options, "--out", "p.npy", message=message)

@@ -1,0 +1,71 @@
+"""What is trained and shown: tests/studies."""
+
+import pytest
+
+from ..conftest import fails, run
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--datasets", "core"], "--datasets: expected cora, citeseer, pubmed"),
+        (["--teachers", "gcm"], "--teachers: expected gcn, sage or gat, found 'gcm'"),
+        (["--settings", "x"], "--settings: expected transductive or inductive, found 'x'"),
+        (["--set", "train.epoch=1"], "unknown key"),
+        (["--render-only"], "holds no study yet"),
+    ],
+)
+def test_bad_arguments(options, message, tmp_path, capsys):
+    command = ("study", "table1", *options, "--out", tmp_path / "out")
+    fails(capsys, tmp_path, *command, message=message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table2"], "invalid choice: 'table2'"),
+        (["table1", "--jobs", "0"], "expected an integer from 1 to 1024, found '0'"),
+        (["table1", "--seeds", "x"], "expected an integer from 0 to 2^32 - 1, found 'x'"),
+    ],
+)
+def test_usage_errors(arguments, message, tmp_path, capsys):
+    status, _, err = run(capsys, "study", *arguments, "--out", tmp_path / "out")
+    assert status == 2 and message in err
+
+
+@pytest.mark.parametrize(("failed", "status"), [(0, 0), (2, 1)])
+def test_what_is_run(failed, status, tmp_path, capsys, monkeypatch):
+    calls = []
+
+    def study(name, cells, out, **options):
+        calls.append((name, cells, options))
+        return {"trained": 1, "kept": 3, "failed": failed}
+
+    monkeypatch.setattr("infgrand_dgl.studies.runner.study", study)
+    axes = ["--datasets", "cora", "cora", "--teachers", "sage", "--settings", "inductive"]
+    options = [
+        "--seeds",
+        "7",
+        "8",
+        "7",
+        "--device",
+        "cpu",
+        "--set",
+        "train.epochs=2",
+        "--jobs",
+        "3",
+    ]
+    out = tmp_path / "out"
+    found, output, err = run(capsys, "study", "table1", *axes, *options, "--out", out)
+    assert found == status
+    assert output == f"1 trained, 3 kept, {failed} failed\nstudy: {out}; read {out}/table1.md\n"
+    assert (f"2 cells failed: see {out}/cells/*.error.txt" in err) == bool(failed)
+    ((name, cells, options),) = calls
+    assert name == "table1" and options["jobs"] == 3 and not options["render_only"]
+    assert options["overrides"] == ["train.epochs=2", "train.device=cpu"]
+    assert options["command"].startswith("infgrand-dgl study table1 --datasets cora cora ")
+    assert [(c.dataset, c.teacher, c.setting, c.seed) for c in cells] == [
+        ("cora", "sage", "inductive", 7),
+        ("cora", "sage", "inductive", 8),
+    ]
+    assert all(c.config.train.epochs == 2 and c.config.train.device == "cpu" for c in cells)

@@ -1,0 +1,35 @@
+"""From an experiment, or its file, to the dataset with its split."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from infgrand_dgl import load_dataset
+from infgrand_dgl.config.schema import DataConfig
+from infgrand_dgl.data.root import default_root, root_of
+
+
+def test_seed_of_the_split(tiny, tiny_config):
+    """The experiment's first, unless one is given; a file and its Config are the same."""
+    inductive = tiny_config.replace("data", setting="inductive")
+    first, given = load_dataset(inductive), load_dataset(inductive, seed=1)
+    assert inductive.train.seeds[0] == 1 and torch.equal(first.test, given.test)
+    assert not torch.equal(first.test, load_dataset(inductive, seed=2).test)
+    from_file = load_dataset(tiny)
+    assert from_file.fingerprint == load_dataset(tiny_config).fingerprint
+
+
+def test_log_says_where_it_came_from(tiny_config, caplog):
+    with caplog.at_level(logging.INFO):
+        load_dataset(tiny_config)
+    (message,) = (m for m in caplog.messages if m.startswith("loaded"))
+    assert message.startswith("loaded synthetic: {'source': 'generated', 'style': 'citation'")
+
+
+def test_root(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_root() == root_of(DataConfig(name="cora")) == tmp_path / "infgrand-dgl"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_root() == Path.home() / ".cache/infgrand-dgl"
+    assert root_of(DataConfig(name="cora", root=str(tmp_path / "files"))) == tmp_path / "files"

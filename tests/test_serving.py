@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+
+from infgrand_dgl import InputError
+from infgrand_dgl.nn.mlp import MLP
+from infgrand_dgl.serving import load_student, predict, rows_of, save_weights
+
+
+def test_student_file_is_complete(tmp_path):
+    mlp = MLP(5, 7, 3, layers=3, dropout=0.5, norm="batch")
+    mlp.state_dict()["norms.0.running_mean"].fill_(0.3)
+    save_weights(tmp_path / "s.safetensors", mlp)
+    again = load_student(tmp_path / "s.safetensors")
+    x = torch.randn(11, 5)
+    torch.testing.assert_close(again(x), mlp.eval()(x), rtol=0, atol=0)
+
+
+def test_predict_in_batches():
+    mlp = MLP(4, 6, 3, layers=2, norm="layer").eval()
+    x = np.random.rand(100, 4).astype(np.float32)
+    expected = mlp(torch.from_numpy(x)).softmax(1)
+    torch.testing.assert_close(predict(mlp, x, batch=7), expected.detach())
+    torch.testing.assert_close(predict(mlp, x.astype(np.float64)), expected.detach())
+    assert predict(mlp, x[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.zeros((3, 5), np.float32), r"expected floating point \[n, 4\], found float32 \[3, 5\]"),
+        (np.zeros(4, np.float32), r"found float32 \[4\]"),
+        (np.zeros((3, 4), int), r"found int64 \[3, 4\]"),
+        (np.array([[0.0] * 4, [0.0, np.inf, 0.0, 0.0]]), "found others in row 1"),
+    ],
+)
+def test_bad_inputs(inputs, message):
+    with pytest.raises(InputError, match=message):
+        predict(MLP(4, 6, 3, layers=2).eval(), inputs)
+
+
+def test_rows_of_nodes():
+    inputs = np.random.rand(9, 3)
+    nodes = np.array([8, 0, 8], dtype=np.uint8)
+    assert np.array_equal(rows_of(inputs, nodes, "--nodes x"), inputs[[8, 0, 8]])
+    assert rows_of(inputs, nodes[:0], "--nodes x").shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([1, 9], "expected ids 0 to 8, found 9"),
+        ([-1], "expected ids 0 to 8, found -1"),
+        ([[1]], r"expected integers \[n\], found int64 \[1, 1\]"),
+        ([0.5], r"expected integers \[n\], found float64 \[1\]"),
+        ([True], r"expected integers \[n\], found bool \[1\]"),
+    ],
+)
+def test_rows_of_no_nodes(nodes, message):
+    with pytest.raises(InputError, match=f"^--nodes x: {message}$"):
+        rows_of(np.zeros((9, 3)), np.array(nodes), "--nodes x")
+
+
+def test_bad_student_files(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_student(tmp_path / "gone.safetensors")
+    (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="not a student written by train"):
+        load_student(tmp_path / "bad.safetensors")
+    save_weights(tmp_path / "other.safetensors", torch.nn.Linear(2, 2))
+    with pytest.raises(InputError, match="not a student written by train"):
+        load_student(tmp_path / "other.safetensors")
