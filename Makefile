@@ -1,10 +1,10 @@
-# make train | test | sanitize | abi | benchmark | gpu-check | lint | format | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
+# make train | test | sanitize | abi | benchmark | gpu-check | lint | format | configuration | docs | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
 
-.PHONY: train test sanitize abi benchmark gpu-check lint format configuration sdist clean
+.PHONY: train test sanitize abi benchmark gpu-check lint format configuration docs sdist clean
 
 train: $(VENV)/.installed
 	$(BIN)/infgrand-dgl train --config experiments/demo.yaml
@@ -34,15 +34,27 @@ SHRINK ?= 1
 gpu-check:
 	@$(PYTHON) benchmarks/gpu_check.py "$(REPORT)" --device $(DEVICE) --shrink $(SHRINK) $(if $(ONLY),--only $(ONLY))
 
+FORMATTED := $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu tests/emulation/*.h)
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run -Werror $(FORMATTED)
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(FORMATTED)
+
+# The site, into build/site. Strict: a broken link or a formula that cannot be read is an error.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Of the site alone, which reads sources and runs none of them.
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/.installed
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[docs]'
+	@touch $@
 
 # The page of all keys, from the schema; a test fails where it is stale.
 configuration: $(VENV)/.installed

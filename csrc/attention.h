@@ -4,7 +4,7 @@
 // normalizer_i is the logarithm of the softmax's denominator, and w_ij = alpha_ij after dropout:
 //
 //   y_i = sum_j w_ij x_j
-//   dx_j = sum_i w_ij dy_i                                              (rows of the transposed CSR)
+//   dx_j = sum_i w_ij dy_i                                             (rows of the transposed CSR)
 //   ds_ij = w_ij (dy_i . x_j) - alpha_ij delta_i,  delta_i = dy_i . y_i
 //   dtarget_i = sum_j ds_ij leaky_relu'      dsource_j = sum_i ds_ij leaky_relu'
 //
@@ -57,8 +57,8 @@ inline void check_heads(const char* op, const char* name, const Tensor& tensor, 
 inline void check_attention(const char* op, const char* name, const Tensor& indptr,
                             const Tensor& indices, const Tensor& x, double dropout) {
   STD_TORCH_CHECK(x.dim() == 3, op, ": ", name, " must have three dimensions, found ", x.dim());
-  STD_TORCH_CHECK(x.scalar_type() == ScalarType::Float || x.scalar_type() == ScalarType::Double,
-                  op, ": ", name, " must be float32 or float64");
+  STD_TORCH_CHECK(x.scalar_type() == ScalarType::Float || x.scalar_type() == ScalarType::Double, op,
+                  ": ", name, " must be float32 or float64");
   STD_TORCH_CHECK(x.is_contiguous(), op, ": ", name, " must be contiguous");
   check_extent(op, name, x.size(0), x.size(1) * x.size(2));
   check_csr(op, indptr, indices, x);

@@ -19,8 +19,8 @@ inline ScalarType accumulate_type(const Tensor& x) {
 
 inline bool is_floating(const Tensor& x) {
   const auto type = x.scalar_type();
-  return type == ScalarType::Float || type == ScalarType::Double ||
-         type == ScalarType::BFloat16 || type == ScalarType::Half;
+  return type == ScalarType::Float || type == ScalarType::Double || type == ScalarType::BFloat16 ||
+         type == ScalarType::Half;
 }
 
 inline void check_place(const char* op, const char* name, const Tensor& tensor, const Tensor& x) {
@@ -86,13 +86,13 @@ inline void check_pieces(const char* op, const std::optional<Tensor>& pieces, co
 inline void check_edge_dot(const char* op, const Tensor& indptr, const Tensor& indices,
                            const Tensor& x, const Tensor& y) {
   check_matrix(op, x);
-  STD_TORCH_CHECK(x.scalar_type() == ScalarType::Float || x.scalar_type() == ScalarType::Double,
-                  op, ": x must be float32 or float64");
+  STD_TORCH_CHECK(x.scalar_type() == ScalarType::Float || x.scalar_type() == ScalarType::Double, op,
+                  ": x must be float32 or float64");
   check_csr(op, indptr, indices, x);
   STD_TORCH_CHECK(x.size(0) == indptr.size(0) - 1, op, ": x must have a row for each of the ",
                   indptr.size(0) - 1, " rows of indptr, found ", x.size(0));
-  STD_TORCH_CHECK(y.dim() == 2 && y.size(1) == x.size(1), op, ": y must have shape [M, ",
-                  x.size(1), "]");
+  STD_TORCH_CHECK(y.dim() == 2 && y.size(1) == x.size(1), op, ": y must have shape [M, ", x.size(1),
+                  "]");
   check_extent(op, "y", y.size(0), y.size(1));
   STD_TORCH_CHECK(y.scalar_type() == x.scalar_type(), op, ": y must have the dtype of x");
   check_place(op, "y", y, x);

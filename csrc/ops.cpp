@@ -1,5 +1,6 @@
-// Schemas of all ops, in one place. Kernels register themselves in cpu/ and cuda/;
-// fake and autograd implementations live in src/infgrand_dgl/ops/.
+// Schemas of all ops, in one place. Kernels register themselves in cpu/ and cuda/; fakes and
+// gradients are in src/infgrand_dgl/ops/. The last two ops have neither: they are called outside of
+// autograd and of torch.compile alone.
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(infgrand, m) {
@@ -17,7 +18,8 @@ STABLE_TORCH_LIBRARY(infgrand, m) {
       "int hops, str pooling, Tensor? pieces=None, Tensor? indptr_t=None, "
       "Tensor? indices_t=None, Tensor? pieces_t=None) -> Tensor");
   // d_e = x_i . y_j for the edge e = (i, j); the pieces are those of its gradient's product
-  m.def("edge_dot(Tensor indptr, Tensor indices, Tensor x, Tensor y, Tensor? pieces=None) -> Tensor");
+  m.def(
+      "edge_dot(Tensor indptr, Tensor indices, Tensor x, Tensor y, Tensor? pieces=None) -> Tensor");
   // y_i = sum_{e = (i, j)} dropout(softmax_j(leaky_relu(s_j + t_i))) x_j for every head, and the
   // logarithm of the softmax's denominator
   m.def(

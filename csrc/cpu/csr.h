@@ -30,8 +30,8 @@ inline void check_structure(const char* op, const Tensor& indptr, const Tensor& 
   const auto* pointers = data<int64_t>(indptr);
   const auto* columns = data<int32_t>(indices);
   STD_TORCH_CHECK(pointers[0] == 0 && pointers[num_rows] == num_edges, op,
-                  ": indptr must run from 0 to len(indices) = ", num_edges, ", found ",
-                  pointers[0], " to ", pointers[num_rows]);
+                  ": indptr must run from 0 to len(indices) = ", num_edges, ", found ", pointers[0],
+                  " to ", pointers[num_rows]);
   std::atomic<bool> ascending{true}, inside{true};
   torch::stable::parallel_for(0, num_rows, 1 << 16, [&](int64_t begin, int64_t end) {
     bool ok = true;

@@ -38,8 +38,13 @@ Tensor edge_dot(const Tensor& indptr, const Tensor& indices, const Tensor& x, co
   prefer_huge_pages(dots);
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
-    const Work<T> work{data<int64_t>(indptr), data<int32_t>(indices), indices.size(0), x.size(1),
-                       data<T>(x), data<T>(y), static_cast<T*>(dots.mutable_data_ptr())};
+    const Work<T> work{data<int64_t>(indptr),
+                       data<int32_t>(indices),
+                       indices.size(0),
+                       x.size(1),
+                       data<T>(x),
+                       data<T>(y),
+                       static_cast<T*>(dots.mutable_data_ptr())};
     const Chunks chunks(work.indptr, x.size(0));
     chunks(1, [&](int64_t begin, int64_t end, int64_t pass) { run(work, begin, end, pass); });
   });

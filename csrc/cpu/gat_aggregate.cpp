@@ -132,8 +132,12 @@ std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& ind
   prefer_huge_pages(y);
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
-    const Forward<T> work{graph_of<T>(indptr, indices, x), data<T>(x), data<T>(source),
-                          data<T>(target), static_cast<T>(slope), {dropout, seed},
+    const Forward<T> work{graph_of<T>(indptr, indices, x),
+                          data<T>(x),
+                          data<T>(source),
+                          data<T>(target),
+                          static_cast<T>(slope),
+                          {dropout, seed},
                           static_cast<T*>(y.mutable_data_ptr()),
                           static_cast<T*>(normalizer.mutable_data_ptr())};
     const Chunks chunks(work.graph.indptr, rows);
@@ -142,10 +146,12 @@ std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& ind
   return {y, normalizer};
 }
 
-std::tuple<Tensor, Tensor> gat_aggregate_backward(
-    const Tensor& indptr, const Tensor& indices, const Tensor& own, const Tensor& other,
-    const Tensor& source, const Tensor& target, const Tensor& normalizer, const Tensor& delta,
-    double slope, double dropout, int64_t seed, bool transposed, const std::optional<Tensor>&) {
+std::tuple<Tensor, Tensor> gat_aggregate_backward(const Tensor& indptr, const Tensor& indices,
+                                                  const Tensor& own, const Tensor& other,
+                                                  const Tensor& source, const Tensor& target,
+                                                  const Tensor& normalizer, const Tensor& delta,
+                                                  double slope, double dropout, int64_t seed,
+                                                  bool transposed, const std::optional<Tensor>&) {
   const char* op = "infgrand::gat_aggregate_backward";
   check_aggregate_backward(op, indptr, indices, own, other, source, target, normalizer, delta,
                            dropout, transposed);
@@ -156,9 +162,16 @@ std::tuple<Tensor, Tensor> gat_aggregate_backward(
   prefer_huge_pages(out);
   for_float_or_double(own, [&](auto type) {
     using T = decltype(type);
-    const Backward<T> work{graph_of<T>(indptr, indices, own), data<T>(own), data<T>(other),
-                           data<T>(source), data<T>(target), data<T>(normalizer), data<T>(delta),
-                           static_cast<T>(slope), {dropout, seed}, transposed,
+    const Backward<T> work{graph_of<T>(indptr, indices, own),
+                           data<T>(own),
+                           data<T>(other),
+                           data<T>(source),
+                           data<T>(target),
+                           data<T>(normalizer),
+                           data<T>(delta),
+                           static_cast<T>(slope),
+                           {dropout, seed},
+                           transposed,
                            static_cast<T*>(sums.mutable_data_ptr()),
                            static_cast<T*>(out.mutable_data_ptr())};
     const Chunks chunks(work.graph.indptr, rows);

@@ -13,8 +13,8 @@
 namespace infgrand {
 namespace {
 
-constexpr int kPanel = 16;       // rows of y, or axes, in a panel
-constexpr int kRows = 6;         // rows of x that meet a panel at once: 12 accumulators of 32 bytes
+constexpr int kPanel = 16;  // rows of y, or axes, in a panel
+constexpr int kRows = 6;    // rows of x that meet a panel at once: 12 accumulators of 32 bytes
 
 // A number for each row of a panel.
 template <typename T>
@@ -93,8 +93,8 @@ struct Axes {
       : count(axes.size(0)), features(axes.size(1)), packed(panels() * kPanel * features) {
     const auto* data = static_cast<const T*>(axes.const_data_ptr());
     for (int64_t p = 0; p < panels(); ++p)
-      pack([&](int l) { return data + std::min(p * kPanel + l, count - 1) * features; },
-           features, packed.data() + p * kPanel * features);
+      pack([&](int l) { return data + std::min(p * kPanel + l, count - 1) * features; }, features,
+           packed.data() + p * kPanel * features);
   }
   int64_t panels() const { return (count + kPanel - 1) / kPanel; }
   const T* panel(int64_t p) const { return packed.data() + p * kPanel * features; }
@@ -350,13 +350,13 @@ struct Scan {
   }
 };
 
-#define INFGRAND_RUNS(T)                                                                        \
-  INFGRAND_CLONES void run(const Nearest<T>& work, int64_t begin, int64_t end) {                \
-    work.run(begin, end);                                                                       \
-  }                                                                                             \
-  INFGRAND_CLONES void run(const Scan<T>& work, int64_t begin, int64_t end, Best& best,         \
-                           int64_t& evaluated) {                                                \
-    work.run(begin, end, best, evaluated);                                                      \
+#define INFGRAND_RUNS(T)                                                                \
+  INFGRAND_CLONES void run(const Nearest<T>& work, int64_t begin, int64_t end) {        \
+    work.run(begin, end);                                                               \
+  }                                                                                     \
+  INFGRAND_CLONES void run(const Scan<T>& work, int64_t begin, int64_t end, Best& best, \
+                           int64_t& evaluated) {                                        \
+    work.run(begin, end, best, evaluated);                                              \
   }
 INFGRAND_RUNS(float)
 INFGRAND_RUNS(double)
@@ -404,8 +404,7 @@ Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor&
                            static_cast<T>(value + 32 * eps)};
     Members<T> members(indptr, indices, y, limits, sketch);
     std::atomic<double> known{value};
-    const Scan<T> work{static_cast<const T*>(x.const_data_ptr()), packed, members, eps,
-                       known};
+    const Scan<T> work{static_cast<const T*>(x.const_data_ptr()), packed, members, eps, known};
     Best best{value};
     int64_t evaluated = 0;
     std::mutex merging;

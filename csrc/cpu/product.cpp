@@ -52,7 +52,7 @@ struct Pack {
   Tiles<T> tiles;
   int64_t tile, rows;
   const T* x;
-  const Acc<T>* scale;  // may be null: 1
+  const Acc<T>* scale;    // may be null: 1
   Acc<T>*lines, *pooled;  // pooled may be null
 
   INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t pass) const {
@@ -186,8 +186,8 @@ void all_tiles(const Product& p, const Tensor& y) {
   const int64_t bytes = tiles.lanes * sizeof(A) * std::max<int64_t>(largest, 1);
   const int64_t together = std::clamp<int64_t>(kTogether / bytes, 1, tiles.count);
   const auto lines = [&] {
-    const Tensor tensor = torch::stable::new_empty(
-        p.x, {together * largest * tiles.lanes + kLine}, accumulate_type(p.x));
+    const Tensor tensor = torch::stable::new_empty(p.x, {together * largest * tiles.lanes + kLine},
+                                                   accumulate_type(p.x));
     prefer_huge_pages(tensor);
     return tensor;
   };
@@ -203,18 +203,28 @@ void all_tiles(const Product& p, const Tensor& y) {
   const Chunks chunks(data<int64_t>(p.indptr), rows);
   for (int64_t tile = 0; tile < tiles.count; tile += together) {
     const int64_t passes = std::min(together, tiles.count - tile);
-    const Pack<T> pack{tiles, tile, cols, data<T>(p.x), data<A>(p.col_scale),
-                       buffers[0], pooled};
+    const Pack<T> pack{tiles, tile, cols, data<T>(p.x), data<A>(p.col_scale), buffers[0], pooled};
     torch::stable::parallel_for(0, cols, 1 << 12, [&](int64_t begin, int64_t end) {
       for (int64_t pass = 0; pass < passes; ++pass) run(pack, begin, end, pass);
     });
     for (int64_t hop = 0; hop < p.hops; ++hop) {
       const bool last = hop + 1 == p.hops;
-      const Hop<T> work{tiles, tile, rows, cols, p.indices.size(0), data<int64_t>(p.indptr),
-                        data<int32_t>(p.indices), data<A>(p.row_scale), data<A>(p.col_scale),
-                        data<A>(p.values), static_cast<A>(p.self_weight), buffers[hop % 2],
-                        last ? nullptr : buffers[(hop + 1) % 2], pooled,
-                        p.pooling.value_or(Pooling::kMean), static_cast<A>(p.factor),
+      const Hop<T> work{tiles,
+                        tile,
+                        rows,
+                        cols,
+                        p.indices.size(0),
+                        data<int64_t>(p.indptr),
+                        data<int32_t>(p.indices),
+                        data<A>(p.row_scale),
+                        data<A>(p.col_scale),
+                        data<A>(p.values),
+                        static_cast<A>(p.self_weight),
+                        buffers[hop % 2],
+                        last ? nullptr : buffers[(hop + 1) % 2],
+                        pooled,
+                        p.pooling.value_or(Pooling::kMean),
+                        static_cast<A>(p.factor),
                         last ? static_cast<T*>(y.mutable_data_ptr()) : nullptr};
       chunks(passes,
              [&](int64_t begin, int64_t end, int64_t pass) { run(work, begin, end, pass); });

@@ -5,8 +5,8 @@
 namespace infgrand {
 namespace {
 
-Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
-                 const Tensor& scale, double self_weight, int64_t hops, std::string pooling,
+Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& scale,
+                 double self_weight, int64_t hops, std::string pooling,
                  const std::optional<Tensor>&, const std::optional<Tensor>&,
                  const std::optional<Tensor>&, const std::optional<Tensor>&) {
   const char* op = "infgrand::propagate";

@@ -6,21 +6,22 @@
 #include <type_traits>
 
 // One body, compiled for each x86-64 level and chosen when the library is loaded.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
 #define INFGRAND_CLONES \
   __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4"), flatten))
 #else
 #define INFGRAND_CLONES
 #endif
 // run(work, begin, end, pass) for every storage type of a Work<T> with a method run.
-#define INFGRAND_FOR_TYPES(Work)      \
-  INFGRAND_RUN(Work, float)           \
-  INFGRAND_RUN(Work, double)          \
-  INFGRAND_RUN(Work, BFloat16)        \
+#define INFGRAND_FOR_TYPES(Work) \
+  INFGRAND_RUN(Work, float)      \
+  INFGRAND_RUN(Work, double)     \
+  INFGRAND_RUN(Work, BFloat16)   \
   INFGRAND_RUN(Work, Half)
-#define INFGRAND_RUN(Work, T)                                                              \
+#define INFGRAND_RUN(Work, T)                                                               \
   INFGRAND_CLONES void run(const Work<T>& work, int64_t begin, int64_t end, int64_t pass) { \
-    work.run(begin, end, pass);                                                            \
+    work.run(begin, end, pass);                                                             \
   }
 #define INFGRAND_INLINE [[gnu::always_inline]] inline
 

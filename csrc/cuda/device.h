@@ -1,5 +1,5 @@
 // What the kernels need of CUDA. Under INFGRAND_EMULATED (tests/emulation) the same kernels compile
-// as host C++ and register as infgrand_emulated::*, so that they are tested where no GPU is.
+// as host C++ and register as the CPU's, so that they are tested where no GPU is.
 #pragma once
 
 #include "../checks.h"
@@ -40,13 +40,13 @@ struct Launcher {
 
   explicit Launcher(const Tensor& x) : guard(x.get_device_index()) {
     void* current = nullptr;
-    TORCH_ERROR_CODE_CHECK(
-        aoti_torch_get_current_cuda_stream(x.get_device_index(), &current));
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(x.get_device_index(), &current));
     stream = static_cast<cudaStream_t>(current);
   }
 
   template <typename... Parameters>
-  void operator()(void (*kernel)(Parameters...), dim3 grid, int threads, Parameters... given) const {
+  void operator()(void (*kernel)(Parameters...), dim3 grid, int threads,
+                  Parameters... given) const {
     kernel<<<grid, threads, 0, stream>>>(given...);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
@@ -79,10 +79,10 @@ struct alignas(sizeof(T) * kWidth) Pack {
 
 // The largest word, of up to 16 bytes, that a Pack is made of.
 template <size_t kSize>
-using Word = std::conditional_t<
-    kSize % 16 == 0, uint4,
-    std::conditional_t<kSize % 8 == 0, uint2,
-                       std::conditional_t<kSize % 4 == 0, uint32_t, uint16_t>>>;
+using Word =
+    std::conditional_t<kSize % 16 == 0, uint4,
+                       std::conditional_t<kSize % 8 == 0, uint2,
+                                          std::conditional_t<kSize % 4 == 0, uint32_t, uint16_t>>>;
 
 template <int kWidth, typename T>
 __device__ Pack<T, kWidth> load(const Buffer<const T>& buffer, int64_t i) {

@@ -48,8 +48,13 @@ Tensor edge_dot(const Tensor& indptr, const Tensor& indices, const Tensor& x, co
   if (E == 0) return dots;
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
-    const Dots<T> p{{reading<int64_t>(indptr), x.size(0), E}, reading<int32_t>(indices),
-                    reading<T>(x), reading<T>(y), y.size(0), x.size(1), writing<T>(dots)};
+    const Dots<T> p{{reading<int64_t>(indptr), x.size(0), E},
+                    reading<int32_t>(indices),
+                    reading<T>(x),
+                    reading<T>(y),
+                    y.size(0),
+                    x.size(1),
+                    writing<T>(dots)};
     launch(all_edges<T>, dim3(blocks(E, kWarps * kWarp)), kWarps * kWarp, p);
   });
   return dots;

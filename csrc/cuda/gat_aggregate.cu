@@ -77,8 +77,8 @@ struct Features {
       : stop(at.active ? (at.h + 1) * p.features : 0) {
 #pragma unroll
     for (int k = 0; k < Layout::kPacks; ++k)
-      first[k] = at.h * p.features + Layout::kWidth * (at.position +
-                 Layout::kGroup * (pass * Layout::kPacks + k));
+      first[k] = at.h * p.features +
+                 Layout::kWidth * (at.position + Layout::kGroup * (pass * Layout::kPacks + k));
   }
   __device__ bool has(int k) const { return first[k] < stop; }
 };
@@ -367,8 +367,8 @@ __global__ void __launch_bounds__(kWarps* kWarp, kResident)
 template <typename T>
 Attention<T> attention_of(const char* op, const Tensor& indptr, const Tensor& indices,
                           const std::optional<Tensor>& pieces, const Tensor& other,
-                          const Tensor& source, const Tensor& target, double slope,
-                          double dropout, int64_t seed) {
+                          const Tensor& source, const Tensor& target, double slope, double dropout,
+                          int64_t seed) {
   check_pieces(op, pieces, other);
   return {pieces_of(indptr, indices, pieces),
           reading<int32_t>(indices),
@@ -401,8 +401,8 @@ template <typename T, typename F>
 void for_layout(Attention<T>& p, std::initializer_list<const T*> tensors, const F& run) {
   const auto aligned = [&](int width) {
     return p.features % width == 0 && std::all_of(tensors.begin(), tensors.end(), [&](auto data) {
-      return reinterpret_cast<size_t>(data) % (width * sizeof(T)) == 0;
-    });
+             return reinterpret_cast<size_t>(data) % (width * sizeof(T)) == 0;
+           });
   };
   if constexpr (sizeof(T) == 4)
     if (aligned(4)) return for_layout<4>(p, run);
@@ -423,11 +423,12 @@ void add_up(const Attention<T>& p, const Partial<T>& partial, int features, cons
   launch(add_pieces<T>, grid, kWarps * kWarp, p, partial, features, out, normalizer);
 }
 
-std::tuple<Tensor, Tensor> gat_aggregate(
-    const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& source,
-    const Tensor& target, double slope, double dropout, int64_t seed,
-    const std::optional<Tensor>& pieces, const std::optional<Tensor>&, const std::optional<Tensor>&,
-    const std::optional<Tensor>&) {
+std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& indices,
+                                         const Tensor& x, const Tensor& source,
+                                         const Tensor& target, double slope, double dropout,
+                                         int64_t seed, const std::optional<Tensor>& pieces,
+                                         const std::optional<Tensor>&, const std::optional<Tensor>&,
+                                         const std::optional<Tensor>&) {
   const char* op = "infgrand::gat_aggregate";
   check_aggregate(op, indptr, indices, x, source, target, dropout);
   const Launcher launch(x);
@@ -438,9 +439,9 @@ std::tuple<Tensor, Tensor> gat_aggregate(
   if (rows * H * F == 0) return {y, torch::stable::zero_(normalizer)};
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
-    Forward<T> p{attention_of<T>(op, indptr, indices, pieces, x, source, target, slope, dropout,
-                                 seed),
-                 reading<T>(x), writing<T>(y), writing<T>(normalizer)};
+    Forward<T> p{
+        attention_of<T>(op, indptr, indices, pieces, x, source, target, slope, dropout, seed),
+        reading<T>(x), writing<T>(y), writing<T>(normalizer)};
     const int64_t sums = p.pieces.count * H * F, heads = p.pieces.count * H;
     const int64_t shape[] = {sums + 2 * heads};
     const Tensor held = torch::stable::new_empty(x, shape);
@@ -454,11 +455,13 @@ std::tuple<Tensor, Tensor> gat_aggregate(
   return {y, normalizer};
 }
 
-std::tuple<Tensor, Tensor> gat_aggregate_backward(
-    const Tensor& indptr, const Tensor& indices, const Tensor& own, const Tensor& other,
-    const Tensor& source, const Tensor& target, const Tensor& normalizer, const Tensor& delta,
-    double slope, double dropout, int64_t seed, bool transposed,
-    const std::optional<Tensor>& pieces) {
+std::tuple<Tensor, Tensor> gat_aggregate_backward(const Tensor& indptr, const Tensor& indices,
+                                                  const Tensor& own, const Tensor& other,
+                                                  const Tensor& source, const Tensor& target,
+                                                  const Tensor& normalizer, const Tensor& delta,
+                                                  double slope, double dropout, int64_t seed,
+                                                  bool transposed,
+                                                  const std::optional<Tensor>& pieces) {
   const char* op = "infgrand::gat_aggregate_backward";
   check_aggregate_backward(op, indptr, indices, own, other, source, target, normalizer, delta,
                            dropout, transposed);
@@ -470,10 +473,14 @@ std::tuple<Tensor, Tensor> gat_aggregate_backward(
   if (rows * H * F == 0) return {torch::stable::zero_(sums), out};
   for_float_or_double(own, [&](auto type) {
     using T = decltype(type);
-    Backward<T> p{attention_of<T>(op, indptr, indices, pieces, other, source, target, slope,
-                                  dropout, seed),
-                  reading<T>(own), reading<T>(other), reading<T>(normalizer), reading<T>(delta),
-                  writing<T>(sums), writing<T>(out)};
+    Backward<T> p{
+        attention_of<T>(op, indptr, indices, pieces, other, source, target, slope, dropout, seed),
+        reading<T>(own),
+        reading<T>(other),
+        reading<T>(normalizer),
+        reading<T>(delta),
+        writing<T>(sums),
+        writing<T>(out)};
     const int64_t held_out = transposed ? p.pieces.count * H * F : 0, heads = p.pieces.count * H;
     const int64_t shape[] = {held_out + heads};
     const Tensor held = torch::stable::new_empty(own, shape);

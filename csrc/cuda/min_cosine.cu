@@ -1,5 +1,5 @@
-// The two passes over all rows that the minimum cosine needs (influence/minimum.py says why), in tiles
-// of inner products whose operands pass through shared memory.
+// The two passes over all rows that the minimum cosine needs (influence/minimum.py says why), in
+// tiles of inner products whose operands pass through shared memory.
 #include "../min_cosine.h"
 #include "warp.h"
 
@@ -14,9 +14,9 @@
 namespace infgrand {
 namespace {
 
-constexpr int kTile = 64;        // rows of either side of a tile
-constexpr int kGroup = 1024;     // rows of x that a block of the scan takes
-constexpr int64_t kSpan = 2048;  // members that it takes
+constexpr int kTile = 64;                // rows of either side of a tile
+constexpr int kGroup = 1024;             // rows of x that a block of the scan takes
+constexpr int64_t kSpan = 2048;          // members that it takes
 constexpr int64_t kWorkspace = 1 << 24;  // inner products with axes that are held at once
 
 template <typename T>
@@ -141,7 +141,8 @@ __device__ void products(const Rows<T>& x, const int64_t (&x_ids)[kTile], int co
 
 // ids = first, first + 1, ... while below count, then -1.
 __device__ void consecutive(int64_t (&ids)[kTile], int64_t first, int64_t count) {
-  if (threadIdx.x < kTile) ids[threadIdx.x] = first + threadIdx.x < count ? first + threadIdx.x : -1;
+  if (threadIdx.x < kTile)
+    ids[threadIdx.x] = first + threadIdx.x < count ? first + threadIdx.x : -1;
   __syncthreads();
 }
 
@@ -193,8 +194,7 @@ __global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kBlocks)
         highest = largest[w][row], k = chosen[w][row];
     T sum = 0;
     for (int64_t d = lane_id(); d < x.features; d += kWarp) {
-      const T difference =
-          x.data[x_ids[row] * x.features + d] - axes.data[k * axes.features + d];
+      const T difference = x.data[x_ids[row] * x.features + d] - axes.data[k * axes.features + d];
       sum += difference * difference;
     }
     sum = warp_sum(sum);
@@ -360,8 +360,7 @@ __global__ void __launch_bounds__(Tile<T>::kThreads, Tile<T>::kBlocks)
 #pragma unroll
         for (int a = 0; a < kEach; ++a)
 #pragma unroll
-          for (int b = 0; b < kEach; ++b)
-            close |= uint64_t{dots[a][b] <= bound} << (kEach * a + b);
+          for (int b = 0; b < kEach; ++b) close |= uint64_t{dots[a][b] <= bound} << (kEach * a + b);
         for (int n = 0; close; ++n, close >>= 1)
           if (close & 1)
             p.offer(x_ids[Tile<T>::row(n / kEach)], y_ids[Tile<T>::column(n % kEach)], best);
@@ -435,8 +434,13 @@ Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor&
                     writing<int64_t>(evaluated)};
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
-    const Cones<T> cones{{reading<int64_t>(indptr), K, M}, reading<int32_t>(indices),
-                         reading<T>(limits), rows_of<T>(x), rows_of<T>(y), value, eps};
+    const Cones<T> cones{{reading<int64_t>(indptr), K, M},
+                         reading<int32_t>(indices),
+                         reading<T>(limits),
+                         rows_of<T>(x),
+                         rows_of<T>(y),
+                         value,
+                         eps};
     const int64_t held[] = {std::min(chunk, N) * K};
     const Tensor workspace = torch::stable::new_empty(x, held);
     for (int64_t first = 0; first < N && M > 0; first += chunk) {

@@ -118,8 +118,7 @@ __global__ void __launch_bounds__(kThreads) sum_rows(Product<T> p, Buffer<Acc<T>
   if (place.item < p.pieces.count) {
     gather<kWidth>(p, p.pieces.begin(place.item), p.pieces.end(place.item), place.d, sum);
 #pragma unroll
-    for (int k = 0; k < kWidth; ++k)
-      partial[place.item * p.features + place.d + k] = sum.value[k];
+    for (int k = 0; k < kWidth; ++k) partial[place.item * p.features + place.d + k] = sum.value[k];
     return;
   }
   const RowPointers& pointer = p.pieces.pointer;

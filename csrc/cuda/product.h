@@ -29,9 +29,8 @@ struct Product {
 template <typename T>
 Product<T> product_of(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                       const std::optional<Tensor>& row_scale,
-                      const std::optional<Tensor>& col_scale,
-                      const std::optional<Tensor>& values, double self_weight,
-                      const std::optional<Tensor>& pieces) {
+                      const std::optional<Tensor>& col_scale, const std::optional<Tensor>& values,
+                      double self_weight, const std::optional<Tensor>& pieces) {
   return {pieces_of(indptr, indices, pieces),
           reading<int32_t>(indices),
           reading<T>(x),

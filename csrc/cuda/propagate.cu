@@ -3,8 +3,8 @@
 namespace infgrand {
 namespace {
 
-Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
-                 const Tensor& scale, double self_weight, int64_t hops, std::string pooling,
+Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& scale,
+                 double self_weight, int64_t hops, std::string pooling,
                  const std::optional<Tensor>& pieces, const std::optional<Tensor>&,
                  const std::optional<Tensor>&, const std::optional<Tensor>&) {
   const char* op = "infgrand::propagate";
@@ -25,8 +25,7 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x,
     using T = decltype(type);
     for (int64_t k = 0; k < hops; ++k) {
       const Tensor& source = k ? *buffers[(k - 1) % 2] : start;
-      auto product =
-          product_of<T>(indptr, indices, source, scale, scale, {}, self_weight, pieces);
+      auto product = product_of<T>(indptr, indices, source, scale, scale, {}, self_weight, pieces);
       const bool last = k + 1 == hops;
       if (!last) product.y = writing<T>(*buffers[k % 2]);
       else if (!pool) product.y = writing<T>(result);

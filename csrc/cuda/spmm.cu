@@ -15,8 +15,8 @@ Tensor spmm(const Tensor& indptr, const Tensor& indices, const Tensor& x,
   Tensor y = torch::stable::new_empty(x, {indptr.size(0) - 1, x.size(1)});
   for_type(x, [&](auto type) {
     using T = decltype(type);
-    auto product = product_of<T>(indptr, indices, x, row_scale, col_scale, values, self_weight,
-                                 pieces);
+    auto product =
+        product_of<T>(indptr, indices, x, row_scale, col_scale, values, self_weight, pieces);
     product.y = writing<T>(y);
     multiply(product, x, launch);
   });

@@ -63,7 +63,9 @@ struct Pieces {
 
   __device__ bool cut(int64_t length) const { return count > 0 && length > kLong; }
 
-  __device__ int64_t row(int64_t piece) const { return within(list[2 * piece], pointer.num_rows - 1); }
+  __device__ int64_t row(int64_t piece) const {
+    return within(list[2 * piece], pointer.num_rows - 1);
+  }
   __device__ int64_t begin(int64_t piece) const {
     return within(list[2 * piece + 1], pointer.num_edges);
   }

@@ -87,6 +87,19 @@ def test_terminated(processes, reason, command, capsys, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_broken_plugin(capsys, monkeypatch):
+    """What does not look for it goes on."""
+
+    def load_plugins():
+        raise InputError("infgrand_dgl.plugins: toy cannot be loaded")
+
+    monkeypatch.setattr("infgrand_dgl.registry.load_plugins", load_plugins)
+    message = "infgrand-dgl: error: infgrand_dgl.plugins: toy cannot be loaded\n"
+    assert run(capsys, "study", "table1", "--out", "x") == (2, "", message)
+    assert run(capsys, "data", "list") == (2, "", message)
+    assert run(capsys, "--help")[0] == 0 and run(capsys, "info")[0] == 0
+
+
 def test_the_command_as_typed(command, capsys):
     command(lambda args: print(args.command))
     assert run(capsys, "info", "--verbose")[1] == "infgrand-dgl info --verbose\n"

@@ -161,8 +161,8 @@ class Block {
     void* fake_stack = nullptr;
 
     Fiber() {  // switching to it for the first time enters `forever`
-      auto* top = reinterpret_cast<uintptr_t*>(
-          reinterpret_cast<uintptr_t>(stack.data() + kStack) / 16 * 16);
+      auto* top = reinterpret_cast<uintptr_t*>(reinterpret_cast<uintptr_t>(stack.data() + kStack) /
+                                               16 * 16);
       top[-2] = reinterpret_cast<uintptr_t>(&forever);
       pointer = top - 2 - 6;  // below it the six registers
     }

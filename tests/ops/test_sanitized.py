@@ -17,6 +17,7 @@ OPS = [
     "ops/test_propagate.py",
     "ops/test_edge_kl.py",
     "ops/test_gat_aggregate.py",
+    "ops/test_cones.py",
     "influence/test_minimum.py",
 ]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]

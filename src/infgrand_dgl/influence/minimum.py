@@ -19,12 +19,13 @@ Every bound carries a margin for its rounding, and the winner is decided in floa
 import logging
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..ops import _library
-from ..ops.cones import nearest_axis_reference
+from ..ops import Cones, _library, min_over_cones, min_over_cones_reference, nearest_axis
+from ..ops.cones import DIRECTIONS, BestPair
 from ..system.precision import float32_products
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,7 @@ ROUNDS = 16  # of the descent, at most
 # What a pair costs, in inner products with an axis: where cones leave it, where nothing prunes.
 # (On a GPU an estimate: the price changes the work, never the result.)
 COMPILED, PLAIN = {"cpu": (0.4, 0.4), "cuda": (1.5, 0.5)}, (4.0, 1.0)
-DIRECTIONS = 15  # of the second bound; with the length of the rest a row of 16 in the kernel
-BLOCK = 1 << 24  # entries of the largest temporary, beside O(N) ones
-CONES = (1, 16, 32, 64, 128, 256, 512, 1024)
+NUMBERS_OF_CONES = (1, 16, 32, 64, 128, 256, 512, 1024)
 
 
 @dataclass(frozen=True)
@@ -79,18 +78,18 @@ def min_cosine(x: Tensor, y: Tensor, *, seed: int = 0, below: float = math.inf) 
         raise ValueError("min_cosine: x and y must have the same dtype and device")
     # A zero row meets every row at 0, and has no angle to bound: it is settled here.
     (x, i, zero_i), (y, j, zero_j) = _nonzero_rows(x), _nonzero_rows(y)
-    found = MinCosine(below, (-1, -1), 0, 0)
+    minimum = MinCosine(below, (-1, -1), 0, 0)
     if (zero_i is not None or zero_j is not None) and below > 0:
-        found = MinCosine(0.0, (zero_i or 0, zero_j or 0), 0, 0)
+        minimum = MinCosine(0.0, (zero_i or 0, zero_j or 0), 0, 0)
     if len(x) and len(y):
-        search = _Search(x, y, torch.Generator().manual_seed(seed), found.value)
+        search = _Search(x, y, torch.Generator().manual_seed(seed), minimum.value)
         with float32_products("highest"):  # the margins do not hold for tf32
             cones = search.run()
-        a, b = search.pair
-        pair = (int(i[a]), int(j[b])) if search.value < found.value else found.pair
-        found = MinCosine(search.value, pair, search.evaluated, cones)
-    log.info("%s", found)
-    return found
+        a, b = search.best.pair
+        pair = minimum.pair if a < 0 else (int(i[a]), int(j[b]))
+        minimum = MinCosine(search.best.value, pair, search.evaluated, cones)
+    log.info("%s", minimum)
+    return minimum
 
 
 def _nonzero_rows(rows: Tensor) -> tuple[Tensor, Tensor, int | None]:
@@ -115,8 +114,7 @@ class _Search:
         # Bounds the rounding of an inner product and of a norm of D terms.
         self.eps = (x.shape[1] + 8) * torch.finfo(x.dtype).eps
         self.compiled = x.device.type in _library.loaded()
-        self.value = value
-        self.pair = (0, 0)
+        self.best = BestPair(self.x, self.y, value)
         self.evaluated = 0
 
     def run(self) -> int:
@@ -132,17 +130,7 @@ class _Search:
 
     def settled(self) -> bool:
         """Non-negative rows: nothing lies below a pair with disjoint support."""
-        return self.value <= 0 and bool(self.x.amin() >= 0 and self.y.amin() >= 0)
-
-    def offer(self, i: Tensor, j: Tensor) -> None:
-        """Takes the best of the pairs (i, j) in float64, if it beats the best so far."""
-        for a, b in zip(i.split(1 << 16), j.split(1 << 16), strict=True):
-            if not len(a):
-                continue
-            exact = torch.linalg.vecdot(self.x[a].double(), self.y[b].double())
-            best = int(exact.argmin())
-            if float(exact[best]) < self.value:
-                self.value, self.pair = float(exact[best]), (int(a[best]), int(b[best]))
+        return self.best.value <= 0 and bool(self.x.amin() >= 0 and self.y.amin() >= 0)
 
     def descend(self) -> None:
         """Alternates i <- argmin_i x_i·y_j and j <- argmin_j x_i·y_j: a good upper bound."""
@@ -153,9 +141,9 @@ class _Search:
         far = (y @ x.mean(dim=0)).topk(min(STARTS, len(y)), largest=False).indices
         j = step * torch.cat([far, self.pick(y, STARTS)])
         for _ in range(ROUNDS):
-            before = self.value
+            before = self.best.value
             i, j = self.descend_once(x, y, j, step)
-            if self.value >= before:
+            if self.best.value >= before:
                 break
         if step > 1:
             cosine = torch.linalg.vecdot(self.x[i], self.y[j])
@@ -166,7 +154,7 @@ class _Search:
         i = step * (x @ self.y[j].T).argmin(dim=0)
         j = step * (y @ self.x[i].T).argmin(dim=0)
         self.evaluated += (len(x) + len(y)) * len(j)
-        self.offer(i, j)
+        self.best.offer(i, j)
         return i, j
 
     def pick(self, rows: Tensor, count: int) -> Tensor:
@@ -181,7 +169,7 @@ class _Search:
     @property
     def threshold(self) -> float:
         """Pairs at a smaller angle than this cannot beat the best one."""
-        return math.acos(min(1.0, max(-1.0, self.value + 4 * self.eps))) - 1e-6
+        return math.acos(min(1.0, max(-1.0, self.best.value + 4 * self.eps))) - 1e-6
 
     def angle_from_dot(self, dot: Tensor) -> Tensor:
         return dot.sub_(4 * self.eps).clamp_(-1, 1).acos_().add_(1e-6)
@@ -198,7 +186,7 @@ class _Search:
         in_cone, in_all = COMPILED[self.x.device.type] if self.compiled else PLAIN
         xs, ys = self.x[self.pick(self.x, SAMPLE)], self.y[self.pick(self.y, SAMPLE)]
         best, best_cost = self.x.new_empty(0, self.x.shape[1]), in_all * N * M
-        for K in CONES:
+        for K in NUMBERS_OF_CONES:
             price = K * (N + M) + 192 * K * K
             if price >= best_cost:
                 break
@@ -229,43 +217,31 @@ class _Search:
         # Row i need not meet member j where x_i·c is above this.
         reach = (self.threshold - angle[members]).double()
         limits = torch.where(reach > 0, reach.cos() + 4 * self.eps + 1e-5, 2.0)
-        self.scan(axes, owner.bincount(minlength=len(axes)), members, limits.to(axes.dtype))
+        sizes = owner.bincount(minlength=len(axes))
+        self.scan(Cones(axes, sizes, members, limits.to(axes.dtype)))
 
     def scan_all(self) -> None:
         """One cone that excludes nothing; on a GPU the library's product is the faster one."""
-        M = self.y.new_tensor([len(self.y)], dtype=torch.long)
+        axes, limits = torch.zeros_like(self.y[:1]), torch.full_like(self.y[:, 0], 2)
         members = torch.arange(len(self.y), device=self.y.device)
-        scan = self.scan_reference if self.x.is_cuda else self.scan
-        scan(torch.zeros_like(self.y[:1]), M, members, torch.full_like(self.y[:, 0], 2))
+        self.scan(Cones(axes, members.new_tensor([len(self.y)]), members, limits), self.x.is_cuda)
 
     def nearest(self, rows: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest axis of every row, and the angle to it."""
-        if self.compiled:
-            owner, distance = torch.ops.infgrand.nearest_axis(rows, axes)
-        else:
-            owner, distance = nearest_axis_reference(rows, axes)
+        owner, distance = nearest_axis(rows, axes)
         # Precise at small angles, where arccos is not.
         return owner, distance.add_(2 * self.eps).div_(2).clamp_(max=1).asin_().mul_(2).add_(1e-6)
 
-    def scan(self, axes: Tensor, sizes: Tensor, members: Tensor, limits: Tensor) -> None:
-        """All x_i·y_j over the members j of each cone with x_i·axis <= limit_j.
-
-        Args:
-            sizes: how many of the members belong to each cone.
-            members: ids of rows of y, cone by cone; limits descend in a cone.
-        """
-        if not self.compiled:
-            self.scan_reference(axes, sizes, members, limits)
-            return
-        indptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-        cones = (indptr, members.int(), self.x, self.y, axes, limits)
-        directions = None if self.x.is_cuda else self.find_directions()
-        i, j, evaluated = torch.ops.infgrand.min_over_cones(
-            *cones, directions, self.value, self.eps
-        ).tolist()
+    def scan(self, cones: Cones, plain: bool = False) -> None:
+        """Offers the least pair of the cones, found by the op or in plain torch."""
+        settings: dict[str, Any] = {"below": self.best.value, "eps": self.eps}
+        if self.compiled and not self.x.is_cuda:
+            settings["directions"] = self.find_directions()
+        op = min_over_cones_reference if plain else min_over_cones
+        i, j, evaluated = op(self.x, self.y, cones, **settings)
         self.evaluated += evaluated
         if i >= 0:
-            self.offer(members.new_tensor([i]), members.new_tensor([j]))
+            self.best.offer(cones.members.new_tensor([i]), cones.members.new_tensor([j]))
 
     def find_directions(self, rounds: int = 4) -> Tensor:
         """Orthonormal `[DIRECTIONS, D]`, about the principal ones of x; zeros where D is less."""
@@ -276,42 +252,3 @@ class _Search:
         out = sample.new_zeros(DIRECTIONS, sample.shape[1])
         out[: Q.shape[1]] = Q.T
         return out
-
-    # In plain torch
-
-    def scan_reference(self, axes: Tensor, sizes: Tensor, members: Tensor, limits: Tensor) -> None:
-        cones = sizes.tolist()
-        rows_at_once = max(1, BLOCK // len(axes))
-        for start in range(0, len(self.x), rows_at_once):
-            dots = axes @ self.x[start : start + rows_at_once].T
-            for dot, j, limit in zip(dots, members.split(cones), limits.split(cones), strict=True):
-                if len(j):
-                    i = (dot <= limit[0]).nonzero().flatten()
-                    self.scan_staircase(start + i, dot[i], j, limit)
-
-    def scan_staircase(self, i: Tensor, dot: Tensor, j: Tensor, limit: Tensor) -> None:
-        """Pairs of one cone with dot_i <= limit_j; limits descend along j."""
-        dot, order = dot.sort()
-        i = i[order]
-        # How many members each row must meet; it shrinks along i.
-        meet = torch.searchsorted(-limit, -dot, right=True)
-        start = 0
-        while start < len(i) and (most := int(meet[start])) > 0:
-            # A block ends where the stairs have come down by half, so half of it is needed.
-            stop = int(torch.searchsorted(-meet, -(most // 2)))
-            stop = min(max(stop, start + SAMPLE), start + max(SAMPLE, BLOCK // most), len(i))
-            self.scan_block(i[start:stop], j[:most])
-            start = stop
-
-    def scan_block(self, i: Tensor, j: Tensor) -> None:
-        for part in j.split(max(1, BLOCK // len(i))):
-            product = self.x[i] @ self.y[part].T
-            self.evaluated += product.numel()
-            # Whatever rounding may hide below the best value is looked at again in float64.
-            a, b = (product <= self.value + self.eps).nonzero(as_tuple=True)
-            if len(a) <= 1 << 20:
-                self.offer(i[a], part[b])
-            else:  # nearly everything ties: one float64 product is cheaper
-                exact = self.x[i].double() @ self.y[part].double().T
-                at = int(exact.argmin())
-                self.offer(i[at // len(part)][None], part[at % len(part)][None])

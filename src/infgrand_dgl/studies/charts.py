@@ -63,6 +63,11 @@ def of_model(panel: pd.DataFrame, model: str, key: str, values: Sequence[str]) -
     return panel[panel["model"] == model].set_index(key)[["mean", "std"]].reindex(values)
 
 
+def shift(i: int, count: int, width: float) -> float:
+    """Where the `i`-th of `count` stands beside the others, all together `width` wide."""
+    return width / count * (i - (count - 1) / 2)
+
+
 def bars(
     axes: Axes, panel: pd.DataFrame, key: str, styles: Mapping[str, Style], wide: int = 3
 ) -> None:
@@ -71,14 +76,13 @@ def bars(
     The panel has room for `wide` groups: where there are fewer the bars do not grow.
     """
     groups = ordered(panel[key])
-    width = 0.84 / len(styles)
     for i, (model, (color, hatch)) in enumerate(styles.items()):
         values = of_model(panel, model, key, groups)
-        x = np.arange(len(groups)) + width * (i - (len(styles) - 1) / 2)
+        x = np.arange(len(groups)) + shift(i, len(styles), 0.84)
         axes.bar(
             x,
             values["mean"],
-            width,
+            0.84 / len(styles),
             yerr=values["std"],
             label=name(model),
             color=color,

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..config.reading import load_config, shipped_experiments
 from ..config.schema import Config
+from ..experiment.artifacts import fingerprint
 from ..registry import Study, methods
 from ..registry import teachers as registered
 
@@ -42,10 +43,21 @@ class Cell:
         parts = [self.dataset, self.teacher, self.setting, str(self.seed), case]
         return "_".join(filter(None, parts))
 
+    @property
+    def fingerprint(self) -> str:
+        """Of what the cell computes; not of where."""
+        students = {name: _anywhere(config) for name, config in self.students.items()}
+        return fingerprint(_anywhere(self.config), students)
+
     def where(self) -> dict[str, Any]:
         """What a table is ordered by."""
         keys = ("dataset", "teacher", "setting", "seed")
         return {key: getattr(self, key) for key in keys}
+
+
+def _anywhere(config: Config) -> Config:
+    config = config.replace("resources", memory=None, gpu_memory=None)
+    return config.replace("data", root=None).replace("train", device="auto")
 
 
 def cells_of(

@@ -62,7 +62,7 @@ def _figures(plan: Study, rows: pd.DataFrame, more: dict[str, Any]) -> Figures:
 
 def _caption(plan: Study, rows: pd.DataFrame, suffix: str) -> str:
     """With what all panels have in common, which no title says."""
-    if suffix:
+    if suffix in plan.captions:
         return plan.captions[suffix]
     settings, teachers = ({*rows[key]} for key in ("setting", "teacher"))
     common = [*settings] if len(settings) == 1 else []

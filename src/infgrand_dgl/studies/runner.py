@@ -23,9 +23,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..config.schema import Config
 from ..errors import InputError
-from ..experiment.artifacts import fingerprint
 from ..experiment.environment import environment
 from ..present.console import Reporter
 from ..registry import studies
@@ -33,6 +31,9 @@ from ..system.reading import reading
 from ..system.writing import writing
 from .grid import Cell
 from .render import render
+from .worker import error_of, work
+
+Rows = list[dict[str, Any]]
 
 MARKER = "study.json"
 # Settings that say where and not what: a study may go on with others.
@@ -69,8 +70,8 @@ def study(
     plan = studies[name]
     if plan.alone:
         jobs = 1
-    fingerprints = {cell.name: fingerprint_of(cell) for cell in cells}
-    todo = [] if render_only else [c for c in cells if not _is_finished(out, c, fingerprints)]
+    todo = [c for c in cells if _finished(out, c.name).get("mark") != c.fingerprint]
+    todo = [] if render_only else todo
     start = time.perf_counter()
     about = {
         "study": name,
@@ -89,7 +90,7 @@ def study(
     if todo and len(todo) < len(cells):
         report.line(f"{len(cells) - len(todo)} of {len(cells)} cells are finished already")
     try:
-        _run(name, todo, fingerprints, out, jobs, report)
+        _run(name, todo, out, jobs, report)
     except BaseException as error:
         error.add_note("what is finished is kept; to go on: the same command")
         raise
@@ -120,21 +121,6 @@ def _write_marker(out: Path, about: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(about, indent=2) + "\n")
 
 
-def fingerprint_of(cell: Cell) -> str:
-    """Of what a cell computes; not of where."""
-
-    def plain(config: Config) -> Config:
-        config = config.replace("resources", memory=None, gpu_memory=None)
-        return config.replace("data", root=None).replace("train", device="auto")
-
-    students = {name: plain(config) for name, config in cell.students.items()}
-    return fingerprint(plain(cell.config), students)
-
-
-def _is_finished(out: Path, cell: Cell, fingerprints: Mapping[str, str]) -> bool:
-    return _finished(out, cell.name).get("mark") == fingerprints[cell.name]
-
-
 def _finished(out: Path, name: str) -> dict[str, Any]:
     """The cell.json of a cell of that name; empty where there is none."""
     path = out / "cells" / name / "cell.json"
@@ -144,14 +130,7 @@ def _finished(out: Path, name: str) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
 
 
-def _run(
-    name: str,
-    todo: Sequence[Cell],
-    fingerprints: Mapping[str, str],
-    out: Path,
-    jobs: int,
-    report: Reporter,
-) -> None:
+def _run(name: str, todo: Sequence[Cell], out: Path, jobs: int, report: Reporter) -> None:
     # Forked from a server that has imported everything, and started no thread.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["infgrand_dgl.studies.worker"])
@@ -163,7 +142,7 @@ def _run(
             while waiting or running:
                 while waiting and len(running) < jobs:
                     cell = waiting.pop(0)
-                    process = _started(context, name, cell, fingerprints[cell.name], out, threads)
+                    process = _started(context, name, cell, out, threads)
                     running[process.sentinel] = process, cell, time.perf_counter()
                     stage.update(done, note=_names(running))
                 ended = wait(list(running))
@@ -188,16 +167,12 @@ def _run(
         stage.result = f"{time.perf_counter() - start:.0f} s"
 
 
-def _started(
-    context: Any, name: str, cell: Cell, fingerprint: str, out: Path, threads: int | None
-) -> BaseProcess:
-    from .worker import error_of, work
-
+def _started(context: Any, name: str, cell: Cell, out: Path, threads: int | None) -> BaseProcess:
     folder = out / "cells" / cell.name
     if folder.is_dir():  # of another configuration
         shutil.rmtree(folder)
     error_of(folder).unlink(missing_ok=True)
-    process = context.Process(target=work, args=(name, cell, fingerprint, folder, threads))
+    process = context.Process(target=work, args=(name, cell, folder, threads))
     process.start()
     return process
 
@@ -209,7 +184,7 @@ def _names(running: Mapping[int, tuple[BaseProcess, Cell, float]]) -> str:
 def _outcome(process: BaseProcess, folder: Path) -> str:
     if process.exitcode == 0:
         return "finished"
-    error = folder.with_name(f"{folder.name}.error.txt")
+    error = error_of(folder)
     if not error.is_file():  # killed, for want of memory perhaps
         error.write_text(f"the process ended with exit code {process.exitcode}\n")
     return f"failed ({error.read_text().strip().splitlines()[-1]})"
@@ -217,33 +192,37 @@ def _outcome(process: BaseProcess, folder: Path) -> str:
 
 def _gather(name: str, cells: Sequence[Cell], out: Path, about: dict[str, Any]) -> dict[str, int]:
     """Writes tables, figures and study.json from what is finished."""
-    rows: list[dict[str, Any]] = []
-    extra: list[dict[str, Any]] = []
-    kept = studies[name].extra
+    rows, extra_rows, counts = _collected(name, cells, out)
+    columns = dict.fromkeys([*COLUMNS, *(column for row in rows for column in row)])
+    results = pd.DataFrame(rows, columns=list(columns))
+    _write_csv(results, out / "results.csv")
+    extra = pd.DataFrame(extra_rows) if extra_rows else None
+    if extra is not None:
+        _write_csv(extra, out / f"{studies[name].extra}.csv")
+    about["cells"] = counts
+    _write_marker(out, about)
+    render(name, results, out, extra=extra, about=_heading(about))
+    return counts
+
+
+def _collected(name: str, cells: Sequence[Cell], out: Path) -> tuple[Rows, Rows, dict[str, int]]:
+    """Rows of all cells, finished or asked for; the study's `extra`; cells by status."""
+    rows: Rows = []
+    extra: Rows = []
     counts = {"finished": 0, "failed": 0, "not run": 0}
-    names = [path.parent.name for path in sorted((out / "cells").glob("*/cell.json"))]
-    for each in names:
-        result = _finished(out, each)
+    finished = [path.parent.name for path in sorted((out / "cells").glob("*/cell.json"))]
+    for cell_name in finished:
+        result = _finished(out, cell_name)
         rows += [{**row, "status": "finished"} for row in result["rows"]]
-        extra += result.get(kept, [])
+        extra += result.get(studies[name].extra, [])
         counts["finished"] += 1
     for cell in cells:
-        if cell.name not in names:
-            failed = (out / "cells" / f"{cell.name}.error.txt").is_file()
+        if cell.name not in finished:
+            failed = error_of(out / "cells" / cell.name).is_file()
             status = "failed" if failed else "not run"
             rows.append({**cell.where(), "case": cell.case, "model": "", "status": status})
             counts[status] += 1
-    columns = dict.fromkeys([*COLUMNS, *(column for row in rows for column in row)])
-    frame = pd.DataFrame(rows, columns=list(columns))
-    _write_csv(frame, out / "results.csv")
-    extra_frame = None
-    if extra:
-        extra_frame = pd.DataFrame(extra)
-        _write_csv(extra_frame, out / f"{kept}.csv")
-    about["cells"] = counts
-    _write_marker(out, about)
-    render(name, frame, out, extra=extra_frame, about=_heading(about))
-    return counts
+    return rows, extra, counts
 
 
 # Of results.csv, before those that a study adds.

@@ -21,13 +21,13 @@ from .grid import Cell
 KEPT = {"config.yaml", "metrics.json", "history.csv", "teacher_logits.npy"}
 
 
-def work(study: str, cell: Cell, fingerprint: str, folder: Path, threads: int | None) -> None:
+def work(study: str, cell: Cell, folder: Path, threads: int | None) -> None:
     """In the process of a cell; what it leaves is cell.json, or error.txt beside the folder."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        run(study, cell, fingerprint, folder)
+        run(study, cell, folder)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -40,7 +40,7 @@ def error_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.error.txt")
 
 
-def run(study: str, cell: Cell, fingerprint: str, folder: Path) -> None:
+def run(study: str, cell: Cell, folder: Path) -> None:
     start = time.perf_counter()
     metrics = train(cell.config, folder, students=cell.students, resume=True, report=Silent())
     for path in [p for p in folder.rglob("*") if p.is_file() and p.name not in KEPT]:
@@ -48,7 +48,7 @@ def run(study: str, cell: Cell, fingerprint: str, folder: Path) -> None:
     shutil.rmtree(folder / "figures", ignore_errors=True)
     rows, plan = rows_of(cell, metrics), studies[study]
     extra = plan.after(cell, folder, rows) if plan.after else None
-    result: dict[str, Any] = {"mark": fingerprint, "rows": rows}
+    result: dict[str, Any] = {"mark": cell.fingerprint, "rows": rows}
     if plan.extra:
         result[plan.extra] = extra or []
     result["seconds"] = time.perf_counter() - start

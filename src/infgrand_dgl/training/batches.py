@@ -12,7 +12,7 @@ from ..system.arrays import release
 from ..system.ranks import ALONE, Ranks
 from ..system.transfer import Staging, ahead
 
-CHUNK = 1024  # consecutive rows that are read together from a file
+CHUNK_ROWS = 1024  # consecutive rows that are read together from a file
 
 
 class NodeBatches:
@@ -47,7 +47,7 @@ class NodeBatches:
         self.size = self.count if size is None else min(size, self.count)
         self.pool = self.count if pool is None else max(pool, self.size)
         self.staging = Staging(device)
-        self.whole = self._taken(slice(None)) if self.size == self.count else None
+        self.full = self._full() if self.size == self.count else None
 
     def _pools(self) -> list[int]:
         """How many rows are read together, one time after the other."""
@@ -59,8 +59,8 @@ class NodeBatches:
         return sum(-(-rows // self.size) for rows in self._pools())
 
     def epoch(self, number: int) -> Iterator[Rows]:
-        if self.whole is not None:
-            yield self.whole
+        if self.full is not None:
+            yield self.full
             return
         generator = torch.Generator().manual_seed((self.seed << 24) + number)
         if self.pool >= self.count and self._resident():
@@ -68,8 +68,8 @@ class NodeBatches:
             for part in ids.tensor_split(len(self)):
                 yield {k: v[part[self._share(len(part))]] for k, v in self.rows.items()}
             return
-        chunks = torch.randperm(-(-self.count // CHUNK), generator=generator)
-        ids = (chunks[:, None] * CHUNK + torch.arange(CHUNK)).flatten()
+        chunks = torch.randperm(-(-self.count // CHUNK_ROWS), generator=generator)
+        ids = (chunks[:, None] * CHUNK_ROWS + torch.arange(CHUNK_ROWS)).flatten()
         pools = ids[ids < self.count].split(self.pool)
         for pool, parts in ahead(self._reads(pools, generator), self.device):
             for part in parts:
@@ -102,9 +102,9 @@ class NodeBatches:
         mine = self.ranks.share(length)
         return slice(mine.start, mine.stop)
 
-    def _taken(self, ids: Tensor | slice) -> Rows:
-        if isinstance(ids, slice):
-            if self.ranks.size == 1:
-                return {k: v.to(self.device) for k, v in self.rows.items()}
-            ids = torch.arange(self.count)[self._share(self.count)]
+    def _full(self) -> Rows:
+        """This process's share of all rows, on the device."""
+        if self.ranks.size == 1:
+            return {k: v.to(self.device) for k, v in self.rows.items()}
+        ids = torch.arange(self.count)[self._share(self.count)]
         return {k: v[ids.to(v.device)].to(self.device) for k, v in self.rows.items()}

@@ -2,12 +2,8 @@
 
 import logging
 import random
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +18,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Progress:
-    """How far a training has come, and its best epoch so far."""
+class TrainingState:
+    """How far a training has come, and its best epoch so far: validation accuracy and weights."""
 
     epoch: int = 0
     best_val: float = -1.0
     best_epoch: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
+
+    def record(self, model: nn.Module, val_accuracy: float) -> None:
+        """Keeps the epoch's weights, if it is as good as the best."""
+        if val_accuracy >= self.best_val:
+            self.best_val, self.best_epoch = val_accuracy, self.epoch
+            self.best_state = {k: v.clone() for k, v in model.state_dict().items()}
 
 
 @dataclass
@@ -53,34 +55,36 @@ class Checkpoint:
         """Of the training so far, since this object was made and before."""
         return self.earlier + time.perf_counter() - self.start
 
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
         """Sets model, optimizer and random numbers to the last save; where none is, as they are."""
         if not self.ranks.tell(self.path.is_file()):
-            return Progress()
+            return TrainingState()
         saved = torch.load(self.path, map_location="cpu", weights_only=True)
         if saved["fingerprint"] != self.fingerprint or len(saved["random"]) != self.ranks.size:
-            return Progress()
+            return TrainingState()
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         _set_random_states(saved["random"][self.ranks.rank])
-        progress, self.earlier = Progress(**saved["progress"]), saved["seconds"]
-        log.info("%s: going on after epoch %d", self.path.name, progress.epoch)
-        return progress
+        state, self.earlier = TrainingState(**saved["progress"]), saved["seconds"]
+        log.info("%s: going on after epoch %d", self.path.name, state.epoch)
+        return state
 
     def due(self, epoch: int) -> bool:
         return self.every > 0 and epoch % self.every == 0
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Replaces the file; the one before stays until this one is whole."""
-        states = self.ranks.gather(_random_states())
+    def save(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
+    ) -> None:
+        """Replaces the file; the one before stays until this one is complete."""
+        random_states = self.ranks.gather(_random_states())
         if not self.ranks.first:
             return
         content = {
             "fingerprint": self.fingerprint,
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "progress": asdict(progress),
-            "random": states,
+            "progress": vars(state),
+            "random": random_states,
             "seconds": self.seconds,
         }
         with writing(self.path) as partial:
@@ -110,33 +114,3 @@ def _set_random_states(states: dict[str, Any]) -> None:
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], int]]:
-    """In the block the first SIGINT or SIGTERM only sets what the yielded function returns.
-
-    The second one acts as it did before: nobody waits for the end of a long epoch who does not
-    want to.
-    """
-    seen = 0
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: Any) -> None:
-        nonlocal seen
-        seen = number
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield lambda: seen
-    finally:
-        restore()

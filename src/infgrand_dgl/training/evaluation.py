@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..data import NodeDataset
 from ..registry import sources
+from .loop import accuracy
 
 
 @torch.no_grad()
@@ -23,19 +24,19 @@ def evaluate(predicted: Callable[[Tensor], Tensor], dataset: NodeDataset) -> dic
     parts = {"val": dataset.val, "test": dataset.test}
     if len(dataset.parts.test_observed):
         parts["test_observed"] = dataset.parts.test_observed
-    found = {k: (predicted(ids).cpu(), dataset.labels[ids]) for k, ids in parts.items()}
-    result: dict[str, Any] = {k: _accuracy(dataset.name, *pair) for k, pair in found.items()}
-    result["macro_f1"] = {
-        k: float(f1_score(y, p, average="macro", zero_division=0)) for k, (p, y) in found.items()
+    pairs = {k: (predicted(ids).cpu(), dataset.labels[ids]) for k, ids in parts.items()}
+    metrics: dict[str, Any] = {k: _accuracy(dataset.name, *pair) for k, pair in pairs.items()}
+    metrics["macro_f1"] = {
+        k: float(f1_score(y, p, average="macro", zero_division=0)) for k, (p, y) in pairs.items()
     }
-    return result
+    return metrics
 
 
 def _accuracy(name: str, predicted: Tensor, labels: Tensor) -> float:
     source = sources.get(name)
     if source is not None and source.accuracy is not None:
         return source.accuracy(name, predicted, labels)
-    return float((predicted == labels).double().mean())
+    return float(accuracy(predicted, labels))
 
 
 @torch.no_grad()

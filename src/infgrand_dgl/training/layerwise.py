@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from ..features.sparse import SparseMatrix, row_source
 from ..graph.csr import CSRGraph
 from ..nn.gnn import GNN
 from ..system.arrays import new_array, release
-from ..system.memory import Budget
+from ..system.runtime import Runtime
 from ..system.transfer import Staging, prefetched
 from .sampling import gather
 
@@ -20,43 +19,36 @@ from .sampling import gather
 # GPU for the inputs of the next one.
 SHARE = 0.25
 ENTRIES = 1 << 22  # a larger block is no faster
-FLOATS = 4  # of the widest layer per source of a block, all told
+FLOATS = 4  # of the widest layer per source of a block, in all
 
 
 @torch.no_grad()
 def layerwise(
     model: GNN,
     csr: CSRGraph,
-    features: Tensor,
+    features: FeatureMatrix,
+    runtime: Runtime,
     *,
-    budget: Budget | None = None,
-    scratch: Path | None = None,
     entries: int | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Logits of all nodes, `[N, C]` on the CPU, equal to the full forward's.
 
     Args:
-        model: of the native backend, on the device that computes.
+        model: of the native backend, on the runtime's device.
         csr: square, on the CPU.
-        features: `[N, D]`, dense (it may be mapped) or sparse CSR.
-        budget: layers that do not fit it are mapped files.
-        scratch: folder of those files; None: every layer stays in memory.
+        features: `[N, D]`.
+        runtime: layers that do not fit its budget are mapped files in its scratch folder; without
+            one, every layer stays in memory.
         entries: edges of a block, at most (a row is never cut); None: as the budget allows.
         dtype: of the logits.
     """
-    device = next(model.parameters()).device
+    device, last = runtime.device, len(model.layers) - 1
     if entries is None:
-        entries = ENTRIES
-        if budget is not None:
-            left = budget.left(device)
-            budget.make_room(device, left)
-            room = int(SHARE * min(budget.left(), left))
-            entries = min(entries, room // (4 * FLOATS * max(model.widths)))
-    h = row_source(FeatureMatrix(features))
-    last, staging = len(model.layers) - 1, Staging(device)
+        entries = _entries(max(model.widths), runtime)
+    h, staging = row_source(features), Staging(device)
     for k, width in enumerate(model.widths[1:]):
-        out = _matrix(csr.num_rows, width, dtype if k == last else torch.float32, budget, scratch)
+        out = _matrix(csr.num_rows, width, dtype if k == last else torch.float32, runtime)
         calls = (partial(_block, csr, h, rows, staging) for rows in cuts(csr.indptr, entries))
         for rows, block, x in prefetched(calls, device):
             out[rows.start : rows.stop] = model.layer(k, block, x).cpu()
@@ -66,6 +58,15 @@ def layerwise(
                     release(matrix)
         h = out
     return out
+
+
+def _entries(width: int, runtime: Runtime) -> int:
+    """Edges of a block for which the budget has room, in layers of at most a width."""
+    budget, device = runtime.budget, runtime.device
+    left = budget.left(device)
+    budget.make_room(device, left)
+    room = int(SHARE * min(budget.left(), left))
+    return min(ENTRIES, room // (4 * FLOATS * width))
 
 
 def _block(
@@ -86,13 +87,12 @@ def cuts(indptr: Tensor, entries: int) -> Iterator[range]:
         first = last
 
 
-def _matrix(
-    rows: int, width: int, dtype: torch.dtype, budget: Budget | None, scratch: Path | None
-) -> Tensor:
+def _matrix(rows: int, width: int, dtype: torch.dtype, runtime: Runtime) -> Tensor:
     """Empty, in memory where half of what is left suffices, else a file that goes with it."""
-    if scratch is None or budget is None or 2 * rows * width * dtype.itemsize <= budget.left():
+    size = rows * width * dtype.itemsize
+    if runtime.scratch is None or 2 * size <= runtime.budget.left():
         return torch.empty(rows, width, dtype=dtype)
-    path = scratch / f"layer-{rows}-{width}.npy"
-    found = new_array(path, (rows, width), dtype)
+    path = runtime.scratch / f"layer-{rows}-{width}.npy"
+    matrix = new_array(path, (rows, width), dtype)
     path.unlink()  # the mapping keeps it
-    return found
+    return matrix

@@ -5,24 +5,25 @@ On a GPU nothing in an epoch waits for it: losses and accuracies are read togeth
 
 import logging
 import random
-import signal
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from ..config.schema import StudentConfig, TeacherConfig
+from ..config.schema import Config, Precision, StudentConfig, TeacherConfig
+from ..data import NodeDataset
 from ..errors import InputError
 from ..graph import dgl_bridge
 from ..system.allocator import freed_memory_kept
-from ..system.memory import Budget
+from ..system.precision import forward_in
 from ..system.ranks import ALONE, Ranks
-from .checkpoint import Checkpoint, Progress, interruptible
+from ..system.runtime import Runtime
+from .checkpoint import Checkpoint, TrainingState
 from .graphed import graphed
+from .interrupts import interruptible, obey
 
 log = logging.getLogger(__name__)
 
@@ -32,37 +33,33 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Where a training runs.
+class Task:
+    """What a model does in an epoch.
 
     Args:
-        device: of the model.
-        budget: bytes it may take; what is free by default.
-        ranks: the processes that train together.
-        checkpoint: what it goes on from, and saves.
-        scratch: a folder for targets that do not fit in memory.
+        steps: (epoch, from 1) to the losses of its batches, one after the other: each is asked for
+            when the weights have taken the step of the one before.
+        evaluate: accuracies in evaluation mode, without gradients, on the model's device.
+        repeats: whether every epoch launches the same kernels on the same memory, drawing at random
+            from torch's generator alone: a GPU then replays it (`graphed`).
     """
 
-    device: torch.device
-    budget: Budget | None = None
-    ranks: Ranks = ALONE
-    checkpoint: Checkpoint | None = None
-    scratch: Path | None = None
+    steps: Callable[[int], Iterable[Losses]]
+    evaluate: Callable[[], Accuracies]
+    repeats: bool = False
 
 
 @freed_memory_kept()
 def fit(
     model: nn.Module,
+    task: Task,
     *,
-    steps: Callable[[int], Iterable[Losses]],
-    evaluate: Callable[[], Accuracies],
     optimizer: torch.optim.Optimizer,
     epochs: int,
     patience: int,
     on_epoch: OnEpoch,
     checkpoint: Checkpoint | None = None,
     ranks: Ranks = ALONE,
-    repeats: bool = False,
 ) -> None:
     """Trains `model` and leaves it, in eval mode, with the weights of its best validation epoch.
 
@@ -70,60 +67,55 @@ def fit(
     that are not.
 
     Args:
-        steps: the losses of an epoch's batches, one after the other: each is asked for when the
-            weights have taken the step of the one before. Epochs count from 1.
-        evaluate: accuracies in evaluation mode, without gradients, on the model's device.
-        on_epoch: told the epoch, the mean losses of its steps and its accuracies.
+        on_epoch: gets the epoch, the mean losses of its steps and its accuracies.
         checkpoint: where to go on from, and what to save; an interrupt is heeded at the end of the
             epoch, when that is saved.
         ranks: the processes that train together; the first one's accuracies count.
-        repeats: whether every epoch launches the same kernels on the same memory, drawing at random
-            from torch's generator alone: a GPU then replays it (`graphed`).
 
     Raises:
         InputError: the loss is no longer finite.
         KeyboardInterrupt, SystemExit: on SIGINT and SIGTERM.
     """
-    done = checkpoint.restore(model, optimizer) if checkpoint else Progress()
+    state = checkpoint.restore(model, optimizer) if checkpoint else TrainingState()
 
     def epoch() -> tuple[list[str], Tensor]:
-        """What the history records of an epoch: names and values."""
-        losses = _mean_losses(model, steps(done.epoch), optimizer, ranks)
-        model.eval()
-        with torch.no_grad():
-            accuracies = evaluate()
-        found = losses | {f"{name}_accuracy": value for name, value in accuracies.items()}
-        return list(found), torch.stack([value.double() for value in found.values()])
+        return _epoch(model, task, state.epoch, optimizer, ranks)
 
-    if repeats:
+    if task.repeats:
         epoch = graphed(epoch, optimizer, next(model.parameters()).device)
     with interruptible() as interrupted:
-        while done.epoch < epochs and done.epoch - done.best_epoch < patience:
-            done.epoch += 1
+        while state.epoch < epochs and state.epoch - state.best_epoch < patience:
+            state.epoch += 1
             names, values = epoch()
             recorded = dict(zip(names, ranks.tell(values.tolist()), strict=True))
             if not np.isfinite(recorded["loss"]):
                 raise InputError(
-                    f"training diverged in epoch {done.epoch}: the loss is {recorded['loss']}; "
+                    f"training diverged in epoch {state.epoch}: the loss is {recorded['loss']}; "
                     "a lower lr may help"
                 )
-            on_epoch(done.epoch, recorded)
-            if recorded["val_accuracy"] >= done.best_val:
-                done.best_val, done.best_epoch = recorded["val_accuracy"], done.epoch
-                done.best_state = {k: v.clone() for k, v in model.state_dict().items()}
+            on_epoch(state.epoch, recorded)
+            state.record(model, recorded["val_accuracy"])
             signalled = ranks.greatest(interrupted())
-            if checkpoint and (signalled or checkpoint.due(done.epoch)):
-                checkpoint.save(model, optimizer, done)
-            if signalled == signal.SIGINT:
-                raise KeyboardInterrupt
-            if signalled:
-                sys.exit(128 + signalled)
-    log.info(
-        "best epoch %d of %d: validation accuracy %.4f", done.best_epoch, done.epoch, done.best_val
-    )
-    model.load_state_dict(done.best_state)
+            if checkpoint and (signalled or checkpoint.due(state.epoch)):
+                checkpoint.save(model, optimizer, state)
+            obey(signalled)
+    best = state.best_epoch, state.epoch, state.best_val
+    log.info("best epoch %d of %d: validation accuracy %.4f", *best)
+    model.load_state_dict(state.best_state)
     model.eval()
     optimizer.zero_grad(set_to_none=True)
+
+
+def _epoch(
+    model: nn.Module, task: Task, number: int, optimizer: torch.optim.Optimizer, ranks: Ranks
+) -> tuple[list[str], Tensor]:
+    """Trains and evaluates; names and values that the history records, which stay on the device."""
+    losses = _mean_losses(model, task.steps(number), optimizer, ranks)
+    model.eval()
+    with torch.no_grad():
+        accuracies = task.evaluate()
+    recorded = losses | {f"{name}_accuracy": value for name, value in accuracies.items()}
+    return list(recorded), torch.stack([value.double() for value in recorded.values()])
 
 
 def _mean_losses(
@@ -151,9 +143,29 @@ def adam(model: nn.Module, settings: TeacherConfig | StudentConfig) -> torch.opt
     )
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of rows `[n, C]` whose largest logit is at the label `[n]`; float64 `[]`."""
-    return (logits.argmax(dim=1) == labels).double().mean()
+def forwards(
+    model: nn.Module, precision: Precision, runtime: Runtime
+) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """The model's forward for training, by all processes together, and for evaluation, by one."""
+    together = DistributedDataParallel(model) if runtime.ranks.size > 1 else model
+    return (
+        forward_in(precision, together, runtime.device),
+        forward_in(precision, model, runtime.device),
+    )
+
+
+def recorded_nodes(config: Config, view: NodeDataset) -> dict[str, tuple[Tensor, Tensor]]:
+    """The nodes whose accuracy the history records, and their labels, by part of the split.
+
+    An inductive training sees only the observed test nodes.
+    """
+    test = "test" if config.data.setting == "transductive" else "test_observed"
+    return {name: (ids, view.labels[ids]) for name, ids in (("val", view.val), (test, view.test))}
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> Tensor:
+    """Share of the predicted classes, int64 `[n]`, that are the labels, `[n]`; float64 `[]`."""
+    return (predicted == labels).double().mean()
 
 
 def seed_everything(seed: int) -> None:

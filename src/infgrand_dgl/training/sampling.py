@@ -15,8 +15,8 @@ from ..graph import dgl_bridge
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph, dgl
 from ..system.arrays import release
-from ..system.memory import Budget
 from ..system.ranks import Ranks
+from ..system.runtime import Runtime
 from ..system.transfer import Staging, prefetched
 
 Batch = tuple[Tensor, list[CSRGraph], Tensor | SparseMatrix]  # seeds, blocks, inputs
@@ -28,27 +28,26 @@ class Neighborhoods:
 
     Args:
         csr: a square graph, on the CPU.
-        features: `[N, D]`, as in `NodeDataset`; a mapped file is read where a batch needs it.
+        features: `[N, D]`; a mapped file is read where a batch needs it.
         fanouts: neighbours sampled per node, by layer.
-        device: where batches go.
+        runtime: batches go to its device; pages of mapped features are released once its budget is
+            used up.
         inputs: how a first layer takes them; "auto": as the features are.
-        budget: pages of mapped features are released once it is used up.
     """
 
     def __init__(
         self,
         csr: CSRGraph,
-        features: Tensor,
+        features: FeatureMatrix,
         fanouts: Sequence[int],
-        device: torch.device,
+        runtime: Runtime,
         inputs: Inputs = "auto",
-        budget: Budget | None = None,
     ) -> None:
-        self.csr, self.device, self.budget = csr, device, budget
-        self.staging = Staging(device)
+        self.csr, self.device, self.budget = csr, runtime.device, runtime.budget
+        self.staging = Staging(runtime.device)
         self.graph = sampling_graph(csr)
         self.sampler = dgl.dataloading.NeighborSampler(list(fanouts))
-        self.features = row_source(FeatureMatrix(features), inputs)
+        self.features = row_source(features, inputs)
 
     def batches(self, nodes: Tensor, batch_size: int, seed: int) -> Iterator[Batch]:
         """Nodes, int64 `[n]`, in pieces as they are listed, with blocks and inputs on `device`.
@@ -78,10 +77,10 @@ class Neighborhoods:
 
     def gather(self, nodes: Tensor) -> Tensor | SparseMatrix:
         """The inputs of nodes, int64 `[n]`: float32 on `device`."""
-        found = gather(self.features, nodes, self.staging)
-        if self.budget is not None and not self.budget.left() and isinstance(self.features, Tensor):
+        rows = gather(self.features, nodes, self.staging)
+        if isinstance(self.features, Tensor) and not self.budget.left():
             release(self.features)
-        return found
+        return rows
 
     def _moved(self, block: CSRGraph, targets: Tensor, sources: Tensor) -> CSRGraph:
         """With the degrees of the graph, by which layers estimate what it would give."""

@@ -1,42 +1,46 @@
 """The teacher: a GNN trained with cross-entropy on the graph that training may see."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.nn.parallel import DistributedDataParallel
 
 from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
 from ..errors import InputError
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..graph import dgl_bridge
-from ..nn.gnn import GNN, Backend
+from ..nn.gnn import GNN, Backend, layer_widths
 from ..nn.native import Graph
 from ..registry import teachers
-from ..system.arrays import map_array, release
+from ..system.arrays import dtype_name, first_not_finite, map_array
 from ..system.kept import kept
-from ..system.memory import Budget
-from ..system.precision import forward_in, products_in
-from ..system.ranks import Ranks
+from ..system.precision import products_in
+from ..system.runtime import Runtime
+from .checkpoint import Checkpoint
 from .layerwise import layerwise
-from .loop import Accuracies, Losses, OnEpoch, Surroundings, accuracy, adam, fit, seed_everything
+from .loop import (
+    Accuracies,
+    Losses,
+    OnEpoch,
+    Task,
+    accuracy,
+    adam,
+    fit,
+    forwards,
+    recorded_nodes,
+    seed_everything,
+)
 from .sampling import Neighborhoods, mixed, shuffled
-
-Steps = Callable[[int], Iterator[Losses]]
-Evaluate = Callable[[], Accuracies]
 
 BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
 
-# Floats held per node and output: of all layers in training, of the widest layer in a forward
-# (resident memory of 200,000 nodes on the CPU; the allocator's share included, and aggregated
-# features, which are no wider than the first layer's output).
-TRAINED = {"gcn": 8, "sage": 8, "gat": 13}
+# Floats held per node and output of the widest layer in a forward, as `Teacher.floats` are of all
+# layers in training (resident memory of 200,000 nodes on the CPU; the allocator's share included,
+# and aggregated features, which are no wider than the first layer's output).
 INFERRED = 4
-
-ROWS = 1 << 16  # checked at once
 
 
 def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
@@ -57,16 +61,13 @@ def teacher_inputs(
 ) -> tuple[Graph, Tensor | SparseMatrix]:
     """Graph and features as the model's backend takes them, on its device."""
     device = next(model.parameters()).device
-    if model.backend == "native":
-        return kept(data.csr, device), first_layer_input(
-            kept(data.features, device), device, inputs
-        )
-    return data.graph.to(device), data.dense_features(device)
+    if model.backend == "dgl":
+        return data.graph.to(device), data.dense_features(device)
+    x = first_layer_input(kept(data.features, device), device, inputs)
+    return kept(data.csr, device), x
 
 
-def is_sampled(
-    config: Config, view: NodeDataset, device: torch.device, budget: Budget | None
-) -> bool:
+def is_sampled(config: Config, view: NodeDataset, runtime: Runtime) -> bool:
     """Whether training takes sampled neighbourhoods: asked for, or the full graph does not fit.
 
     Raises:
@@ -74,7 +75,7 @@ def is_sampled(
     """
     if config.teacher.batch_size is not None:
         return True
-    if budget is None or fits(config, view, device, budget):
+    if fits(config, view, runtime):
         return False
     if config.teacher.backend == "dgl":
         raise InputError(
@@ -84,153 +85,134 @@ def is_sampled(
     return True
 
 
-def fits(config: Config, view: NodeDataset, device: torch.device, budget: Budget) -> bool:
+def fits(config: Config, view: NodeDataset, runtime: Runtime) -> bool:
     """Whether training on the full graph takes no more than is left of the budget."""
-    t = config.teacher
-    widths = [view.num_features, *[t.hidden] * (t.layers - 1), view.num_classes]
-    return budget.fits_on(device, _bytes(view, TRAINED[t.model] * sum(widths[1:]), device))
+    outputs = layer_widths(config.teacher, view.num_features, view.num_classes)[1:]
+    return _fits(view, teachers[config.teacher.model].floats * sum(outputs), runtime)
 
 
-def _bytes(data: NodeDataset, floats: int, device: torch.device) -> int:
-    """Of graph and features, and of so many floats per node."""
-    N, features = data.num_nodes, data.matrix.input_bytes
-    if device.type == "cuda":  # what is kept of features that are used in another form
-        features += 0 if data.matrix.is_plain else data.matrix.stored_bytes
-    return 8 * N + 4 * data.num_edges + features + 4 * N * floats
+def forward_fits(model: GNN, data: NodeDataset, runtime: Runtime) -> bool:
+    """Whether the model on the full graph takes no more than is left of the budget."""
+    return _fits(data, INFERRED * max(model.widths[1:]), runtime)
+
+
+def _fits(data: NodeDataset, floats: int, runtime: Runtime) -> bool:
+    """Whether graph, features, and so many floats per node do."""
+    features = data.matrix.input_bytes
+    if runtime.device.type == "cuda" and not data.matrix.is_plain:  # kept in another form as well
+        features += data.matrix.stored_bytes
+    needed = 8 * data.num_nodes + 4 * data.num_edges + features + 4 * data.num_nodes * floats
+    return runtime.budget.fits_on(runtime.device, needed)
 
 
 def train_teacher(
-    config: Config, view: NodeDataset, at: Surroundings, seed: int, on_epoch: OnEpoch
+    config: Config,
+    view: NodeDataset,
+    runtime: Runtime,
+    seed: int,
+    on_epoch: OnEpoch,
+    checkpoint: Checkpoint | None = None,
 ) -> GNN:
     """Trains `config.teacher` on what training may see (`NodeDataset.observed_view`).
 
     On the full graph, in one process, where that fits and no `batch_size` is given (`is_sampled`);
     else on sampled neighbourhoods, each process on its share of the training nodes.
+
+    Returns:
+        The teacher with its best weights.
     """
     seed_everything(seed)
-    model = build_teacher(config.teacher, view.num_features, view.num_classes).to(at.device)
-    sampled = at.ranks.size > 1 or is_sampled(config, view, at.device, at.budget)
-    if sampled:
-        steps, evaluate = _sampled(config, model, view, seed, at.ranks, at.budget)
+    model = build_teacher(config.teacher, view.num_features, view.num_classes).to(runtime.device)
+    if runtime.ranks.size > 1 or is_sampled(config, view, runtime):
+        task = _sampled(config, model, view, seed, runtime)
     else:
-        steps, evaluate = _full(config, model, view)
-    with products_in(config.train.precision, at.device):
+        task = _full(config, model, view, runtime)
+    with products_in(config.train.precision, runtime.device):
         fit(
             model,
-            steps=steps,
-            evaluate=evaluate,
+            task,
             optimizer=adam(model, config.teacher),
             epochs=config.teacher.epochs or config.train.epochs,
             patience=config.train.patience,
             on_epoch=on_epoch,
-            checkpoint=at.checkpoint,
-            ranks=at.ranks,
-            repeats=not sampled and _repeats(config.teacher, model),
+            checkpoint=checkpoint,
+            ranks=runtime.ranks,
         )
     return model
 
 
-def _repeats(config: TeacherConfig, model: GNN) -> bool:
-    """Whether its kernels are ours or torch's, and get no new number from Python at every call, as
-    the attention's dropout does."""
-    drops = config.model == "gat" and config.attention_dropout > 0
-    return model.backend == "native" and not drops
-
-
-def _full(config: Config, model: GNN, view: NodeDataset) -> tuple[Steps, Evaluate]:
-    device = next(model.parameters()).device
-    labels = view.labels.to(device)
-    train, val, test = (ids.to(device) for ids in (view.train, view.val, view.test))
-    shown = "test" if config.data.setting == "transductive" else "test_observed"
+def _full(config: Config, model: GNN, view: NodeDataset, runtime: Runtime) -> Task:
+    device = runtime.device
+    train, labels = view.train.to(device), view.labels[view.train].to(device)
+    parts = {
+        name: (ids.to(device), labels.to(device))
+        for name, (ids, labels) in recorded_nodes(config, view).items()
+    }
     graph, features = teacher_inputs(model, view, config.train.inputs)
     x = model.constant(graph, features)
-    forward, known = forward_in(config.train.precision, model, device), labels[train]
+    forward, _ = forwards(model, config.train.precision, runtime)
 
     def steps(epoch: int) -> Iterator[Losses]:
-        yield {"loss": cross_entropy(forward(graph, x).index_select(0, train), known)}
+        yield {"loss": cross_entropy(forward(graph, x).index_select(0, train), labels)}
 
     def evaluate() -> Accuracies:
         logits = forward(graph, x)
         return {
-            name: accuracy(logits[ids], labels[ids]) for name, ids in [("val", val), (shown, test)]
+            name: accuracy(logits[ids].argmax(dim=1), labels)
+            for name, (ids, labels) in parts.items()
         }
 
-    return steps, evaluate
+    # Only our kernels and torch's can be recorded.
+    repeats = model.backend == "native" and teachers[config.teacher.model].repeats(config.teacher)
+    return Task(steps, evaluate, repeats)
 
 
-def _sampled(
-    config: Config,
-    model: GNN,
-    view: NodeDataset,
-    seed: int,
-    ranks: Ranks,
-    budget: Budget | None,
-) -> tuple[Steps, Evaluate]:
+def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: Runtime) -> Task:
     """An epoch depends on the seed, its number and this process alone, not on those before it."""
-    t, device = config.teacher, next(model.parameters()).device
+    t, device, ranks = config.teacher, runtime.device, runtime.ranks
     size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * t.layers
-    sampler = Neighborhoods(view.csr, view.features, fanouts, device, config.train.inputs, budget)
-    parallel = DistributedDataParallel(model) if ranks.size > 1 else model
-    training, judging = (
-        forward_in(config.train.precision, module, device) for module in (parallel, model)
-    )
+    sampler = Neighborhoods(view.csr, view.matrix, fanouts, runtime, config.train.inputs)
+    train, predict = forwards(model, config.train.precision, runtime)
     share = ranks.share(len(view.val))
     val = view.val[share.start : share.stop]
 
     def steps(epoch: int) -> Iterator[Losses]:
         nodes = shuffled(view.train, ranks, seed, epoch)
-        own = mixed(seed, epoch, ranks.rank)
-        torch.manual_seed(own)
-        for seeds, blocks, x in sampler.batches(nodes, size, own):
+        epoch_seed = mixed(seed, epoch, ranks.rank)
+        torch.manual_seed(epoch_seed)
+        for seeds, blocks, x in sampler.batches(nodes, size, epoch_seed):
             labels = view.labels[seeds].to(device, non_blocking=True)
-            yield {"loss": cross_entropy(training(blocks, x), labels)}
+            yield {"loss": cross_entropy(train(blocks, x), labels)}
 
     def evaluate() -> Accuracies:
         correct = torch.zeros((), dtype=torch.long, device=device)
         for seeds, blocks, x in sampler.batches(val, size, mixed(seed, 0, ranks.rank)):
             labels = view.labels[seeds].to(device, non_blocking=True)
-            correct += (judging(blocks, x).argmax(dim=1) == labels).sum()
+            correct += (predict(blocks, x).argmax(dim=1) == labels).sum()
         return {"val": ranks.sum(correct).double() / len(view.val)}
 
-    return steps, evaluate
+    return Task(steps, evaluate)
 
 
 @torch.no_grad()
 def teacher_logits(
-    model: GNN,
-    dataset: NodeDataset,
-    *,
-    budget: Budget | None = None,
-    scratch: Path | None = None,
-    dtype: torch.dtype = torch.float32,
+    model: GNN, dataset: NodeDataset, runtime: Runtime, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Logits of all nodes, `[N, C]` on the CPU.
+    """Logits of all nodes, `[N, C]` on the CPU, of what each node may see.
 
-    Inductive: observed nodes see the observed graph alone, the others the whole graph.
+    Where a full forward does not fit the budget, one layer follows the other (`layerwise`).
 
     Args:
-        budget: where a full forward does not fit it, one layer follows the other (`layerwise`).
-        scratch: folder for layers that do not fit the memory; None: they stay there.
+        runtime: its device is the model's.
         dtype: of the result.
     """
 
     def logits(data: NodeDataset) -> Tensor:
-        if model.backend == "dgl" or budget is None or forward_fits(model, data, budget):
+        if model.backend == "dgl" or forward_fits(model, data, runtime):
             return model(*teacher_inputs(model, data)).cpu().to(dtype)
-        return layerwise(
-            model, data.csr, data.features, budget=budget, scratch=scratch, dtype=dtype
-        )
+        return layerwise(model, data.csr, data.matrix, runtime, dtype=dtype)
 
-    out = logits(dataset)
-    if dataset.parts.observed is not None:
-        out[dataset.parts.observed] = logits(dataset.observed_view())
-    return out
-
-
-def forward_fits(model: GNN, data: NodeDataset, budget: Budget) -> bool:
-    """Whether the model on the full graph takes no more than is left of the budget."""
-    device = next(model.parameters()).device
-    return budget.fits_on(device, _bytes(data, INFERRED * max(model.widths[1:]), device))
+    return dataset.by_view(logits)
 
 
 def load_logits(path: Path, num_nodes: int, num_classes: int) -> Tensor:
@@ -242,17 +224,10 @@ def load_logits(path: Path, num_nodes: int, num_classes: int) -> Tensor:
     logits = map_array(path)
     expected = [num_nodes, num_classes]
     if list(logits.shape) != expected or not logits.is_floating_point():
-        found = str(logits.dtype).removeprefix("torch.")
         raise InputError(
             f"{path}: expected floating-point logits of shape {expected}, "
-            f"found {found} of shape {list(logits.shape)}"
+            f"found {dtype_name(logits.dtype)} of shape {list(logits.shape)}"
         )
-    start = 0
-    for rows in logits.split(ROWS):
-        finite = rows.isfinite().all(dim=1)
-        if not finite.all():
-            row = start + int((~finite).nonzero()[0])
-            raise InputError(f"{path}: expected finite logits, but those of node {row} are not")
-        start += len(rows)
-        release(logits)
+    if (node := first_not_finite(logits)) is not None:
+        raise InputError(f"{path}: expected finite logits, but those of node {node} are not")
     return logits

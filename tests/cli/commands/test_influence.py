@@ -1,6 +1,6 @@
 import numpy as np
 
-from ..conftest import run
+from ..conftest import fails, run
 
 
 def test_influence(tiny, tmp_path, capsys):
@@ -18,6 +18,21 @@ def test_influence(tiny, tmp_path, capsys):
         "certified on",
     ):
         assert words in output
+    _, output, err = run(
+        capsys, "influence", "--config", tiny, "--out", path, "--set", "influence.measure=uniform"
+    )
+    assert "min 1  mean 1  max 1" in output and err == ""  # no warning: it is meant to be flat
     inductive = ["--set", "data.setting=inductive", "--seed", 7]
     run(capsys, "influence", "--config", tiny, *inductive, "--out", path)
     assert np.isnan(np.load(path)).any()
+
+
+def test_of_a_teacher(tiny, tmp_path, capsys):
+    """Its logits come from a file."""
+    command = ("influence", "--config", tiny, "--out", tmp_path / "i.npy", "--set")
+    message = "influence.measure: entropy needs teacher.logits, a file [N, C]"
+    fails(capsys, tmp_path, *command, "influence.measure=entropy", message=message)
+    np.save(tmp_path / "logits.npy", np.random.randn(300, 3).astype(np.float32))
+    settings = ("influence.measure=entropy", f"teacher.logits={tmp_path}/logits.npy")
+    assert run(capsys, *command, *settings)[0] == 0
+    assert np.isfinite(np.load(tmp_path / "i.npy")).all()

@@ -151,7 +151,7 @@ def test_interrupt(tiny, tmp_path, capsys, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("infgrand_dgl.experiment.train.train_teacher", interrupted)
+    monkeypatch.setattr("infgrand_dgl.experiment.steps.train_teacher", interrupted)
     status, _, err = run(capsys, "train", "--config", tiny, "--out", tmp_path / "r")
     resume = f"infgrand-dgl train --resume --out {tmp_path / 'r'}"
     assert status == 130 and err == f"infgrand-dgl: interrupted; to go on: {resume}\n"

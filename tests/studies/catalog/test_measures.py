@@ -3,9 +3,11 @@
 import pandas as pd
 import pytest
 
+from infgrand_dgl import registry
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.registry import Measure
 from infgrand_dgl.studies.catalog import measures
-from tests.studies.made_up import cells
+from tests.studies.made_up import cells, line, results
 from tests.studies.small import cells as small_cells
 from tests.studies.small import run
 
@@ -42,3 +44,18 @@ def test_rank_correlations_once_a_pair():
         ["Cosine", "Jacobian", "–", "−0.25"],
         ["Cosine", "Degree", "0.60 ± 0.10", "–"],
     ]
+
+
+def test_a_measure_of_a_plugin_is_shown(monkeypatch):
+    """After ours, in what is trained, in the table and in the figure."""
+    toy = Measure("toy", label="A toy", scores=print)
+    monkeypatch.setitem(registry.measures.added, "toy", toy)
+    (cell,) = small_cells("measures", seeds=[1])
+    assert list(cell.students)[-2:] == ["uniform", "toy"]
+    tests = {"teacher": [0.7], "toy": [0.8], "cosine": [0.81], "uniform": [0.79]}
+    rows = results(tests)
+    lines = measures.tables(rows)
+    assert cells(lines[2])[2:] == ["Teacher", "Cosine", "Uniform", "A toy"]
+    assert line(lines, "Cosine − A toy")[1] == "+1.00"
+    (axes,) = measures.figures(rows)[""].axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["Cosine", "Uniform", "A toy"]

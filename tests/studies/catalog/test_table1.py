@@ -1,12 +1,14 @@
 """Every method beside its teacher, in the tables."""
 
+from infgrand_dgl import registry
+from infgrand_dgl.registry import Method
 from infgrand_dgl.studies.catalog import table1
-from tests.studies.made_up import line, results
-from tests.studies.small import cells
+from tests.studies.made_up import cells, line, results
+from tests.studies.small import cells as small_cells
 
 
 def test_students_are_every_method():
-    (table,) = cells(seeds=[1])
+    (table,) = small_cells(seeds=[1])
     assert list(table.students) == ["mlp", "glnn", "infgrand"]
     assert table.students["infgrand"] == table.config
 
@@ -35,3 +37,16 @@ def test_inductive_has_hidden_and_observed_nodes():
     )
     assert line(lines[hidden:], "Cora")[-1] == "**83.0**"
     assert line(lines[observed:], "Cora")[-1] == "**85.0**"
+
+
+def test_a_method_of_a_plugin_is_shown(monkeypatch):
+    toy = Method("toy", label="A toy", color="red", marker="*", objective=print)
+    monkeypatch.setitem(registry.methods.added, "toy", toy)
+    (cell,) = small_cells(seeds=[1])
+    assert list(cell.students) == ["mlp", "glnn", "infgrand", "toy"]
+    rows = results({"teacher": [0.7], "toy": [0.8], "infgrand": [0.81], "glnn": [0.79]})
+    lines = table1.tables(rows)
+    assert cells(lines[2])[2:] == ["Teacher", "MLP", "GLNN", "InfGraND", "A toy"]
+    assert line(lines, "InfGraND − A toy")[1] == "+1.00"
+    (legend,) = table1.figures(rows)[""].legends
+    assert [text.get_text() for text in legend.get_texts()][-1] == "A toy"

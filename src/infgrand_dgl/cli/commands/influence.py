@@ -34,10 +34,11 @@ def run(args: argparse.Namespace) -> None:
     from ...system.writing import save_array, writing
     from ...training.teacher import load_logits
 
-    logits, measure = None, config.influence.measure
-    if measures[measure].needs_teacher:
+    logits, measure = None, measures[config.influence.measure]
+    if measure.needs_teacher:
         if config.teacher.logits is None:
-            raise InputError(f"influence.measure: {measure} needs teacher.logits, a file [N, C]")
+            expected = "needs teacher.logits, a file [N, C]"
+            raise InputError(f"influence.measure: {measure.name} {expected}")
         logits = load_logits(Path(config.teacher.logits), dataset.num_nodes, dataset.num_classes)
     with writing(args.out) as partial:
         with report.stage("influence") as stage:
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         save_array(partial, result.scores)
     distribution = spread(result.scores)
     _print(result, distribution, seconds)
-    if distribution.flat and measure != "uniform":
+    if distribution.flat and not measure.constant:
         report.warn(flat_warning(config))
     print(f"wrote {args.out}")
 

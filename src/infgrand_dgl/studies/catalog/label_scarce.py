@@ -6,7 +6,7 @@ import pandas as pd
 from ...config.schema import Config
 from ...present.style import look
 from ...registry import Study, studies
-from ..charts import ACCURACY, Figures, finished, of_model, panels_of
+from ..charts import ACCURACY, Figures, finished, of_model, panels_of, shift
 from ..grid import Cases, every_method
 from ..summary import means, models_of, ordered
 from ..tables import LINE, Lines, accuracies, by_setting, comparisons, gains, paired
@@ -36,8 +36,7 @@ def figures(rows: pd.DataFrame) -> Figures:
     for axes, panel in panels:
         for i, model in enumerate(models):
             values, shown = of_model(panel, model, "case", shares), look(model)
-            # error bars side by side
-            x = np.arange(len(shares)) + 0.24 / len(models) * (i - (len(models) - 1) / 2)
+            x = np.arange(len(shares)) + shift(i, len(models), 0.24)  # error bars side by side
             axes.errorbar(
                 x,
                 values["mean"],

@@ -6,7 +6,7 @@ import pandas as pd
 from ...config.schema import Config
 from ...present.style import look
 from ...registry import Study, studies
-from ..charts import ACCURACY, Figures, finished, of_model, panels_of
+from ..charts import ACCURACY, Figures, finished, of_model, panels_of, shift
 from ..grid import Cases, every_method
 from ..summary import means, models_of, name, ordered
 from ..tables import LINE, Lines, accuracies, by_setting, comparisons, gains, paired
@@ -36,7 +36,7 @@ def figures(rows: pd.DataFrame) -> Figures:
     for axes, panel in panels:
         for i, model in enumerate(models):
             values, shown = of_model(panel, model, "dataset", datasets), look(model)
-            y = np.arange(len(datasets)) + 0.68 / len(models) * (i - (len(models) - 1) / 2)
+            y = np.arange(len(datasets)) + shift(i, len(models), 0.68)
             axes.errorbar(
                 values["mean"],
                 y,

@@ -1,0 +1,50 @@
+"""SIGINT and SIGTERM, which wait for the end of an epoch."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], int]]:
+    """In the block the first SIGINT or SIGTERM only sets what the yielded function returns.
+
+    The second one acts as it did before: nobody waits for the end of a long epoch who does not
+    want to.
+    """
+    received = 0
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal received
+        received = number
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield lambda: received
+    finally:
+        restore()
+
+
+def obey(number: int) -> None:
+    """Ends the process as a signal would; 0 is none.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: on SIGINT, on SIGTERM.
+    """
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    if number:
+        sys.exit(128 + number)

@@ -1,0 +1,63 @@
+"""Where a student's inputs lie in training, and how many nodes a step takes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..config.schema import Config
+from ..features.matrix import FeatureMatrix
+from ..features.sparse import SparseMatrix, first_layer_input
+from ..system.kept import kept
+from ..system.runtime import Runtime
+
+MIN_POOL = 1 << 14  # rows, at least, that are read together from a file
+MIN_STEP, MAX_STEP = 1024, 1 << 16  # nodes of a step whose size nobody gave, where all do not fit
+
+
+@dataclass(frozen=True)
+class Placement:
+    """
+    Args:
+        inputs: `[N, D]`, where batches take them from.
+        step: nodes per step, of all processes together; None: all.
+        pool: rows that are read together; None: the inputs lie on the device.
+    """
+
+    inputs: Tensor | SparseMatrix
+    step: int | None
+    pool: int | None
+
+
+def place(config: Config, inputs: Tensor, classes: int, runtime: Runtime) -> Placement:
+    """On the device, all in one step, where that fits; else by steps, and where the inputs alone do
+    not fit, from where they lie, so many rows at a time. The first process decides for all."""
+    s, device, budget = config.student, runtime.device, runtime.budget
+    matrix, left = FeatureMatrix(inputs), budget.left(device)
+    N = matrix.num_rows
+    # Inputs and targets, and of the loss its constant term, label and influence.
+    per_row = 4 * matrix.num_columns + 4 * classes + 32
+    # Each hidden layer keeps its product, what of it passed ReLU and dropout, and gradients.
+    per_node = 20 * s.hidden * (s.layers - 1) + 32 * classes
+    step = s.batch_size
+    budget.make_room(device, N * (per_node + per_row))
+    if step is None and N * (per_node // runtime.ranks.size + per_row) > left:
+        step = min(MAX_STEP, max(MIN_STEP, left // 2 // per_node))
+    if step is not None and step >= N:
+        step = None
+    resident = device.type == "cpu" and not matrix.is_mapped
+    pool = None if resident or N * per_row < left else max(MIN_POOL, left // 8 // per_row)
+    step, pool = runtime.ranks.tell((step, pool))
+    if pool is not None:
+        return Placement(inputs, step or min(MAX_STEP, N), pool)
+    return Placement(_on_device(matrix, config, device), step, None)
+
+
+def _on_device(
+    inputs: FeatureMatrix, config: Config, device: torch.device
+) -> Tensor | SparseMatrix:
+    x = inputs.values
+    if inputs.dtype == torch.float32:  # as the model reads it
+        x = kept(x, device)
+    x = x.clone() if FeatureMatrix(x).is_mapped else x
+    return first_layer_input(x, device, config.train.inputs)
