@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .errors import InputError
 from .nn.mlp import MLP
+from .system.arrays import first_not_finite
 from .system.reading import reading
 from .system.writing import writing
 
@@ -77,8 +78,9 @@ def predict(model: MLP, inputs: np.ndarray, batch: int = 1 << 16) -> Tensor:
     parts = []
     for start in range(0, len(inputs), batch):
         x = torch.from_numpy(np.array(inputs[start : start + batch], dtype=np.float32))
-        if not x.isfinite().all():
-            row = start + int((~x.isfinite()).any(dim=1).nonzero()[0])
-            raise InputError(f"propagated: expected finite numbers, found others in row {row}")
+        if (row := first_not_finite(x)) is not None:
+            raise InputError(
+                f"propagated: expected finite numbers, found others in row {start + row}"
+            )
         parts.append(model(x).softmax(dim=1))
     return torch.cat(parts) if parts else torch.empty(0, model.shape["classes"])

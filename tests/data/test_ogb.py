@@ -69,8 +69,9 @@ def test_products_and_papers(write_set, features, classes, labelled, tmp_path):
 def test_ogb_judges_as_we_do(name):
     logits, labels = torch.randn(3000, 47), torch.randint(47, (3000,))
     logits[torch.arange(2000), labels[:2000]] += 5
-    judged = Evaluator(name).eval({"y_true": labels[:, None], "y_pred": logits.argmax(1)[:, None]})
-    assert judged["acc"] == accuracy(logits, labels) == ogb.accuracy(name, logits.argmax(1), labels)
+    classes = logits.argmax(1)
+    judged = Evaluator(name).eval({"y_true": labels[:, None], "y_pred": classes[:, None]})
+    assert judged["acc"] == accuracy(classes, labels) == ogb.accuracy(name, classes, labels)
 
 
 BAD = {

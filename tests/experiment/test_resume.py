@@ -125,7 +125,7 @@ def test_of_gpus_only_this_process_s_state_is_saved(tmp_path, monkeypatch):
     }.items():
         monkeypatch.setattr(torch.cuda, name, fake)
     file = checkpoints.Checkpoint(tmp_path / "c.pt", "mark")
-    file.save(model, optimizer, checkpoints.Progress(epoch=3))
+    file.save(model, optimizer, checkpoints.TrainingState(epoch=3))
     assert file.restore(model, optimizer).epoch == 3
     assert len(told) == 1 and torch.equal(told[0], state)
 
@@ -134,7 +134,7 @@ def test_a_failed_save_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.Adam(model.parameters())
     file = checkpoints.Checkpoint(tmp_path / "c.pt", "mark")
-    file.save(model, optimizer, checkpoints.Progress(epoch=3, best_val=0.5))
+    file.save(model, optimizer, checkpoints.TrainingState(epoch=3, best_val=0.5))
 
     def full_disk(content, path):
         path.write_bytes(b"half")
@@ -142,7 +142,7 @@ def test_a_failed_save_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(InputError, match="cannot be written .No space left"):
-        file.save(model, optimizer, checkpoints.Progress(epoch=4))
+        file.save(model, optimizer, checkpoints.TrainingState(epoch=4))
     found = file.restore(model, optimizer)
     assert (found.epoch, found.best_val) == (3, 0.5)
     assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
@@ -158,7 +158,7 @@ def test_random_states_are_restored(tmp_path):
     def draw():
         return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()
 
-    file.save(model, optimizer, checkpoints.Progress())
+    file.save(model, optimizer, checkpoints.TrainingState())
     expected = draw()
     draw()
     file.restore(model, optimizer)

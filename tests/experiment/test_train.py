@@ -96,8 +96,8 @@ def test_run_directory(tiny_config, tmp_path):
         student = load_student(out / f"seed-{seed}/student.safetensors")
         logits = student(inputs)[dataset.test]
         found = metrics["student"]["test"]["per_seed"][k]
-        assert accuracy(logits, dataset.labels[dataset.test]) == pytest.approx(found)
-        teacher = torch.from_numpy(np.load(out / f"seed-{seed}/teacher_logits.npy"))
+        assert accuracy(logits.argmax(1), dataset.labels[dataset.test]) == pytest.approx(found)
+        teacher = torch.from_numpy(np.load(out / f"seed-{seed}/teacher_logits.npy")).argmax(1)
         found = metrics["teacher"]["val"]["per_seed"][k]
         assert accuracy(teacher[dataset.val], dataset.labels[dataset.val]) == pytest.approx(found)
 
@@ -174,7 +174,6 @@ def test_hidden_nodes_do_not_reach_training(tiny_config):
     """Other features, labels and edges of hidden nodes leave every trained weight as it was."""
     from dataclasses import replace
 
-    from infgrand_dgl.training.loop import Surroundings
     from infgrand_dgl.training.student import train_student
     from infgrand_dgl.training.teacher import teacher_logits, train_teacher
 
@@ -195,17 +194,16 @@ def test_hidden_nodes_do_not_reach_training(tiny_config):
 
     found = []
     for data in (dataset, changed):
-        at, view = torch.device("cpu"), data.observed_view()
+        runtime, view = Runtime.on("cpu"), data.observed_view()
         seen = data.parts.observed
-        here = Surroundings(at)
-        teacher = train_teacher(config, view, here, 1, lambda epoch, values: None)
+        teacher = train_teacher(config, view, runtime, 1, lambda epoch, values: None)
         student = train_student(
             config,
             view,
-            student_inputs(config, data, Runtime.on(at))[seen],
-            influence(config, data, Runtime.on(at)).scores[seen],
-            teacher_logits(teacher, data)[seen],
-            here,
+            student_inputs(config, data, runtime)[seen],
+            influence(config, data, runtime).scores[seen],
+            teacher_logits(teacher, data, runtime)[seen],
+            runtime,
             1,
             lambda epoch, values: None,
         )

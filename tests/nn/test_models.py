@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from infgrand_dgl.config.schema import TeacherConfig
+from infgrand_dgl.features.matrix import FeatureMatrix
 from infgrand_dgl.features.sparse import SparseMatrix
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.graph.dgl_bridge import dgl
@@ -12,6 +13,7 @@ from infgrand_dgl.nn.dropout import dropout
 from infgrand_dgl.nn.gnn import Backend
 from infgrand_dgl.nn.mlp import MLP
 from infgrand_dgl.ops import spmm
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.sampling import Neighborhoods
 from infgrand_dgl.training.teacher import build_teacher
 from tests.conftest import dense_adjacency, random_undirected
@@ -212,7 +214,7 @@ def test_bfloat16_is_close_to_float32(model, in_features, kind, device):
     elif kind == "constant":
         x = gnn.constant(graph, x)
     elif kind == "blocks":
-        sampler = Neighborhoods(csr, features, [4, 3, 2], torch.device(device))
+        sampler = Neighborhoods(csr, FeatureMatrix(features), [4, 3, 2], Runtime.on(device))
         _, graph, x = next(sampler.batches(torch.randperm(200)[:40], 40, 0))
     found = []
     for reduced in (False, True):

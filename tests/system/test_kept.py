@@ -15,8 +15,7 @@ from infgrand_dgl.system import kept
 from infgrand_dgl.system.kept import held
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
-from infgrand_dgl.training import student
-from infgrand_dgl.training.loop import Surroundings
+from infgrand_dgl.training import placement
 from infgrand_dgl.training.teacher import build_teacher, teacher_inputs, teacher_logits
 from tests.conftest import random_undirected
 
@@ -101,14 +100,14 @@ def test_the_forms_of_features_share_one_copy(kind, uploads):
 @pytest.mark.parametrize("setting", ["transductive", "inductive"])
 def test_every_stage_takes_the_same_copies(setting, device, uploads):
     config = load_config("demo", ["data.nodes=300", f"data.setting={setting}"])
-    data, at = load_dataset(config), torch.device(device)
-    model = build_teacher(TeacherConfig(hidden=8), data.num_features, data.num_classes).to(at)
+    data, runtime = load_dataset(config), Runtime.on(device)
+    model = build_teacher(TeacherConfig(hidden=8), data.num_features, data.num_classes).to(device)
     uploads.clear()
     for _ in range(2):
-        influence(config, data, Runtime.on(at))
-        student_inputs(config, data, Runtime.on(at))
+        influence(config, data, runtime)
+        student_inputs(config, data, runtime)
         teacher_inputs(model, data.observed_view())
-        teacher_logits(model, data)
+        teacher_logits(model, data, runtime)
     graphs = {"transductive": 1, "inductive": 2}[setting] if device == "cuda" else 0
     assert sorted(uploads) == ["features"] * graphs + ["graph"] * graphs
 
@@ -146,11 +145,10 @@ def test_a_student_drops_copies_only_if_they_are_in_its_way(beside, monkeypatch)
     kept.kept(graph, META)
     monkeypatch.setattr(torch.cuda, "memory_allocated", held)
     config = load_config("demo", ["student.batch_size=100"])
-    at = Surroundings(torch.device("cuda"))
-    monkeypatch.setattr(student, "first_layer_input", lambda x, *given: x)
-    monkeypatch.setattr(student, "kept", lambda x, device: x)
+    monkeypatch.setattr(placement, "first_layer_input", lambda x, *given: x)
+    monkeypatch.setattr(placement, "kept", lambda x, device: x)
     # Inputs, and 20 * 64 bytes of a hidden layer, for each node; or next to nothing.
     budget = Budget(0, (3000 * 10_000 if beside else 100_000) + held())
-    _, size, pool = student._placed(config, x, 3, at, budget)
-    assert size == 100 and (pool is None) == beside
+    placed = placement.place(config, x, 3, Runtime(torch.device("cuda"), budget))
+    assert placed.step == 100 and (placed.pool is None) == beside
     assert (held() > 0) == beside

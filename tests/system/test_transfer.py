@@ -17,6 +17,7 @@ from infgrand_dgl.propagation.streamed import propagate_slabs
 from infgrand_dgl.system import transfer
 from infgrand_dgl.system.arrays import map_array
 from infgrand_dgl.system.ranks import ALONE
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.system.transfer import Staging, ahead, prefetched, tensors
 from infgrand_dgl.training.batches import NodeBatches
 from infgrand_dgl.training.layerwise import layerwise
@@ -31,7 +32,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def gpu(monkeypatch):
     """A GPU of late copies, with small buffers."""
-    monkeypatch.setattr(transfer, "BUFFER", 1000)
+    monkeypatch.setattr(transfer, "BUFFER_BYTES", 1000)
     return FakeGpu(monkeypatch)
 
 
@@ -223,9 +224,9 @@ def test_sampled_neighbourhoods(inputs, request):
         assert torch.equal(state, torch.get_rng_state())
         return found
 
-    expected = drawn(Neighborhoods(csr, x, [3, 4], CPU, inputs))
+    expected = drawn(Neighborhoods(csr, FeatureMatrix(x), [3, 4], Runtime.on("cpu"), inputs))
     request.getfixturevalue("gpu")
-    sampler = Neighborhoods(csr, x, [3, 4], CPU, inputs)
+    sampler = Neighborhoods(csr, FeatureMatrix(x), [3, 4], Runtime.on("cpu"), inputs)
     assert_same(drawn(sampler), expected)
     next(iter(sampler.batches(nodes, 100, 8)))
     assert_same(drawn(sampler), expected)
@@ -235,7 +236,7 @@ def test_sampled_neighbourhoods(inputs, request):
 def test_layers_one_by_one():
     csr, x = random_undirected(150, 600), torch.randn(150, 11)
     teacher = build_teacher(TeacherConfig(model="sage", layers=3, hidden=16), 11, 5).eval()
-    found = layerwise(teacher, csr, x, entries=60)
+    found = layerwise(teacher, csr, FeatureMatrix(x), Runtime.on("cpu"), entries=60)
     torch.testing.assert_close(found, teacher(csr, x).detach(), rtol=1e-5, atol=1e-5)
 
 

@@ -10,11 +10,11 @@ from infgrand_dgl.ops import Direction
 from infgrand_dgl.system.arrays import map_array
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.ranks import Ranks
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import student
 from infgrand_dgl.training.batches import NodeBatches
-from infgrand_dgl.training.loop import Surroundings
 
-CPU = torch.device("cpu")
+CPU, ROOMY = torch.device("cpu"), Budget(1 << 50)
 
 
 @pytest.fixture(params=["resident", "mapped", "sparse"])
@@ -69,23 +69,23 @@ def test_processes_share_every_batch(size, pool, rows):
     assert torch.equal(everything.sort().values, torch.arange(5000))
 
 
-def gradients(config, dataset, given, monkeypatch, budget=None, scratch=None):
+def gradients(config, dataset, given, monkeypatch, budget=ROOMY, scratch=None):
     """Mean gradient of an epoch's steps at the first weights, how many there were, and the loss."""
     found: list = []
 
-    def look(model, *, steps, **options):
+    def look(model, task, **options):
         losses = []
         count = 0
-        for batch in steps(1):
+        for batch in task.steps(1):
             batch["loss"].backward()
             losses.append({k: float(v.detach()) for k, v in batch.items()})
             count += 1
         found.extend([[p.grad / count for p in model.parameters()], count, losses])
 
     monkeypatch.setattr(student, "fit", look)
-    at = Surroundings(CPU, budget, scratch=scratch)
+    runtime = Runtime(CPU, budget, scratch)
     x, influence, logits = given
-    student.train_student(config, dataset, x, influence, logits, at, 5, lambda epoch, values: None)
+    student.train_student(config, dataset, x, influence, logits, runtime, 5, lambda *given: None)
     grads, count, losses = found
     return grads, count, {k: np.mean([one[k] for one in losses]) for k in losses[0]}
 
@@ -104,7 +104,7 @@ def test_the_mean_of_batch_gradients_is_the_full_gradient(
     given = [torch.randn(N, 12), torch.rand(N), 3 * torch.randn(N, 3)]
     expected, steps, losses = gradients(config, dataset, given, monkeypatch)
     assert steps == 1
-    budget = None
+    budget = ROOMY
     if source == "file":  # too little memory for anything
         budget = Budget(1)
         for k, name in ((0, "x"), (2, "logits")):
@@ -125,7 +125,7 @@ def test_without_a_size_all_nodes_where_they_fit_else_batches(tiny_config, monke
     config = tiny_config.replace("data", nodes=5000)
     dataset = load_dataset(config)
     given = [torch.randn(5000, 12), torch.rand(5000), torch.randn(5000, 3)]
-    for memory, steps in ((None, 1), (Budget(1), 5)):
+    for memory, steps in ((ROOMY, 1), (Budget(1), 5)):
         assert gradients(config, dataset, given, monkeypatch, memory)[1] == steps
 
 
@@ -137,4 +137,4 @@ def test_edges_need_all_nodes(form, tiny_config):
     dataset = load_dataset(config)
     given = (torch.randn(300, 12), torch.rand(300), torch.randn(300, 3))
     with pytest.raises(InputError, match=f"distillation.loss: {form} needs all nodes in one step"):
-        student.train_student(config, dataset, *given, Surroundings(CPU), 5, lambda *a: None)
+        student.train_student(config, dataset, *given, Runtime(CPU, ROOMY), 5, lambda *a: None)

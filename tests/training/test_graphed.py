@@ -8,9 +8,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import graphed as module
 from infgrand_dgl.training.graphed import WARM_UP, graphed
-from infgrand_dgl.training.loop import Surroundings, adam
+from infgrand_dgl.training.loop import adam
 from infgrand_dgl.training.student import train_student
 from infgrand_dgl.training.teacher import train_teacher
 
@@ -55,7 +56,7 @@ def replayed(monkeypatch):
 def train(model, config, device=CPU):
     """Every epoch's record, and the weights."""
     dataset, epochs = load_dataset(config), []
-    last = Surroundings(torch.device(device)), 7, lambda epoch, values: epochs.append(values)
+    last = Runtime.on(device), 7, lambda epoch, values: epochs.append(values)
     if model == "teacher":
         weights = train_teacher(config, dataset, *last).state_dict()
     else:

@@ -3,8 +3,10 @@ import pytest
 import torch
 
 from infgrand_dgl.config.schema import TeacherConfig
+from infgrand_dgl.features.matrix import FeatureMatrix
 from infgrand_dgl.system.arrays import map_array
 from infgrand_dgl.system.memory import Budget
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import layerwise as module
 from infgrand_dgl.training.layerwise import cuts, layerwise
 from infgrand_dgl.training.teacher import build_teacher
@@ -18,7 +20,7 @@ def test_equals_the_full_forward(model, in_features, entries, device):
     csr, x = random_undirected(150, 600), torch.randn(150, in_features)
     config = TeacherConfig(model=model, layers=3, hidden=16, heads=2)
     teacher = build_teacher(config, in_features, 5).to(device).eval()
-    found = layerwise(teacher, csr, x, entries=entries)
+    found = layerwise(teacher, csr, FeatureMatrix(x), Runtime.on(device), entries=entries)
     full = teacher(csr.to(device), x.to(device)).detach().cpu()
     torch.testing.assert_close(found, full, rtol=1e-5, atol=1e-5)
 
@@ -30,7 +32,7 @@ def test_features_of_other_kinds(kind, tmp_path):
     x = x.half().float()
     features = x.to_sparse_csr() if kind == "sparse" else map_array(tmp_path / "x.npy")
     teacher = build_teacher(TeacherConfig(model="sage", hidden=8), 12, 3).eval()
-    found = layerwise(teacher, csr, features, entries=50)
+    found = layerwise(teacher, csr, FeatureMatrix(features), Runtime.on("cpu"), entries=50)
     torch.testing.assert_close(found, teacher(csr, x).detach(), rtol=1e-5, atol=1e-5)
 
 
@@ -46,7 +48,8 @@ def test_layers_that_do_not_fit_are_mapped(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "new_array", noted)
     csr, x = random_undirected(80, 200), torch.randn(80, 12)
     teacher = build_teacher(TeacherConfig(layers=3, hidden=8), 12, 3).eval()
-    found = layerwise(teacher, csr, x, budget=Budget(1), scratch=tmp_path, dtype=torch.float16)
+    runtime = Runtime(torch.device("cpu"), Budget(1), tmp_path)
+    found = layerwise(teacher, csr, FeatureMatrix(x), runtime, dtype=torch.float16)
     sizes = [(80, 8), (80, 8), (80, 3)]
     assert made == list(zip(sizes, [torch.float32, torch.float32, torch.float16], strict=True))
     assert found.dtype == torch.float16 and not list(tmp_path.iterdir())

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from infgrand_dgl import InputError
-from infgrand_dgl.training.loop import accuracy, fit, seed_everything
+from infgrand_dgl.training.loop import Task, accuracy, fit, seed_everything
 
 
 def run(val, patience=3, loss=lambda w: w.square().sum()):
@@ -16,8 +16,10 @@ def run(val, patience=3, loss=lambda w: w.square().sum()):
 
     fit(
         model,
-        steps=lambda epoch: ({"loss": loss(model.weight), "part": model.weight.sum()} for _ in "a"),
-        evaluate=evaluate,
+        Task(
+            lambda epoch: ({"loss": loss(model.weight), "part": model.weight.sum()} for _ in "a"),
+            evaluate,
+        ),
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
         epochs=len(val),
         patience=patience,
@@ -48,7 +50,7 @@ def test_divergence_is_told():
 
 def test_accuracy_and_seeding():
     logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
-    assert float(accuracy(logits, torch.tensor([0, 1, 1]))) == pytest.approx(2 / 3)
+    assert float(accuracy(logits.argmax(1), torch.tensor([0, 1, 1]))) == pytest.approx(2 / 3)
     draws = []
     for _ in range(2):
         seed_everything(5)
@@ -66,8 +68,7 @@ def test_every_batch_is_a_step_and_their_mean_loss_is_recorded():
 
     fit(
         model,
-        steps=steps,
-        evaluate=lambda: {"val": torch.tensor(1.0)},
+        Task(steps, lambda: {"val": torch.tensor(1.0)}),
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
         epochs=2,
         patience=3,

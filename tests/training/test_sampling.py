@@ -5,16 +5,18 @@ import pytest
 import torch
 
 from infgrand_dgl.config.schema import TeacherConfig
+from infgrand_dgl.features.matrix import FeatureMatrix
 from infgrand_dgl.features.sparse import SparseMatrix
 from infgrand_dgl.nn import native
 from infgrand_dgl.system.arrays import map_array
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.ranks import Ranks
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.sampling import Neighborhoods, mixed, shuffled
 from infgrand_dgl.training.teacher import build_teacher
 from tests.conftest import random_undirected
 
-CPU = torch.device("cpu")
+CPU = Runtime.on("cpu")
 
 
 @pytest.mark.parametrize("in_features", [7, 40])  # aggregated before and after the product with W
@@ -23,7 +25,7 @@ def test_all_neighbours_give_the_full_graphs_logits(model, in_features, device):
     csr, x = random_undirected(200, 900), torch.randn(200, in_features)
     config = TeacherConfig(model=model, layers=3, hidden=16, heads=2)
     teacher = build_teacher(config, in_features, 5).to(device).eval()
-    sampler = Neighborhoods(csr, x, [200] * 3, torch.device(device))
+    sampler = Neighborhoods(csr, FeatureMatrix(x), [200] * 3, Runtime.on(device))
     nodes = torch.randperm(200)[:90]
     found = [teacher(blocks, h) for _, blocks, h in sampler.batches(nodes, 40, 1)]
     assert [len(part) for part in found] == [40, 40, 10]
@@ -37,7 +39,7 @@ def test_a_sampled_aggregation_is_unbiased(conv, device):
     csr, x = random_undirected(60, 500), torch.randn(60, 6) + 1
     options = {"GraphConv": {"norm": "both"}, "SAGEConv": {"aggregator_type": "gcn"}}[conv]
     layer = getattr(native, conv)(6, 4, **options).to(device)
-    sampler = Neighborhoods(csr, x, [3], torch.device(device))
+    sampler = Neighborhoods(csr, FeatureMatrix(x), [3], Runtime.on(device))
     with torch.no_grad():
         full = layer(csr.to(device), x.to(device))
         draws = torch.stack(
@@ -54,7 +56,7 @@ def test_a_sampled_aggregation_is_unbiased(conv, device):
 
 def test_blocks_carry_the_graphs_degrees():
     csr = random_undirected(100, 800)
-    sampler = Neighborhoods(csr, torch.zeros(100, 1), [4, 2], CPU)
+    sampler = Neighborhoods(csr, FeatureMatrix(torch.zeros(100, 1)), [4, 2], CPU)
     batches: Any = sampler.batches(torch.randperm(100)[:20], 20, 3)
     [(seeds, (first, last), _)] = batches
     assert torch.equal(last.row_degrees, csr.row_lengths[seeds])
@@ -66,7 +68,7 @@ def test_blocks_carry_the_graphs_degrees():
 
 def test_the_same_seed_samples_the_same_whatever_the_threads():
     csr, x = random_undirected(3000, 60_000), torch.randn(3000, 4)
-    sampler = Neighborhoods(csr, x, [3, 3], CPU)
+    sampler = Neighborhoods(csr, FeatureMatrix(x), [3, 3], CPU)
     nodes, threads = torch.randperm(3000), torch.get_num_threads()
 
     def drawn(seed):
@@ -102,8 +104,9 @@ def test_inputs_are_the_float32_rows_of_the_sources(kind, inputs, tmp_path, devi
         x = x.half().float()
     elif kind == "sparse":
         features = x.to_sparse_csr()
-    budget = Budget(1)  # used up: pages of the file go and come again
-    sampler = Neighborhoods(csr, features, [50], torch.device(device), inputs, budget)
+    # The budget is used up: pages of the file go and come again.
+    runtime = Runtime(torch.device(device), Budget(1))
+    sampler = Neighborhoods(csr, FeatureMatrix(features), [50], runtime, inputs)
     batches: Any = sampler.batches(torch.randperm(50), 8, 1)
     for seeds, blocks, h in batches:
         is_sparse = inputs == "sparse" or (inputs == "auto" and kind == "sparse")

@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import student, teacher
-from infgrand_dgl.training.loop import Surroundings
 
 MODELS = ["mlp", "teacher", "student"]
-HERE = Surroundings(torch.device("cpu"))
+RUNTIME = Runtime.on("cpu")
 
 
 def train(model, config, dataset):
     """The losses of every epoch."""
     losses: list[float] = []
-    last = (HERE, 7, lambda epoch, values: losses.append(values["loss"]))
+    last = (RUNTIME, 7, lambda epoch, values: losses.append(values["loss"]))
     if model == "mlp":
         config = config.model_copy(update={"method": "mlp"})
         student.train_student(config, dataset, dataset.features, None, None, *last)
@@ -44,7 +44,7 @@ def test_optimizer_epochs_and_patience_are_as_configured(model, tiny_config, mon
     config = config.replace("train", epochs=17, patience=11)
     called: dict = {}
     for module in (student, teacher):
-        monkeypatch.setattr(module, "fit", lambda model, **options: called.update(options))
+        monkeypatch.setattr(module, "fit", lambda model, task, **options: called.update(options))
     train(model, config, load_dataset(config))
     adam = called["optimizer"]
     assert type(adam) is torch.optim.Adam and own.items() <= adam.defaults.items()

@@ -8,10 +8,11 @@ from infgrand_dgl import DistillationLoss, supervised_loss
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.distillation.loss import Form
 from infgrand_dgl.nn.mlp import MLP
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import student as training
-from infgrand_dgl.training.loop import Surroundings, seed_everything
+from infgrand_dgl.training.loop import seed_everything
 
-HERE, SEED = Surroundings(torch.device("cpu")), 7
+RUNTIME, SEED = Runtime.on("cpu"), 7
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def distil(config, dataset, given):
     def note(epoch, values):
         epochs.append(values)
 
-    student = training.train_student(config, dataset, inputs, influence, logits, HERE, SEED, note)
+    student = training.train_student(
+        config, dataset, inputs, influence, logits, RUNTIME, SEED, note
+    )
     return student, epochs
 
 

@@ -13,17 +13,22 @@ from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import Precision
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.nn import native
-from infgrand_dgl.nn.gnn import GNN
+from infgrand_dgl.nn.gnn import GNN, convolution
 from infgrand_dgl.ops import spmm
+from infgrand_dgl.registry import Teacher, teachers
+from infgrand_dgl.system import arrays
 from infgrand_dgl.system.memory import Budget
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import teacher as module
+from infgrand_dgl.training.checkpoint import Checkpoint
 from infgrand_dgl.training.graphed import GRAPHS
-from infgrand_dgl.training.loop import Surroundings
 from infgrand_dgl.training.teacher import (
     build_teacher,
     fits,
     is_sampled,
     load_logits,
+    teacher_device,
+    teacher_inputs,
     teacher_logits,
     train_teacher,
 )
@@ -32,37 +37,36 @@ CPU = torch.device("cpu")
 ROOMY, TIGHT = Budget(1 << 50, 1 << 50), Budget(1, 1)
 
 
-def train(config, dataset, device=CPU, **options):
+def train(config, dataset, device=CPU, budget=ROOMY):
     """The model and what every epoch recorded."""
     epochs: list[dict[str, float]] = []
 
     def note(epoch, values):
         epochs.append(dict(values))
 
-    at = Surroundings(torch.device(device), **options)
-    return train_teacher(config, dataset, at, 7, note), epochs
+    return train_teacher(config, dataset, Runtime(torch.device(device), budget), 7, note), epochs
 
 
 def test_sampled_where_asked_for_or_where_the_graph_does_not_fit(tiny_config, device):
-    dataset, device = load_dataset(tiny_config), torch.device(device)
-    assert not is_sampled(tiny_config, dataset, device, None)
-    assert not is_sampled(tiny_config, dataset, device, ROOMY)
-    assert is_sampled(tiny_config, dataset, device, TIGHT)
-    assert is_sampled(tiny_config.replace("teacher", batch_size=9), dataset, device, ROOMY)
+    dataset = load_dataset(tiny_config)
+    roomy, tight = (Runtime(torch.device(device), budget) for budget in (ROOMY, TIGHT))
+    assert not is_sampled(tiny_config, dataset, roomy)
+    assert is_sampled(tiny_config, dataset, tight)
+    assert is_sampled(tiny_config.replace("teacher", batch_size=9), dataset, roomy)
     dgl = tiny_config.replace("teacher", backend="dgl")
-    assert not is_sampled(dgl, dataset, device, ROOMY)
+    assert not is_sampled(dgl, dataset, roomy)
     with pytest.raises(InputError, match=r"^teacher.backend: dgl trains on the full graph alone"):
-        is_sampled(dgl, dataset, device, TIGHT)
+        is_sampled(dgl, dataset, tight)
 
 
 def test_what_a_full_graph_takes_grows_with_the_model(tiny_config, monkeypatch):
     """Features alone need 4·N·D bytes; a wide model does not fit where a narrow one does."""
     dataset = load_dataset(tiny_config)
-    given = Budget(0)
+    runtime = Runtime(CPU, Budget(0))
     monkeypatch.setattr(Budget, "left", lambda self, device="cpu": 1_000_000)
-    assert fits(tiny_config, dataset, CPU, given)
-    assert not fits(tiny_config.replace("teacher", hidden=1024), dataset, CPU, given)
-    assert not fits(tiny_config.replace("teacher", layers=200), dataset, CPU, given)
+    assert fits(tiny_config, dataset, runtime)
+    assert not fits(tiny_config.replace("teacher", hidden=1024), dataset, runtime)
+    assert not fits(tiny_config.replace("teacher", layers=200), dataset, runtime)
 
 
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
@@ -78,6 +82,60 @@ def test_sampled_training_learns(model, tiny_config, device):
     if device == "cpu":
         assert repeated == epochs
         assert all(map(torch.equal, teacher.parameters(), again.parameters()))
+
+
+class OneLayer(GNN):
+    """A teacher as another package would have it."""
+
+    def __init__(self, config, in_features, classes, backend):
+        conv = convolution("GraphConv", backend)(in_features, classes, norm="both")
+        super().__init__([conv], [in_features, classes], config.dropout, backend)
+
+
+@pytest.fixture
+def with_plugin(tiny_config, monkeypatch):
+    choice = Teacher("one-layer", label="One layer", build=OneLayer, floats=6)
+    monkeypatch.setitem(teachers.added, "one-layer", choice)
+    return tiny_config.replace("teacher", model="one-layer", lr=0.1)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 16}, {"backend": "dgl"}])
+def test_a_teacher_of_a_plugin(options, with_plugin, device, tmp_path, monkeypatch):
+    """It learns, goes on from its checkpoint, and no GPU replays it unless it says so."""
+    monkeypatch.setitem(GRAPHS, device, lambda device: pytest.fail("recorded"))
+    config = with_plugin.replace("teacher", **options).replace("train", epochs=6, patience=6)
+    dataset, runtime = (
+        load_dataset(config),
+        Runtime.on(teacher_device(config.teacher, torch.device(device))),
+    )
+    teacher, epochs = train(config, dataset, runtime.device)
+    assert isinstance(teacher, OneLayer) and epochs[-1]["loss"] < epochs[0]["loss"]
+    file = Checkpoint(tmp_path / "checkpoint.pt", "fingerprint", every=1)
+    short = config.replace("train", epochs=3)
+    train_teacher(short, dataset, runtime, 7, lambda *_: None, file)
+    again: list[int] = []
+    resumed = train_teacher(
+        config, dataset, runtime, 7, lambda epoch, values: again.append(epoch), file
+    )
+    assert again == [4, 5, 6]
+    if device == "cpu":
+        assert all(map(torch.equal, teacher.parameters(), resumed.parameters()))
+    logits = teacher_logits(teacher, dataset, runtime)
+    if teacher.backend == "native":
+        layered = teacher_logits(teacher, dataset, replace(runtime, budget=TIGHT))
+        torch.testing.assert_close(layered, logits, rtol=1e-5, atol=1e-5)
+
+
+def test_memory_is_reckoned_by_what_a_plugin_says(with_plugin, monkeypatch):
+    dataset, runtime = load_dataset(with_plugin), Runtime(CPU, Budget(0))
+    N, outputs = dataset.num_nodes, with_plugin.teacher.hidden + dataset.num_classes
+    given = dataset.matrix.input_bytes + 8 * N + 4 * dataset.num_edges
+    for left, enough in (
+        (given + 4 * N * 6 * outputs, True),
+        (given + 4 * N * 6 * outputs - 1, False),
+    ):
+        monkeypatch.setattr(Budget, "left", lambda self, device="cpu", left=left: left)
+        assert fits(with_plugin, dataset, runtime) == enough
 
 
 @pytest.mark.parametrize("model", ["gcn", "sage"])
@@ -154,9 +212,9 @@ def test_an_epoch_does_not_depend_on_those_before_it(tiny_config, monkeypatch):
     config = tiny_config.replace("teacher", batch_size=16)
     dataset, losses = load_dataset(config), []
 
-    def fit(model, *, steps, **options):
+    def fit(model, task, **options):
         for epochs in ([1, 2, 3], [3]):
-            losses.append([[float(b["loss"].detach()) for b in steps(n)] for n in epochs][-1])
+            losses.append([[float(b["loss"].detach()) for b in task.steps(n)] for n in epochs][-1])
 
     monkeypatch.setattr(module, "fit", fit)
     train(config, dataset)
@@ -165,15 +223,16 @@ def test_an_epoch_does_not_depend_on_those_before_it(tiny_config, monkeypatch):
 
 PROCESS = """
 import os, sys, torch
+from dataclasses import replace
 from infgrand_dgl.config import load_config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.system.ranks import joined
-from infgrand_dgl.training.loop import Surroundings
+from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.teacher import train_teacher
 config = load_config(sys.argv[1]).replace("teacher", batch_size=16, fanouts=[5, 5])
 cpu, epochs, losses = torch.device("cpu"), [], []
 with joined(cpu) as ranks:
-    model = train_teacher(config, load_dataset(config), Surroundings(cpu, ranks=ranks), 7,
+    model = train_teacher(config, load_dataset(config), replace(Runtime.on(cpu), ranks=ranks), 7,
                           lambda epoch, values: epochs.append(values))
     total = torch.cat([p.detach().flatten() for p in model.parameters()])
     assert len({tuple(weights) for weights in ranks.gather(total.tolist())}) == 1
@@ -203,17 +262,20 @@ def test_logits_do_not_depend_on_what_fits(model, setting, tiny_config, tmp_path
     config = config.replace("teacher", model=model, heads=2, layers=3)
     dataset = load_dataset(config)
     teacher = build_teacher(config.teacher, 60, 3).to(device).eval()
-    full = teacher_logits(teacher, dataset)
-    assert torch.equal(full, teacher_logits(teacher, dataset, budget=ROOMY))
-    layered = teacher_logits(teacher, dataset, budget=TIGHT, scratch=tmp_path)
+    roomy = Runtime(torch.device(device), ROOMY)
+    tight = replace(roomy, budget=TIGHT)
+    full = teacher_logits(teacher, dataset, roomy)
+    forward = teacher(*teacher_inputs(teacher, dataset)).detach().cpu()
+    assert torch.equal(full[dataset.test], forward[dataset.test])
+    layered = teacher_logits(teacher, dataset, replace(tight, scratch=tmp_path))
     torch.testing.assert_close(layered, full, rtol=1e-5, atol=1e-5)
-    for budget in (ROOMY, TIGHT):
-        half = teacher_logits(teacher, dataset, budget=budget, dtype=torch.float16)
+    for runtime in (roomy, tight):
+        half = teacher_logits(teacher, dataset, runtime, torch.float16)
         torch.testing.assert_close(half, full.half(), rtol=1e-2, atol=1e-3)
     if setting == "inductive":  # a change of the hidden nodes is not seen by the others
         features = dataset.dense_features().clone()
         features[dataset.test] += 1
-        changed = teacher_logits(teacher, replace(dataset, features=features), budget=TIGHT)
+        changed = teacher_logits(teacher, replace(dataset, features=features), tight)
         seen = dataset.parts.observed
         torch.testing.assert_close(changed[seen], full[seen], rtol=1e-5, atol=1e-5)
         assert not torch.allclose(changed, full)
@@ -228,7 +290,7 @@ def test_external_logits(dtype, tmp_path):
 
 
 def test_external_logits_that_are_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "ROWS", 4)
+    monkeypatch.setattr(arrays, "FINITE_ROWS", 4)
     path = tmp_path / "logits.npy"
     with pytest.raises(InputError, match=r"logits.npy: no such file"):
         load_logits(path, 20, 3)

@@ -19,14 +19,16 @@ from ..experiment.train import train
 from ..present.console import Silent
 from ..propagation.inputs import student_inputs
 from ..registry import teachers
+from ..system.memory import Budget
 from ..system.runtime import Runtime
-from ..training.loop import OnEpoch, Surroundings
+from ..training.loop import OnEpoch
 from ..training.student import train_student
 from ..training.teacher import train_teacher
 from .backends import BACKENDS, missing
 from .harness import Contender
 
 EPOCHS = 3  # per call; the first, which meets cold memory, is not counted
+UNLIMITED = Budget(1 << 62, 1 << 62)  # teachers take the full graph, never samples
 
 
 def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> list[Contender]:
@@ -64,7 +66,7 @@ def _teachers(
         chosen = config.replace("teacher", model=teacher.name, backend=backend)
 
         def teach(on_epoch: OnEpoch, chosen: Config = chosen) -> None:
-            train_teacher(chosen, view, Surroundings(device), seed, on_epoch)
+            train_teacher(chosen, view, Runtime(device, UNLIMITED), seed, on_epoch)
 
         yield Contender(
             f"{teacher.name}_{backend}",
@@ -81,10 +83,10 @@ def _student(
 ) -> Callable[[], list[float]]:
     """What it learns from does not matter to the time."""
     rng = torch.Generator().manual_seed(seed)
-    inputs = student_inputs(config, view, Runtime.on(device, config.resources))
+    runtime = Runtime.on(device, config.resources)
+    inputs = student_inputs(config, view, runtime)
     influence = torch.rand(view.num_nodes, generator=rng).to(device)
     logits = torch.randn(view.num_nodes, view.num_classes, generator=rng)
-    runtime = Surroundings(device)
     return epochs(partial(train_student, config, view, inputs, influence, logits, runtime, seed))
 
 

@@ -166,13 +166,15 @@ class NodeDataset:
 
         Results of a later view replace those of its nodes from an earlier one.
         """
-        whole, observed = View(self, None), self.parts.observed
-        return [whole] if observed is None else [whole, View(self.observed_view(), observed)]
+        views, observed = [View(self, None)], self.parts.observed
+        if observed is not None:
+            views.append(View(self.observed_view(), observed))
+        return views
 
     def by_view(self, compute: Callable[[NodeDataset], Tensor]) -> Tensor:
         """`[N, ...]`: for each node the row that a computation gives of the graph that it sees."""
-        (whole, _), *others = self.views()
-        out = compute(whole)
+        (everything, _), *others = self.views()
+        out = compute(everything)
         for view, nodes in others:
             out[nodes] = compute(view).to(out.dtype)
         return out

@@ -22,7 +22,6 @@ a batch of nodes is made of their rows alone, and needs no graph.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import torch
@@ -34,10 +33,12 @@ from ..errors import InputError, check_choice, check_shape
 from ..graph.csr import CSRGraph, as_csr
 from ..graph.dgl_bridge import DGLGraph, dgl
 from ..ops import Direction, edge_kl, spmm
-from ..system.arrays import release
+from ..system.arrays import blocks, first_not_finite, release
 
 EdgeWeighting = Literal["neighborhood", "edges"]
 Form = Literal["collapsed", "apply_edges", "edge_kl"]
+
+BLOCK_ROWS = 1 << 16  # of logits that are looked at together
 
 
 class DistillationLoss(nn.Module):
@@ -104,7 +105,7 @@ class DistillationLoss(nn.Module):
             if not 0 <= gamma < math.inf:
                 raise InputError(f"{name}: expected 0 or more, found {gamma}")
         for name, given in (("teacher_logits", teacher_logits), ("influence", influence)):
-            if not _finite(given):
+            if first_not_finite(given) is not None:
                 raise InputError(f"{name}: expected finite numbers, found NaN or infinity")
         dtype = torch.promote_types(teacher_logits.dtype, torch.float32)
         self.tau, self.kl, self.form = tau, kl, form
@@ -140,19 +141,22 @@ class DistillationLoss(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Targets `[N, C]` and own terms `[N, 1]`, by so many columns at a time."""
         forward, (N, C) = self.kl == "forward", logits.shape
-        normalizer = torch.cat([(z / self.tau).logsumexp(1, True) for _, z in _rows(logits, c)])
+        normalizer = torch.cat(
+            [(z.to(c.dtype) / self.tau).logsumexp(1, True) for _, z in blocks(logits, BLOCK_ROWS)]
+        )
         targets = out if out is not None else logits.new_empty(N, C, dtype=c.dtype)
         own = torch.zeros_like(normalizer) if forward else torch.ones_like(normalizer)
         for k in range(0, C, columns):
             source = logits.new_empty(N, min(columns, C - k), dtype=c.dtype)
-            for part, z in _rows(logits, c):
-                log_q = torch.div(z[:, k : k + columns], self.tau).sub_(normalizer[part])
+            for part, z in blocks(logits, BLOCK_ROWS):
+                log_q = torch.div(z[:, k : k + columns].to(c.dtype), self.tau)
+                log_q.sub_(normalizer[part])
                 source[part] = log_q.exp() if forward else log_q
                 if forward:
                     own[part] += torch.linalg.vecdot(source[part], log_q)[:, None]
             sums = spmm(csr, source, r, c)
             del source
-            for part, rows in _rows(sums, c):
+            for part, rows in blocks(sums, BLOCK_ROWS):
                 targets[part, k : k + columns] = rows
                 release(targets)
         return targets, spmm(csr, own, r, c)
@@ -195,18 +199,6 @@ class DistillationLoss(nn.Module):
                 g.apply_edges(fn.v_sub_e("own", "cross", "kl"))
             g.apply_edges(fn.u_mul_v("c", "r", "a"))
             return (g.edata["a"] * g.edata["kl"]).sum()
-
-
-def _rows(x: Tensor, like: Tensor, at_once: int = 1 << 16) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks of rows, in the dtype of `like`; of a memory-mapped matrix one is held at a time."""
-    for start in range(0, len(x), at_once):
-        part = slice(start, start + at_once)
-        yield part, x[part].to(like.dtype)
-        release(x)
-
-
-def _finite(x: Tensor) -> bool:
-    return all(bool(rows.isfinite().all()) for _, rows in _rows(x, x))
 
 
 class _CollapsedReverse(torch.autograd.Function):

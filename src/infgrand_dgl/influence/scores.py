@@ -82,9 +82,9 @@ class Spread:
 def spread(scores: Tensor) -> Spread:
     values = scores[~scores.isnan()].double()
     mean = float(values.mean())
-    at = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64, device=values.device)
+    quantiles = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64, device=values.device)
     ordered = values.sort().values  # torch.quantile stops at 2^24 elements
-    q1, q2, q3 = ordered[(at * (len(values) - 1)).round().long()].tolist()
+    q1, q2, q3 = ordered[(quantiles * (len(values) - 1)).round().long()].tolist()
     return Spread(
         min=float(values.min()),
         mean=mean,

@@ -1,1 +1,1 @@
-"""Teachers (GCN, GAT, GraphSAGE) and the student (MLP)."""
+"""Models: the teachers, and the student (MLP)."""

@@ -93,13 +93,13 @@ class SAGEConv(Convolution, dgl.nn.SAGEConv):
 
     def aggregation(self, graph: CSRGraph) -> Callable[[Tensor], Tensor]:
         degrees = graph.row_lengths if graph.row_degrees is None else graph.row_degrees
-        own = (degrees + 1).to(self.bias.dtype).reciprocal()
+        share = (degrees + 1).to(self.bias.dtype).reciprocal()
 
         def aggregate(h: Tensor) -> Tensor:
             if graph.row_degrees is None:
-                return spmm(graph, h, own, None, 1.0)
-            neighbours = spmm(graph, h, own * degrees / graph.row_lengths.clamp(min=1))
-            return torch.addcmul(neighbours, h[: graph.num_rows], own[:, None]).to(h.dtype)
+                return spmm(graph, h, share, None, 1.0)
+            neighbours = spmm(graph, h, share * degrees / graph.row_lengths.clamp(min=1))
+            return torch.addcmul(neighbours, h[: graph.num_rows], share[:, None]).to(h.dtype)
 
         return aggregate
 

@@ -48,8 +48,8 @@ def edge_kl(
     log_q = (teacher_logits.detach().to(dtype) / tau).log_softmax(dim=1)
     known, given = (log_q, log_p) if direction == "forward" else (log_p, log_q)
     probability = known.exp()
-    own = (probability * known).sum(dim=1, keepdim=True)
-    measured = torch.cat([probability, own], dim=1)
+    negative_entropy = (probability * known).sum(dim=1, keepdim=True)
+    measured = torch.cat([probability, negative_entropy], dim=1)
     against = torch.cat([-given, torch.ones_like(given[:, :1])], dim=1)
     if direction == "forward":
         kl = edge_dot(graph, against, measured)

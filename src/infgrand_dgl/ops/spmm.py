@@ -78,10 +78,10 @@ def spmm_reference(
     )
     y = A @ scaled
     if self_weight:
-        own = torch.zeros_like(y)
+        loops = torch.zeros_like(y)
         n = min(graph.num_rows, graph.num_cols)
-        own[:n] = scaled[:n]
-        y = y + self_weight * own
+        loops[:n] = scaled[:n]
+        y = y + self_weight * loops
     return (y if row_scale is None else row_scale[:, None] * y).to(x.dtype)
 
 

@@ -28,7 +28,7 @@ def student_inputs(
 
     Args:
         out: a .npy file. Where the result does not fit in memory, or several processes share the
-            work, it is written there, under its name when it is whole, and returned mapped.
+            work, it is written there, under its name when it is complete, and returned mapped.
             Otherwise nothing is written. The processes share the work only where it is given; all
             must see it.
 

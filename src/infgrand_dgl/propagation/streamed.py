@@ -14,7 +14,7 @@ from ..graph.csr import CSRGraph
 from ..system.arrays import empty, map_array, new_array, release
 from ..system.kept import kept
 from ..system.ranks import Ranks
-from ..system.transfer import Staging, helper, is_gpu, reached
+from ..system.transfer import Staging, copy_thread, is_gpu, reached
 from .equation import Propagation
 
 
@@ -50,7 +50,7 @@ def propagate_slabs(
     graph = kept(csr, device)
     reader = _Reader(features, scale, device, widest=slabs[0].stop - slabs[0].start)
     writer = _Writer(out, nodes, device, on_slab)
-    with helper(device) as thread:
+    with copy_thread(device) as thread:
         writing: Future[None] | None = None
         for columns in slabs:
             slab = reader.read(columns)

@@ -115,5 +115,5 @@ def first_not_finite(values: Tensor) -> int | None:
     for part, rows in blocks(values, FINITE_ROWS):
         finite = rows.isfinite()
         if not finite.all():
-            return part.start + int((~finite).view(len(rows), -1).any(dim=1).nonzero()[0])
+            return part.start + int((~finite).reshape(len(rows), -1).any(dim=1).nonzero()[0])
     return None

@@ -14,7 +14,7 @@ from .kept import drop, held
 # What is left of free memory to others, unless a number was given.
 SHARE_OF_FREE = 0.85
 
-MARGIN = 32 << 20  # what a process takes differs from run to run
+MARGIN_BYTES = 32 << 20  # what a process takes differs from run to run
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Budget:
             if least > given and (key == "memory" or gpu_memory):
                 raise InputError(
                     f"resources.{key}: {_readable(given)} are too little to {purpose}; "
-                    f"{_readable(least + MARGIN)} would do"
+                    f"{_readable(least + MARGIN_BYTES)} would do"
                 )
         self.make_room("cuda", gpu_memory)
 

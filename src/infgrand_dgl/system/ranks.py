@@ -22,7 +22,7 @@ from ..errors import InputError
 T = TypeVar("T")
 
 # One process may train a teacher while the others wait.
-PATIENCE = timedelta(days=7)
+TIMEOUT = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class Ranks:
 
     def tell(self, value: T) -> T:
         """The first process's value, everywhere."""
-        told: list[Any] = [value]
+        values: list[Any] = [value]
         if self.size > 1:
-            dist.broadcast_object_list(told, device=torch.device("cpu"))
-        return told[0]
+            dist.broadcast_object_list(values, device=torch.device("cpu"))
+        return values[0]
 
     def gather(self, value: T) -> list[T]:
         """Every process's value, by rank."""
@@ -85,8 +85,8 @@ class Ranks:
         error: Exception | None = None
         try:
             yield
-        except Exception as own:
-            error = own
+        except Exception as raised:
+            error = raised
         errors = [error]
         if self.size > 1:
             errors = [None] * self.size
@@ -117,10 +117,10 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         yield ranks
     except RuntimeError as error:
         if ranks.size > 1 and (isinstance(error, dist.DistError) or "peer" in str(error)):
-            told = InputError("another process of this run has failed; its own message says why")
+            failure = InputError("another process of this run has failed; its own message says why")
             for note in getattr(error, "__notes__", ()):
-                told.add_note(note)
-            raise told from error
+                failure.add_note(note)
+            raise failure from error
         raise
     finally:
         if ranks.size > 1:
@@ -142,5 +142,5 @@ def _join(device: torch.device) -> Ranks:
         torch.cuda.set_device(local)
         options = {"backend": "cpu:gloo,cuda:nccl", "device_id": torch.device("cuda", local)}
     if not dist.is_initialized():
-        dist.init_process_group(**options, timeout=PATIENCE)
+        dist.init_process_group(**options, timeout=TIMEOUT)
     return Ranks(dist.get_rank(), dist.get_world_size())

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 CPU = torch.device("cpu")
 
-BUFFER = 32 << 20  # bytes that are copied at a time, more only where one row is longer
+BUFFER_BYTES = 32 << 20  # bytes that are copied at a time, more only where one row is longer
 BUFFERS = 2  # of a `Staging`
 
 
@@ -24,7 +24,7 @@ def is_gpu(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def helper(device: torch.device) -> ThreadPoolExecutor:
+def copy_thread(device: torch.device) -> ThreadPoolExecutor:
     """A thread; what it does on a GPU goes to a stream beside that of the kernels."""
     if not is_gpu(device):
         return ThreadPoolExecutor(1)
@@ -56,7 +56,7 @@ def reached(device: torch.device) -> torch.cuda.Event | None:
 class Staging:
     """Pinned buffers, used by turns, that rows of host memory pass on their way to or from a GPU.
 
-    They hold at most `BUFFERS * BUFFER` bytes. Copies go to the current stream, and a buffer is
+    They hold at most `BUFFERS * BUFFER_BYTES`. Copies go to the current stream, and a buffer is
     written again when its copy is done. For one thread at a time.
     """
 
@@ -71,11 +71,11 @@ class Staging:
         """`values[ids]` on the device, of host memory or a mapped file; ids int64 `[n]`."""
         if not is_gpu(self.device):
             return values[ids]
-        found = values.new_empty(len(ids), *values.shape[1:], device=self.device)
-        step = max(1, BUFFER // max(1, found[:1].nbytes))
-        for part, some in zip(found.split(step), ids.split(step), strict=True):
+        out = values.new_empty(len(ids), *values.shape[1:], device=self.device)
+        step = max(1, BUFFER_BYTES // max(1, out[:1].nbytes))
+        for part, some in zip(out.split(step), ids.split(step), strict=True):
             self.send(part, partial(_select, values, some))
-        return found
+        return out
 
     def send(self, target: Tensor, write: Callable[[Tensor], Any]) -> None:
         """`target` becomes what the call writes into a host tensor like it."""
@@ -137,7 +137,7 @@ def ahead(calls: Iterable[Callable[[], T]], device: torch.device = CPU) -> Itera
     Args:
         calls: is asked for the next call by the thread that asks for a result.
     """
-    with helper(device) as thread:
+    with copy_thread(device) as thread:
         pending: deque[Future[Any]] = deque()
         for call in calls:
             pending.append(thread.submit(_made, call, device, reached(device)))

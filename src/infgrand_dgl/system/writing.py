@@ -126,23 +126,23 @@ def check_folder(out: Path, target: Path, overwrite: bool, kind: FolderKind) -> 
         raise InputError(f"--out {out}: expected a folder, found a file")
     if target.is_mount():
         raise InputError(f"--out {out}: is a mount point; name a folder inside it")
-    found = [path.name for path in target.iterdir()]
-    if not found:
+    names = [path.name for path in target.iterdir()]
+    if not names:
         return False
     if not overwrite:
         raise InputError(f"--out {out}: exists and is not empty; --overwrite replaces it")
-    if kind.marker not in found:
+    if kind.marker not in names:
         raise InputError(f"--out {out}: --overwrite replaces a {kind.noun}, and this is none")
-    strange = [name for name in found if not re.fullmatch(kind.contents, name)]
-    if strange:
+    foreign = [name for name in names if not re.fullmatch(kind.contents, name)]
+    if foreign:
         raise InputError(
-            f"--out {out}: --overwrite would delete {strange[0]}, no part of a {kind.noun}"
+            f"--out {out}: --overwrite would delete {foreign[0]}, no part of a {kind.noun}"
         )
     return True
 
 
 def put_folder(partial: Path, target: Path, out: Path, replaces: bool, kind: FolderKind) -> None:
-    """Renames a folder that is whole, and is not removed whatever happens."""
+    """Renames a folder that is complete, and is not removed whatever happens."""
     try:
         if replaces and target.exists():
             previous = Path(tempfile.mkdtemp(prefix=".previous.", dir=target.parent))

@@ -81,7 +81,7 @@ def graphed(
         optimizer: the one whose steps the call takes.
         device: where that runs.
 
-    A call that cannot be recorded is told once, and stays as it is.
+    A call that cannot be recorded is logged once, and stays as it is.
     """
     make = GRAPHS.get(device.type)
     return call if make is None else _Graphed(call, optimizer, make(device))

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ..config.schema import Config
 from ..features.matrix import FeatureMatrix
-from ..features.sparse import SparseMatrix, first_layer_input
+from ..features.sparse import Inputs, SparseMatrix, first_layer_input
+from ..system.arrays import is_mapped
 from ..system.kept import kept
 from ..system.runtime import Runtime
 
@@ -50,14 +51,14 @@ def place(config: Config, inputs: Tensor, classes: int, runtime: Runtime) -> Pla
     step, pool = runtime.ranks.tell((step, pool))
     if pool is not None:
         return Placement(inputs, step or min(MAX_STEP, N), pool)
-    return Placement(_on_device(matrix, config, device), step, None)
+    return Placement(_on_device(matrix, device, config.train.inputs), step, None)
 
 
 def _on_device(
-    inputs: FeatureMatrix, config: Config, device: torch.device
+    matrix: FeatureMatrix, device: torch.device, inputs: Inputs
 ) -> Tensor | SparseMatrix:
-    x = inputs.values
-    if inputs.dtype == torch.float32:  # as the model reads it
+    x = matrix.values
+    if matrix.dtype == torch.float32:  # as the model reads it
         x = kept(x, device)
-    x = x.clone() if FeatureMatrix(x).is_mapped else x
-    return first_layer_input(x, device, config.train.inputs)
+    x = x.clone() if is_mapped(x) else x
+    return first_layer_input(x, device, inputs)

@@ -63,8 +63,8 @@ def teacher_inputs(
     device = next(model.parameters()).device
     if model.backend == "dgl":
         return data.graph.to(device), data.dense_features(device)
-    x = first_layer_input(kept(data.features, device), device, inputs)
-    return kept(data.csr, device), x
+    graph, x = kept(data.csr, device), kept(data.features, device)
+    return graph, first_layer_input(x, device, inputs)
 
 
 def is_sampled(config: Config, view: NodeDataset, runtime: Runtime) -> bool:
@@ -170,7 +170,7 @@ def _full(config: Config, model: GNN, view: NodeDataset, runtime: Runtime) -> Ta
 def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: Runtime) -> Task:
     """An epoch depends on the seed, its number and this process alone, not on those before it."""
     t, device, ranks = config.teacher, runtime.device, runtime.ranks
-    size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * t.layers
+    size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * len(model.layers)
     sampler = Neighborhoods(view.csr, view.matrix, fanouts, runtime, config.train.inputs)
     train, predict = forwards(model, config.train.precision, runtime)
     share = ranks.share(len(view.val))

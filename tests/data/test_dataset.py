@@ -1,0 +1,92 @@
+"""The inductive rule: observed nodes see the observed graph alone, the others all of it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from infgrand_dgl.data.dataset import NodeDataset, Split, check
+from infgrand_dgl.errors import InputError
+from tests.conftest import random_undirected
+
+HIDDEN = torch.tensor([1, 4, 10, 11])
+OBSERVED = torch.tensor([i for i in range(30) if i not in HIDDEN])
+
+
+def dataset(inductive: bool = True, **changes) -> NodeDataset:
+    csr, x = random_undirected(30, 90), torch.randn(30, 5)
+    seen = OBSERVED.split(9) if inductive else torch.arange(30).split(10)
+    split = Split(*seen)
+    if inductive:
+        split = Split(seen[0], seen[1], HIDDEN, seen[2], OBSERVED)
+    made = NodeDataset("random", csr, x, torch.zeros(30).long(), 2, split, {})
+    return replace(made, **changes)
+
+
+def degrees(data: NodeDataset) -> torch.Tensor:
+    return data.csr.row_lengths.double()
+
+
+def test_a_transductive_run_has_one_view():
+    data = dataset(inductive=False)
+    assert data.views() == [(data, None)] and data.observed_view() is data
+    assert torch.equal(data.by_view(degrees), degrees(data))
+    scores = torch.randn(30)
+    assert data.scattered(scores) is scores
+
+
+def test_each_node_gets_what_it_sees():
+    data = dataset()
+    (whole, everyone), (view, observed) = data.views()
+    assert whole is data and everyone is None
+    assert view is data.observed_view() and observed is data.parts.observed
+    values = data.by_view(degrees)
+    assert torch.equal(values[HIDDEN], degrees(data)[HIDDEN])
+    assert torch.equal(values[OBSERVED], degrees(view))
+    assert not torch.equal(values, degrees(data))  # some observed node has a hidden neighbour
+
+
+def test_results_keep_the_dtype_of_the_first():
+    data = dataset()
+    values = data.by_view(lambda view: view.features.half() if view is data else view.features)
+    assert values.dtype == torch.float16 and torch.equal(values, data.features.half())
+
+
+def test_scattered_scores_are_nan_where_nobody_may_look():
+    scores = torch.randn(26)
+    values = dataset().scattered(scores)
+    assert values.shape == (30,) and values.dtype == scores.dtype
+    assert torch.equal(values[OBSERVED], scores) and values[HIDDEN].isnan().all()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "sparse"])
+def test_the_observed_view_holds_dense_float32_features(kind):
+    data = dataset()
+    x = data.features.half().float()
+    kinds = {"float32": x, "float16": x.half(), "sparse": x.to_sparse_csr()}
+    view = replace(data, features=kinds[kind]).observed_view()
+    assert view.features.dtype == torch.float32 and torch.equal(view.features, x[OBSERVED])
+
+
+def test_the_fingerprint_is_of_arrays_and_split():
+    data = dataset()
+    same = replace(data, features=data.features.clone(), name="other", provenance={"a": 1})
+    assert same.fingerprint == data.fingerprint and len(data.fingerprint) == 32
+    for other in (
+        replace(data, features=data.features + 1),
+        replace(data, features=data.features.to_sparse_csr()),
+        replace(data, labels=data.labels + 1),
+        replace(data, split=replace(data.parts, train=data.parts.train.flip(0))),
+        replace(data, content="of files"),
+    ):
+        assert other.fingerprint != data.fingerprint
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_features_are_checked(sparse):
+    data = dataset()
+    x = data.features.clone()
+    x[17, 2] = torch.inf
+    message = "rows of finite numbers" if sparse else "NaN or infinity in row 17"
+    with pytest.raises(InputError, match=f"somewhere: features: .*{message}"):
+        check(replace(data, features=x.to_sparse_csr() if sparse else x), "somewhere")
