@@ -77,12 +77,12 @@ class Case:
 
     def errors(self) -> tuple[float, float]:
         """Of the values and of the gradients, relative in the Euclidean norm."""
-        found, slopes = self.call(True, self.given)
+        values, slopes = self.call(True, self.given)
         expected, exact = self.call(False, [t.double() for t in self.given])
-        if found.dtype != self.given[0].dtype:
-            raise TypeError(f"the result is {found.dtype}")
+        if values.dtype != self.given[0].dtype:
+            raise TypeError(f"the result is {values.dtype}")
         backward = (distance(*pair) for pair in zip(slopes, exact, strict=True))
-        return distance(found, expected), max(backward, default=0.0)
+        return distance(values, expected), max(backward, default=0.0)
 
     def call(self, compiled: bool, given: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         given = [t.detach().requires_grad_(k < self.differentiable) for k, t in enumerate(given)]
@@ -94,12 +94,12 @@ class Case:
         return y.detach(), list(torch.autograd.grad(y, wanted, upstream.reshape(y.shape).to(y)))
 
 
-def distance(found: Tensor, expected: Tensor) -> float:
+def distance(values: Tensor, expected: Tensor) -> float:
     """nan, which no limit admits, where a number is missing."""
-    if found.shape != expected.shape:
-        raise ValueError(f"the shape is {list(found.shape)}, expected {list(expected.shape)}")
+    if values.shape != expected.shape:
+        raise ValueError(f"the shape is {list(values.shape)}, expected {list(expected.shape)}")
     norm = float(expected.norm()) or 1.0
-    return float((found.double() - expected).norm()) / norm
+    return float((values.double() - expected).norm()) / norm
 
 
 def spmm_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:
@@ -119,9 +119,9 @@ def spmm_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:
                 def run(compiled, given, csr=csr, options=options):
                     (x,) = given
                     acc = torch.promote_types(x.dtype, torch.float32)
-                    own: list[Any] = [o.to(acc) if isinstance(o, Tensor) else o for o in options]
+                    cast: list[Any] = [o.to(acc) if isinstance(o, Tensor) else o for o in options]
                     op = ops.spmm if compiled else ops.spmm_reference
-                    return op(csr, x, *own[:3], values=own[3])
+                    return op(csr, x, *cast[:3], values=cast[3])
 
                 yield Case(f"{name}, {form}, D = {width}", run, [x], 1)
 
@@ -180,10 +180,10 @@ def min_cosine_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:
             def run(compiled, given, x=x, y=y):
                 if not compiled:
                     return torch.full_like(given[0], min_cosine_reference(x, y)).expand(2)
-                found = min_cosine(x, y)
-                i, j = found.pair
+                minimum = min_cosine(x, y)
+                i, j = minimum.pair
                 attained = float(x[i].double() @ y[j].double())
-                return torch.tensor([found.value, attained], dtype=torch.float64)
+                return torch.tensor([minimum.value, attained], dtype=torch.float64)
 
             one = torch.ones(1, dtype=torch.float64)
             yield Case(f"{name}, {n} × {m}, D = {width}", run, [one])
@@ -208,8 +208,8 @@ def check(op: str, dtype: torch.dtype, sizes: Sizes) -> dict[str, object]:
         try:
             errors = case.errors()
         except Exception as error:  # whatever it is, the others run
-            told = str(error).splitlines() or [""]
-            missed.append(f"{case.name}: {type(error).__name__}: {told[0]}")
+            reason = str(error).splitlines() or [""]
+            missed.append(f"{case.name}: {type(error).__name__}: {reason[0]}")
             continue
         forward, backward = max(forward, errors[0]), max(backward, errors[1])
         if not max(errors) <= limit or any(e != e for e in errors):
@@ -240,12 +240,12 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{args.device}, torch {torch.__version__}, compiled kernels: {compiled}, --seed {seed}")
     sizes = Sizes(args.device, args.small)
     rows: list[dict[str, object]] = []
-    found = {"device": args.device, "compiled": compiled, "seed": seed, "rows": rows}
+    result = {"device": args.device, "compiled": compiled, "seed": seed, "rows": rows}
     for op in args.only:
         for dtype in OPS[op][1]:
             rows.append(check(op, dtype, sizes))
             if args.json:
-                args.json.write_text(json.dumps(found, indent=2) + "\n")
+                args.json.write_text(json.dumps(result, indent=2) + "\n")
     return 0 if compiled and not any(row["missed"] for row in rows) else 1
 
 

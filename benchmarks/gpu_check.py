@@ -10,59 +10,27 @@ all; everything else lies in a temporary folder that is gone at the end, however
 """
 
 import argparse
-import importlib
 import importlib.util
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-import types
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-START = time.monotonic()
-LIMIT = 16 << 20  # bytes of the report
-BUDGET, BUDGET_OF_ONE = 420, 60  # seconds: of everything; of one op, the build aside
+from gpu_probe import cuda_tool
+from gpu_steps import ROOT, Steps, Stopped, kill
+
+BUDGET_OF_ONE = 60  # seconds of one op, the build aside
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SLOWER = {"cuda": 1, "cpu": 6}  # what a rehearsal may take of all times
 ARXIV, PRODUCTS, REDDIT = 169_343, 2_449_029, 232_965  # nodes
 
 # Which benchmark has an op's figures.
 BENCHMARKS = {"spmm": "spmm", "propagate": "propagate", "edge_dot": "distill", "gat": "train",
               "min_cosine": "influence"}  # fmt: skip
-
-# Wheels by the modules that must be there, with the version that is needed.
-WHEELS = {
-    "torch": "torch>=2.10",
-    "setuptools": "setuptools>=77",
-    "numpy": "numpy>=2",
-    "dgl": "dgl==2.1.0",
-    "pydantic": "pydantic>=2.8",
-    "pydantic_core": "pydantic_core",
-    "annotated_types": "annotated-types",
-    "typing_inspection": "typing-inspection",
-    "typing_extensions": "typing_extensions",
-    **{name: name for name in ("scipy", "pandas", "packaging", "rich", "matplotlib")},
-    **{name: name for name in ("safetensors", "jinja2", "networkx", "requests", "tqdm", "psutil")},
-    "sklearn": "scikit-learn",
-    "yaml": "pyyaml",
-    "markdown_it": "markdown-it-py",
-    "pytest": "pytest",
-}
-
-
-class Stopped(BaseException):
-    """A signal came."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 def main() -> int:
@@ -71,21 +39,16 @@ def main() -> int:
     parser.add_argument("--only", choices=BENCHMARKS, metavar="OP", help=", ".join(BENCHMARKS))
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--shrink", type=int, default=1, metavar="N", help="divides the nodes")
-    parser.add_argument("--probe", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.probe:
-        print(json.dumps(probe(args.device)))
-        return 0
     if not args.report:
         return refuse("expected a folder for the report: make gpu-check REPORT=dir")
-    looked = subprocess.run(
-        [sys.executable, __file__, *sys.argv[1:], "--probe"], capture_output=True, text=True
-    )
-    if looked.returncode != 0:
-        return refuse(*looked.stderr.splitlines()[-1:])
-    found = json.loads(looked.stdout.splitlines()[-1])
-    if found["problems"]:
-        return refuse(*found["problems"])
+    command = [sys.executable, str(ROOT / "benchmarks/gpu_probe.py"), args.device]
+    probe = subprocess.run(command, capture_output=True, text=True)
+    if probe.returncode != 0:
+        return refuse(*probe.stderr.splitlines()[-1:])
+    here = json.loads(probe.stdout.splitlines()[-1])
+    if here["problems"]:
+        return refuse(*here["problems"])
     try:
         Path(args.report).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -93,7 +56,7 @@ def main() -> int:
     for number in SIGNALS:
         signal.signal(number, stop)
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as scratch:
-        check = Check(args, found["machine"], Path(scratch))
+        check = Check(args, here["machine"], Path(scratch))
         try:
             built = check.run()
         except Stopped as stopped:
@@ -114,89 +77,8 @@ def stop(number: int, _: object) -> None:
     raise Stopped(number)
 
 
-def probe(device: str) -> dict[str, Any]:
-    """What this Python lacks, all at once, and the machine."""
-    problems, missing = [], []
-    # As in infgrand_dgl.graph.dgl_bridge: graphbolt's library for this torch may be missing.
-    sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
-    os.environ.setdefault("DGLBACKEND", "pytorch")
-    for name, wheel in WHEELS.items():
-        if importlib.util.find_spec(name) is None:
-            missing.append(wheel)
-    for name, wheel in WHEELS.items():
-        if wheel in missing or (missing and name == "dgl"):
-            continue
-        try:
-            module = importlib.import_module(name)
-        except Exception as error:
-            problems.append(f"{name} cannot be imported: {(str(error).splitlines() or [''])[0]}")
-            continue
-        if ">=" in wheel:
-            least, version = wheel.split(">=")[1], module.__version__
-            if version_key(version) < version_key(least):
-                problems.append(f"{name} {version} is too old; {least} is needed")
-    if missing:
-        problems.append(
-            f"{sys.executable} finds no {', '.join(missing)}; PYTHONPATH can name their folder "
-            f'(docs/kernels.md, "On a machine with a GPU", says how to take them along)'
-        )
-    if not shutil.which(os.environ.get("CXX", "g++")):
-        problems.append("no g++, and CXX names no other compiler")
-    if device == "cuda" and not cuda_tool("nvcc"):
-        problems.append("no nvcc in CUDA_HOME, on the PATH or in /usr/local/cuda")
-    machine: dict[str, Any] = {"python": sys.version.split()[0], "card": None, "driver": None}
-    if "torch>=2.10" not in missing:
-        import torch
-
-        machine |= {"torch": torch.__version__, "cuda": torch.version.cuda}
-        if device == "cuda" and not torch.cuda.is_available():
-            problems.append(f"no GPU: torch {torch.__version__} of {sys.executable} finds none")
-        elif device == "cuda":
-            major, minor = torch.cuda.get_device_capability()
-            machine["card"] = torch.cuda.get_device_name()
-            machine["memory_bytes"] = torch.cuda.get_device_properties(0).total_memory
-            # Hopper and later have instructions of their own, which no later card knows.
-            machine["architecture"] = f"{major}{minor}{'a' if major >= 9 else ''}"
-            with suppress(OSError):
-                machine["driver"] = Path("/proc/driver/nvidia/version").read_text().split("\n")[0]
-    return {"problems": problems, "machine": machine}
-
-
-def version_key(version: str) -> list[int]:
-    return [int(part) for part in version.split("+")[0].split(".")[:2]]
-
-
-def cuda_tool(name: str) -> str | None:
-    homes = [os.environ[k] for k in ("CUDA_HOME", "CUDA_PATH") if k in os.environ]
-    candidates = [*(f"{home}/bin/{name}" for home in homes), name, f"/usr/local/cuda/bin/{name}"]
-    return next(filter(None, map(shutil.which, candidates)), None)
-
-
-class Check:
-    """The steps, one after the other, and what they left."""
-
-    def __init__(self, args: argparse.Namespace, machine: dict[str, Any], scratch: Path) -> None:
-        self.args, self.machine, self.scratch = args, machine, scratch
-        self.report = Path(args.report).resolve()
-        self.results, self.log = scratch / "results", scratch / "log.txt"
-        self.slower = SLOWER[args.device]
-        self.last = START + self.slower * BUDGET
-        self.steps: list[dict[str, Any]] = []
-        self.running: list[subprocess.Popen[bytes]] = []
-        self.preparing: dict[str, subprocess.Popen[bytes]] = {}
-        for folder in (self.results, scratch / "tmp"):
-            folder.mkdir()
-        self.log.touch()
-        paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-            "PYTHONUNBUFFERED": "1",
-            "TMPDIR": str(scratch / "tmp"),
-        }
-        if args.device == "cuda":  # no nvcc is an error
-            self.environment |= {"INFGRAND_DGL_CUDA": "1"}
-            self.environment.setdefault("INFGRAND_DGL_CUDA_ARCH", machine["architecture"])
+class Check(Steps):
+    """What is built, checked and measured, in its order."""
 
     def run(self) -> bool:
         """All steps; whether it is built."""
@@ -332,132 +214,6 @@ class Check:
             return False
         self.say(f"{name}: waited {seconds:.0f} s for its graph")
         return True
-
-    # One step
-
-    def step(self, name: str, limit: int, *command: str, log: Path | None = None) -> bool:
-        """Runs it for so long at most, and within what is left; whether it went well."""
-        left, limit = self.last - time.monotonic(), self.slower * limit
-        if left < min(10, limit):
-            self.record(name, "not run", "for want of time")
-            return False
-        limit = min(limit, int(left))
-        with (log or self.log).open("ab") as out:
-            out.write(f"\n== {name}: {' '.join(command)}\n".encode())
-            out.flush()
-            start = time.monotonic()
-            process = self.spawn(list(command), out)
-            self.running.append(process)
-            try:
-                status = process.wait(limit)
-                ended = ("failed", f"with status {status}") if status else ("done", "")
-            except subprocess.TimeoutExpired:
-                ended = ("ended", f"after {limit} s")
-            except Stopped:
-                self.record(name, "ended", "by the signal", time.monotonic() - start)
-                raise
-            finally:
-                kill(process)
-                self.running.remove(process)
-        self.record(name, *ended, time.monotonic() - start)
-        return ended[0] == "done"
-
-    def spawn(self, command: list[str], out: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=ROOT,
-            env=self.environment, start_new_session=True,
-        )  # fmt: skip
-
-    def record(self, name: str, status: str, why: str = "", seconds: float = 0.0) -> None:
-        """Of a step: "done", "failed", "ended" before its time, or "not run"."""
-        row = {"step": name, "status": status, "why": why, "seconds": round(seconds, 2)}
-        self.steps.append(row)
-        self.say(f"{name}: {status}{why and f' {why}'}{f', {seconds:.0f} s' if seconds else ''}")
-        self.write()
-
-    def names(self, *statuses: str) -> list[str]:
-        return [row["step"] for row in self.steps if row["status"] in statuses]
-
-    def say(self, text: str) -> None:
-        print(f"gpu-check: {text}", flush=True)
-        self.log_text(f"gpu-check: {text}\n")
-
-    def log_text(self, text: str) -> None:
-        with self.log.open("a") as log:
-            log.write(text)
-
-    # The report
-
-    def end(self) -> None:
-        for process in list(self.running):
-            kill(process)
-        build = self.scratch / "build.log"
-        if "build" in self.names("failed", "ended"):
-            print(*build.read_text().splitlines()[-20:], sep="\n", file=sys.stderr)
-        found = (self.names("failed"), self.names("ended", "not run"))
-        lists = (", ".join(names) or "none" for names in found)
-        self.say("{:.0f} s; failed: {}; unfinished: {}; {}".format(
-            time.monotonic() - START, *lists, self.report / "summary.json"))  # fmt: skip
-        self.write()
-
-    def write(self) -> None:
-        """Both files anew, each whole or not at all."""
-        results, left_out, room = {}, [], LIMIT // 4
-        files = []
-        for path in sorted(self.results.rglob("*"), key=lambda path: path.stat().st_size):
-            if not path.is_file():
-                continue
-            room -= path.stat().st_size
-            if room < 0:
-                left_out.append(path.name)
-                continue
-            files.append(path)
-            if path.suffix == ".json":
-                key = path.stem if path.parent == self.results else path.parent.name
-                with suppress(ValueError):  # half written by a step that was ended
-                    results[key] = json.loads(path.read_text())
-        summary = {
-            "machine": self.machine,
-            "device": self.args.device,
-            "shrink": self.args.shrink,
-            "only": self.args.only,
-            "seconds": round(time.monotonic() - START, 2),
-            "steps": self.steps,
-            "failed": self.names("failed"),
-            "unfinished": self.names("ended", "not run"),
-            "left_out": left_out,
-            "results": results,
-        }
-        texts = [self.log, self.scratch / "build.log", self.scratch / "prepare.log"]
-        archive, text = (self.report / f".{name}.partial" for name in ("report.tar", "summary"))
-        with tarfile.open(archive, "w") as tar:
-            for path in texts:
-                if path.exists():
-                    cut(path, LIMIT // 8)
-                    tar.add(path, path.name)
-            for path in files:
-                tar.add(path, path.relative_to(self.scratch))
-        text.write_text(json.dumps(summary, ensure_ascii=False) + "\n")
-        archive.replace(self.report / "report.tar")
-        text.replace(self.report / "summary.json")
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends what is left of a step, with all that it started."""
-    for number, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-
-
-def cut(path: Path, limit: int) -> None:
-    """Leaves out the middle of a log that is too long."""
-    size = path.stat().st_size
-    if size > limit:
-        text = path.read_bytes()
-        told = f"\n... {size - limit} bytes left out ...\n".encode()
-        path.write_bytes(text[: limit // 4] + told + text[size - limit * 3 // 4 + len(told) :])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""benchmarks/gpu_check.py and benchmarks/check_ops.py, as far as they go without a GPU."""
+"""The scripts in benchmarks/, as far as they go without a GPU."""
 
 import argparse
 import importlib.util
@@ -22,17 +22,31 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks/gpu_check.py"
 
 
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch):
+    """They import each other; their clock starts with the test."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    for script in SCRIPT.parent.glob("*.py"):
+        monkeypatch.delitem(sys.modules, script.stem, raising=False)
+
+
 def load(name: str) -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module(name)
 
 
 @pytest.fixture
 def gpu_check():
     return load("gpu_check")
+
+
+@pytest.fixture
+def gpu_probe():
+    return load("gpu_probe")
+
+
+@pytest.fixture
+def gpu_steps():
+    return load("gpu_steps")
 
 
 def new_check(gpu_check, tmp_path, **options):
@@ -105,13 +119,13 @@ def test_make_passes_its_variables_on():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_no_gpu_is_one_line(gpu_check, monkeypatch):
-    monkeypatch.setattr(gpu_check, "cuda_tool", lambda name: name)
-    (problem,) = gpu_check.probe("cuda")["problems"]
-    assert problem.startswith("no GPU: torch ") and gpu_check.probe("cpu")["problems"] == []
+def test_no_gpu_is_one_line(gpu_probe, monkeypatch):
+    monkeypatch.setattr(gpu_probe, "cuda_tool", lambda name: name)
+    (problem,) = gpu_probe.probe("cuda")["problems"]
+    assert problem.startswith("no GPU: torch ") and gpu_probe.probe("cpu")["problems"] == []
 
 
-def test_all_that_is_missing_is_named_at_once(gpu_check, monkeypatch):
+def test_all_that_is_missing_is_named_at_once(gpu_probe, monkeypatch):
     gone = {"dgl", "pydantic", "pydantic_core", "annotated_types", "typing_inspection", "yaml"}
     find_spec = importlib.util.find_spec
 
@@ -119,9 +133,9 @@ def test_all_that_is_missing_is_named_at_once(gpu_check, monkeypatch):
         return None if name in gone else find_spec(name, *rest)
 
     monkeypatch.setattr(importlib.util, "find_spec", find)
-    monkeypatch.setitem(gpu_check.WHEELS, "setuptools", "setuptools>=999")
+    monkeypatch.setitem(gpu_probe.WHEELS, "setuptools", "setuptools>=999")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    old, missing, compiler = gpu_check.probe("cpu")["problems"]
+    old, missing, compiler = gpu_probe.probe("cpu")["problems"]
     assert old.startswith("setuptools ") and old.endswith("is too old; 999 is needed")
     for wheel in ("dgl==2.1.0", "pydantic>=2.8", "pydantic_core", "annotated-types",
                   "typing-inspection", "pyyaml"):  # fmt: skip
@@ -129,12 +143,12 @@ def test_all_that_is_missing_is_named_at_once(gpu_check, monkeypatch):
     assert "numpy" not in missing and "CXX" in compiler
 
 
-def test_what_the_check_needs_is_what_the_package_needs(gpu_check):
+def test_what_the_check_needs_is_what_the_package_needs(gpu_probe):
     """But for ogb, which only its own graphs need."""
     import tomllib
 
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    plain = {name.split(">=")[0].split("==")[0] for name in gpu_check.WHEELS.values()}
+    plain = {name.split(">=")[0].split("==")[0] for name in gpu_probe.WHEELS.values()}
     assert {name.split(">=")[0] for name in needed} - plain == {"ogb"}
 
 
@@ -168,8 +182,8 @@ def test_steps_in_their_order(gpu_check, tmp_path, monkeypatch):
         assert "--small" in commands[tool] and "kns=infgrand" in commands[tool]
 
 
-def test_a_step_ends_in_its_time(gpu_check, tmp_path, monkeypatch):
-    monkeypatch.setitem(gpu_check.SLOWER, "cpu", 1)
+def test_a_step_ends_in_its_time(gpu_check, gpu_steps, tmp_path, monkeypatch):
+    monkeypatch.setitem(gpu_steps.SLOWER, "cpu", 1)
     check = new_check(gpu_check, tmp_path)
     late = tmp_path / "late"
     forks = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {wait_then(late)!r}])"
@@ -193,8 +207,8 @@ def wait_then(file: Path) -> str:
     return f"import time, pathlib; time.sleep(3); pathlib.Path({str(file)!r}).touch()"
 
 
-def test_the_report_is_small(gpu_check, tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu_check, "LIMIT", 1 << 17)
+def test_the_report_is_small(gpu_check, gpu_steps, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_steps, "LIMIT", 1 << 17)
     check = new_check(gpu_check, tmp_path)
     check.log.write_text("first\n" + "x" * 300_000 + "\nlast")
     (check.results / "small.json").write_text('{"figure": 1.5}')
@@ -261,7 +275,7 @@ def test_every_op_on_every_dtype(capsys, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_wrong_op_is_told_and_the_others_run(capsys, monkeypatch):
+def test_a_wrong_op_is_reported_and_the_others_run(capsys, monkeypatch):
     check_ops = load("check_ops")
     right = check_ops.ops.edge_dot
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,14 +22,13 @@ def wilson(correct: int, count: int, z: float = 1.959964) -> list[float]:
 
 def test_bars_are_wilson_intervals():
     counts = [(0, 5), (5, 5), (3, 7), (930, 1000)]
-    figure = figures.accuracy_by("abcd", {"teacher": counts, "mlp": counts[::-1]}, "Neighbours")
-    (axes,) = figure.axes
-    for container, (model, given) in zip(
-        axes.containers, {"teacher": counts, "mlp": counts[::-1]}.items(), strict=True
-    ):
+    by_model = {"teacher": counts, "mlp": counts[::-1]}
+    (axes,) = figures.accuracy_by("abcd", by_model, "Neighbours").axes
+    containers: list[Any] = list(axes.containers)
+    for container, (model, expected) in zip(containers, by_model.items(), strict=True):
         points, _, (bars,) = container.lines
         assert container.get_label() == look(model).label
         assert points.get_color() == look(model).color
-        assert points.get_ydata() == pytest.approx([100 * r / n for r, n in given])
-        for segment, (r, n) in zip(bars.get_segments(), given, strict=True):
+        assert points.get_ydata() == pytest.approx([100 * r / n for r, n in expected])
+        for segment, (r, n) in zip(bars.get_segments(), expected, strict=True):
             assert segment[:, 1] == pytest.approx(wilson(r, n), abs=1e-4)

@@ -134,19 +134,21 @@ class Work:
     def _infgrand(self) -> Callable[[], Tensor]:
         if self.hops is None:
             return partial(infgrand_hop(self.csr), self.x)
-        settings = {"hops": self.hops, "pooling": "mean", "self_loop_weight": 1.0}
-        return partial(propagate, self.csr, self.x, **settings)
+        return partial(
+            propagate, self.csr, self.x, hops=self.hops, pooling="mean", self_loop_weight=1.0
+        )
 
     def _repeated(self, hop: Hop, x: Any) -> Callable[[], Any]:
-        if self.hops is None:
+        hops = self.hops
+        if hops is None:
             return lambda: hop(x)
 
         def run() -> Any:
             pooled = xk = x
-            for _ in range(self.hops):
+            for _ in range(hops):
                 xk = hop(xk)
                 pooled = pooled + xk
-            return pooled / (self.hops + 1)
+            return pooled / (hops + 1)
 
         return run
 
