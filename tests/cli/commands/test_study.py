@@ -60,10 +60,10 @@ def test_what_is_run(failed, status, tmp_path, capsys, monkeypatch):
     assert found == status
     assert output == f"1 trained, 3 kept, {failed} failed\nstudy: {out}; read {out}/table1.md\n"
     assert (f"2 cells failed: see {out}/cells/*.error.txt" in err) == bool(failed)
-    ((name, cells, options),) = calls
-    assert name == "table1" and options["jobs"] == 3 and not options["render_only"]
-    assert options["overrides"] == ["train.epochs=2", "train.device=cpu"]
-    assert options["command"].startswith("infgrand-dgl study table1 --datasets cora cora ")
+    ((name, cells, given),) = calls
+    assert name == "table1" and given["jobs"] == 3 and not given["render_only"]
+    assert given["overrides"] == ["train.epochs=2", "train.device=cpu"]
+    assert given["command"].startswith("infgrand-dgl study table1 --datasets cora cora ")
     assert [(c.dataset, c.teacher, c.setting, c.seed) for c in cells] == [
         ("cora", "sage", "inductive", 7),
         ("cora", "sage", "inductive", 8),
