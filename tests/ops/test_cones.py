@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
@@ -75,7 +76,7 @@ def test_the_least_pair_within_the_limits(dtype, scan, device):
     products = x.double() @ y[members].double().T
     allowed = products[x @ axes[owner.to(device)].T <= limits]
     least = float(allowed.min())
-    settings = {"eps": 1e-5}
+    settings: dict[str, Any] = {"eps": 1e-5}
     if scan is min_over_cones:
         settings["directions"] = torch.zeros(15, 20, dtype=dtype, device=device)
     for below in (1.0, least + 1e-9):

@@ -155,8 +155,8 @@ class _Scan:
                 self.best.offer(i[a], part[b])
             else:  # nearly everything ties: one float64 product is cheaper
                 exact = x[i].double() @ y[part].double().T
-                a, b = divmod(int(exact.argmin()), len(part))
-                self.best.offer(i[a : a + 1], part[b : b + 1])
+                row, column = divmod(int(exact.argmin()), len(part))
+                self.best.offer(i[row : row + 1], part[column : column + 1])
 
 
 def _fake_nearest_axis(x: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
