@@ -5,7 +5,7 @@
 
 namespace infgrand {
 
-constexpr int64_t kDirections = 15;  // of the second bound (influence/minimum.py)
+constexpr int64_t kDirections = 15;  // of the second bound (ops/cones.py)
 
 inline void check_rows_like(const char* op, const char* name, const Tensor& rows, const Tensor& x) {
   STD_TORCH_CHECK(rows.dim() == 2 && rows.size(0) > 0 && rows.size(1) == x.size(1), op, ": ", name,
