@@ -116,4 +116,4 @@ def test_bfloat16_is_close_to_float32(model, in_features, kind, device):
         assert {slope.dtype for slope in slopes} == {torch.float32}
         found.append((out.detach().float(), torch.cat([slope.flatten() for slope in slopes])))
     for one, other in zip(*found, strict=True):
-        assert float((one - other).norm()) <= 0.2 * float(one.norm())
+        assert float((one - other).norm()) <= 0.4 * float(one.norm())
