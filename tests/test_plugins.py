@@ -45,7 +45,7 @@ def cliques(config, root):
     first = 5 * np.arange(60)[:, None]
     csr = CSRGraph.from_edges((first + i).ravel(), (first + j).ravel(), 300)
     labels = torch.arange(300) // 5 % 3
-    x = torch.eye(3)[labels] + torch.from_numpy(rng.normal(size=(300, 3))).float()
+    x = torch.eye(3)[labels] + torch.from_numpy(rng.normal(scale=0.5, size=(300, 3))).float()
     ids = torch.from_numpy(rng.permutation(300)).split([60, 100, 140])
     return NodeDataset("cliques", csr, x, labels, 3, Split(*ids), {"source": "toy"})
 
@@ -66,9 +66,9 @@ EXPERIMENT = {
     "method": "hard-labels",
     "data": {"name": "cliques"},
     "influence": {"measure": "squared-degree"},
-    "teacher": {"hidden": 8},
-    "student": {"hidden": 8, "weight_decay": 0.0},
-    "train": {"epochs": 30, "seeds": [1], "device": "cpu", "baselines": ["mlp"]},
+    "teacher": {"hidden": 8, "dropout": 0.0, "lr": 0.05},
+    "student": {"hidden": 8, "dropout": 0.0, "lr": 0.05, "weight_decay": 0.0},
+    "train": {"epochs": 60, "seeds": [1], "device": "cpu", "baselines": ["mlp"]},
 }
 
 
@@ -127,7 +127,8 @@ def test_train(trained):
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["method"] == "hard-labels" and metrics["dataset"]["name"] == "cliques"
     # A node's features say its class less well than those of its clique, which the student reads.
-    assert metrics["student"]["test"]["mean"] > 0.8 > metrics["mlp"]["test"]["mean"]
+    accuracy = {model: metrics[model]["test"]["mean"] for model in ("student", "mlp")}
+    assert accuracy["student"] > 0.95 > accuracy["mlp"]
     assert np.load(run / "influence.npy").tolist() == [1.0] * 300  # all have four neighbours
 
 
@@ -151,19 +152,13 @@ def test_listed(folder):
     assert any(line.split() == ["cliques", "sixty", "cliques"] for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("setting", "nearest"),
-    [
-        ("influence.measure=squared-degre", "squared-degree"),
-        ("method=hard-label", "hard-labels"),
-        ("data.name=clique", "cliques"),
-    ],
-)
-def test_unknown_name(setting, nearest, folder):
+def test_unknown_name(folder):
+    setting = "influence.measure=squared-degre"
     failed = command(folder, "train", "--config", "toy.yaml", "--set", setting, "--out", "none")
     assert failed.returncode == 2
     (line,) = failed.stderr.splitlines()
-    assert line.endswith(f"did you mean {nearest!r}?")
+    assert "influence.measure: expected one of cosine" in line
+    assert line.endswith("found 'squared-degre'; did you mean 'squared-degree'?")
 
 
 def test_broken_plugin(tmp_path):

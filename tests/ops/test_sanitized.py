@@ -27,7 +27,7 @@ COMPILER = os.environ.get("CXX", "g++")
 def build(sources: list[Path], flags: list[str], out: Path) -> Path:
     torch_root = Path(torch.__file__).parent
     command = [
-        *[COMPILER, "-std=c++17", "-O1", "-g", "-fPIC", "-fvisibility=hidden", "-shared"],
+        *[COMPILER, "-std=c++17", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-shared"],
         *["-Wall", "-Werror", *SANITIZERS],
         *[*flags, "-DTORCH_TARGET_VERSION=0x020a000000000000", "-Wl,--no-as-needed"],
         *["-isystem", torch_root / "include", f"-L{torch_root / 'lib'}"],

@@ -39,20 +39,20 @@ def predictions(
     Raises:
         InputError: a file of the run is missing, damaged, or of another graph.
     """
-    folder, probabilities = run.path / f"seed-{seed}", {}
+    probabilities = {}
     for model in models:
         if model == "teacher":
-            probabilities[model] = _teacher(run, dataset, folder, nodes)
+            probabilities[model] = _teacher(run, dataset, seed, nodes)
         else:
             inputs = _inputs(run, dataset, seed, nodes, model)
-            student = load_student(folder / f"{model}.safetensors")
+            student = load_student(run.weights(seed, model))
             probabilities[model] = predict(student, inputs).numpy()
     return Predictions(nodes.numpy(), dataset.labels[nodes].numpy(), probabilities)
 
 
-def _teacher(run: RunDirectory, dataset: NodeDataset, folder: Path, nodes: Tensor) -> np.ndarray:
+def _teacher(run: RunDirectory, dataset: NodeDataset, seed: int, nodes: Tensor) -> np.ndarray:
     saved = run.config.teacher.logits
-    path = Path(saved) if saved else folder / "teacher_logits.npy"
+    path = Path(saved) if saved else run.teacher_logits(seed)
     logits = torch.from_numpy(_rows(load_array(path, mmap=True), dataset, nodes, path))
     return logits.float().softmax(dim=1).numpy()
 

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from ...config.schema import Config
 from ...data import load_dataset
+from ...experiment.directory import RunDirectory
 from ...influence.compute import influence
 from ...influence.cosine import unit_rows
 from ...present.style import BLACK, BLUE, ORANGE
@@ -41,7 +42,8 @@ def correlations(cell: Cell, folder: Path, rows: object) -> list[dict[str, Any]]
     """
     dataset = load_dataset(cell.config, cell.seed)
     runtime = Runtime.on(resolve_device(cell.config.train.device), cell.config.resources)
-    logits = torch.from_numpy(load_array(folder / f"seed-{cell.seed}/teacher_logits.npy")).float()
+    saved = load_array(RunDirectory(folder).teacher_logits(cell.seed))
+    logits = torch.from_numpy(saved).float()
     scores = {
         measure: influence(config, dataset, runtime, logits=logits).scores.cpu()
         for measure, config in cell.students.items()
