@@ -20,7 +20,7 @@ from infgrand_dgl import (
 
 
 def fit(
-    model: nn.Module, x: Tensor, loss_of: Callable[[Tensor], Tensor], epochs: int = 200
+    model: nn.Module, x: Tensor, loss_of: Callable[[Tensor], Tensor], epochs: int = 100
 ) -> Tensor:
     """Trains on all rows of x; returns the logits, [N, C]."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -59,7 +59,7 @@ def main() -> None:
         )
         return 0.1 * supervised + 0.9 * distillation(h)
 
-    hidden = 64
+    hidden = 32
     student = nn.Sequential(
         nn.Linear(x.shape[1], hidden), nn.ReLU(), nn.Dropout(0.5), nn.Linear(hidden, classes)
     )
