@@ -40,7 +40,7 @@ def test_every_method_at_every_batch_size(tmp_path, monkeypatch, capsys):
     "model", ["gat", "sage"]
 )  # a block has not the degrees that GCN divides by
 def test_whole_neighbourhoods_give_the_full_graph_forward(model, backend, monkeypatch):
-    monkeypatch.setattr(inference, "CHUNK", 7)
+    monkeypatch.setattr(inference, "CHUNK_NODES", 7)
     overrides = ["data.nodes=200", "data.style=arxiv", "data.features=9", "data.classes=4"]
     config = load_config("demo", [*overrides, "teacher.hidden=8"])
     dataset = load_source(config.data)

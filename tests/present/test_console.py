@@ -4,9 +4,9 @@ from infgrand_dgl.present.console import Reporter, Silent
 def report_all(report):
     report.line("a line")
     report.warn("a warning")
-    with report.timed("a stage", 2) as stage:
-        stage.update(1)
-    assert stage.result.endswith(" s")
+    with report.timed("a stage", 2) as bar:
+        bar.update(1)
+    assert bar.result.endswith(" s")
 
 
 def test_lines_of_a_reporter(capsys):

@@ -97,7 +97,7 @@ def measure(
     fitting = [c for c in able if c.needs <= free]
     most = max((c.needs - c.holds for c in fitting), default=0)
     crowded = sum(c.holds for c in fitting) + most > free
-    with _collecting_new(), report.stage("measuring", len(able) * (repeat + 1)) as stage:
+    with _collecting_new(), report.bar("measuring", len(able) * (repeat + 1)) as bar:
         for turn in range(repeat + 1):
             for k, c in enumerate(able):
                 if not (c.skipped or c.slow):
@@ -106,8 +106,8 @@ def measure(
                         c.run = None
                         _release(device)
                     keep(_rows(contenders))
-                stage.update(turn * len(able) + k + 1, note=c.method)
-        stage.result = f"{repeat} rounds"
+                bar.update(turn * len(able) + k + 1, note=c.method)
+        bar.result = f"{repeat} rounds"
     return _rows(contenders)
 
 

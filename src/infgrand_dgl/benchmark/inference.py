@@ -26,7 +26,7 @@ from .harness import Contender, waited
 
 BATCHES = (1, 10, 1000)  # and all
 FANOUT = 10  # neighbours per node and layer
-CHUNK = 1000  # nodes whose neighbourhoods are sampled at once
+CHUNK_NODES = 1000  # nodes whose neighbourhoods are sampled at once
 ROUND = 0.1  # seconds; short calls are repeated so long in every round
 SEED = 0
 
@@ -94,7 +94,7 @@ def _teachers(config: Config, dataset: NodeDataset, x: Tensor) -> Iterator[Way]:
     row = 4 * INFERRED * max(t.hidden, C)  # bytes that are held of a node
 
     def sampled_bytes(batch: int) -> int:
-        return row * min(N, min(batch, CHUNK) * (FANOUT + 1) ** t.layers)
+        return row * min(N, min(batch, CHUNK_NODES) * (FANOUT + 1) ** t.layers)
 
     for teacher in teachers.in_order():
         chosen = config.replace("teacher", model=teacher.name).teacher
@@ -116,7 +116,7 @@ def full(model: GNN, graph: object, x: Tensor, nodes: Tensor) -> Tensor:
 def sampled(model: GNN, graph: DGLGraph, x: Tensor, nodes: Tensor, fanout: int = FANOUT) -> Tensor:
     sampler = dgl.dataloading.NeighborSampler([fanout] * len(model.layers))
     parts = []
-    for seeds in nodes.split(CHUNK):
+    for seeds in nodes.split(CHUNK_NODES):
         sources, _, blocks = sampler.sample_blocks(graph, seeds)
         moved = [backends.block(block, model.backend, x.device) for block in blocks]
         parts.append(model(moved, x[sources.to(x.device)]))

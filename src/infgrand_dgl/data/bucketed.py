@@ -35,8 +35,8 @@ def write_rows(
     count = 2 * num_edges // BUCKET_ENTRIES + 1
     bounds = np.linspace(0, num_nodes, count + 1).astype(np.int64)
     paths = [folder / str(k) for k in range(count)]
-    with report.timed("edges", num_edges) as stage:
-        for keys in chunks(CHUNK_EDGES, stage.update):
+    with report.timed("edges", num_edges) as bar:
+        for keys in chunks(CHUNK_EDGES, bar.update):
             low, high = np.divmod(keys, num_nodes)
             both = np.concatenate([keys, high * num_nodes + low])
             both.sort()
@@ -46,7 +46,7 @@ def write_rows(
                     file.write(both[start:stop].data)
     total = 0
     with (
-        report.timed("rows", count) as stage,
+        report.timed("rows", count) as bar,
         store.array("indptr", "int64", num_nodes + 1) as indptr,
         store.array("indices", "int32") as indices,
     ):
@@ -59,6 +59,6 @@ def write_rows(
             indptr.append(pointers[1:] + total)
             indices.append(columns)
             total += len(columns)
-            stage.update(k + 1)
+            bar.update(k + 1)
     shutil.rmtree(folder)
     return total

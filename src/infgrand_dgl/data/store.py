@@ -76,7 +76,7 @@ class Store:
         dtype = getattr(torch, self.dtype)
         done = 0
         with (
-            self.report.timed("features", nodes) as stage,
+            self.report.timed("features", nodes) as bar,
             self.array("features", STORED[self.dtype], 0, width) as array,
         ):
             for rows in blocks:
@@ -89,7 +89,7 @@ class Store:
                     )
                 array.append((kept.view(torch.uint16) if dtype == torch.bfloat16 else kept).numpy())
                 done += len(rows)
-                stage.update(done)
+                bar.update(done)
         self.arrays["features"]["dtype"] = self.dtype
 
     def write_manifest(self, counts: dict[str, Any], data: dict[str, Any]) -> None:
@@ -172,12 +172,12 @@ def verify(folder: Path, report: Reporter | None = None) -> None:
         path = folder / entry["file"]
         stored = np.dtype(STORED.get(entry["dtype"], entry["dtype"]))
         size = math.prod(entry["shape"]) * stored.itemsize
-        with report.timed(entry["file"], size >> 20) as stage, path.open("rb") as file:
+        with report.timed(entry["file"], size >> 20) as bar, path.open("rb") as file:
             file.seek(entry["bytes"] - size)
             checksum = done = 0
             while block := file.read(BLOCK_BYTES):
                 checksum = zlib.crc32(block, checksum)
-                stage.update((done := done + len(block)) >> 20)
+                bar.update((done := done + len(block)) >> 20)
         if f"{checksum:08x}" != entry["crc32"]:
             raise InputError(
                 f"{path}: damaged: expected checksum {entry['crc32']}, found {checksum:08x}"

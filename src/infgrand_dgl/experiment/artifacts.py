@@ -124,7 +124,7 @@ class Artifacts:
             path.parent.mkdir(exist_ok=True)
             path.unlink(missing_ok=True)
         start = time.perf_counter()
-        with self.report.stage(stage) as bar:
+        with self.report.bar(stage) as bar:
             values = compute(path, replace(self.runtime, progress=bar.update))
             seconds = time.perf_counter() - start
             bar.result = f"{seconds:.2f} s"

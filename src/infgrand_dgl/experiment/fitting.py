@@ -99,7 +99,7 @@ class Fitting:
         self, seed: int, model: str, label: str, epochs: int, checkpoint: Checkpoint, work: Work
     ) -> Outcome:
         begun = False
-        with self.report.stage(label, epochs) as bar:
+        with self.report.bar(label, epochs) as bar:
 
             def on_epoch(epoch: int, values: Mapping[str, float]) -> None:
                 nonlocal begun

@@ -38,11 +38,11 @@ class Reporter:
         print(f"infgrand-dgl: warning: {text}", file=sys.stderr)
 
     @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator["Stage"]:
+    def bar(self, name: str, total: int | None = None) -> Iterator["Bar"]:
         """A bar while the block runs on a terminal; one line when it has ended."""
-        stage = Stage(name)
+        bar = Bar()
         if self.quiet or not self.console.is_terminal:
-            yield stage
+            yield bar
         else:
             columns = (
                 TextColumn("{task.description}"),
@@ -59,17 +59,17 @@ class Reporter:
                 def show(done: int, total: int | None, note: str) -> None:
                     progress.update(task, completed=done, total=total, note=note)
 
-                stage.show = show
-                yield stage
-        self.line(f"{name:<28} {stage.result}")
+                bar.show = show
+                yield bar
+        self.line(f"{name:<28} {bar.result}")
 
     @contextmanager
-    def timed(self, name: str, total: int | None = None) -> Iterator["Stage"]:
+    def timed(self, name: str, total: int | None = None) -> Iterator["Bar"]:
         """A stage whose closing line says the seconds that it took."""
-        with self.stage(name, total) as stage:
+        with self.bar(name, total) as bar:
             start = time.perf_counter()
-            yield stage
-            stage.result = f"{time.perf_counter() - start:.1f} s"
+            yield bar
+            bar.result = f"{time.perf_counter() - start:.1f} s"
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         if self.console.is_terminal and not self.quiet:
@@ -99,11 +99,10 @@ class Silent(Reporter):
         pass
 
 
-class Stage:
+class Bar:
     """`update` moves the bar, `result` is what the closing line says."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self.result = ""
         self.show: Callable[[int, int | None, str], None] = lambda done, total, note: None
 

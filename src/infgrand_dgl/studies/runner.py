@@ -137,14 +137,14 @@ def _run(name: str, todo: Sequence[Cell], out: Path, jobs: int, report: Reporter
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
     running: dict[int, tuple[BaseProcess, Cell, float]] = {}
     waiting, done, start = list(todo), 0, time.perf_counter()
-    with report.stage(name, len(todo)) as stage:
+    with report.bar(name, len(todo)) as bar:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     cell = waiting.pop(0)
                     process = _started(context, name, cell, out, threads)
                     running[process.sentinel] = process, cell, time.perf_counter()
-                    stage.update(done, note=_names(running))
+                    bar.update(done, note=_names(running))
                 ended = wait(list(running))
                 for sentinel in [s for s in running if s in ended]:
                     process, cell, began = running.pop(sentinel)
@@ -157,14 +157,14 @@ def _run(name: str, todo: Sequence[Cell], out: Path, jobs: int, report: Reporter
                         f"{cell.name}: {outcome}, {now - began:.0f} s "
                         f"({done} of {len(todo)}, about {left / 60:.0f} min left)"
                     )
-                    stage.update(done, note=_names(running))
+                    bar.update(done, note=_names(running))
         except BaseException:
             for process, *_ in running.values():
                 process.terminate()
             for process, *_ in running.values():
                 process.join()
             raise
-        stage.result = f"{time.perf_counter() - start:.0f} s"
+        bar.result = f"{time.perf_counter() - start:.0f} s"
 
 
 def _started(context: Any, name: str, cell: Cell, out: Path, threads: int | None) -> BaseProcess:

@@ -41,12 +41,12 @@ def run(args: argparse.Namespace) -> None:
             raise InputError(f"influence.measure: {measure.name} {expected}")
         logits = load_logits(Path(config.teacher.logits), dataset.num_nodes, dataset.num_classes)
     with writing(args.out) as partial:
-        with report.stage("influence") as stage:
+        with report.bar("influence") as bar:
             start = time.perf_counter()
-            runtime = replace(runtime, scratch=partial.parent, progress=stage.update)
+            runtime = replace(runtime, scratch=partial.parent, progress=bar.update)
             result = influence(config, dataset, runtime, logits=logits)
             seconds = time.perf_counter() - start
-            stage.result = f"{seconds:.2f} s"
+            bar.result = f"{seconds:.2f} s"
         save_array(partial, result.scores)
     distribution = spread(result.scores)
     _print(result, distribution, seconds)

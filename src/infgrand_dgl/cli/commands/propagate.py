@@ -22,8 +22,8 @@ def run(args: argparse.Namespace) -> None:
     from ...system.arrays import is_mapped
     from ...system.writing import save_array
 
-    with report.timed("propagate") as stage:
-        runtime = replace(runtime, progress=stage.update)
+    with report.timed("propagate") as bar:
+        runtime = replace(runtime, progress=bar.update)
         inputs = student_inputs(config, dataset, runtime, out=args.out)
         if not is_mapped(inputs):
             save_array(args.out, inputs)
