@@ -28,7 +28,7 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, BLACK = "#56B4E9", "#E69F00", "#222222"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """What all choices have: how it is named, and how it is shown.
 
@@ -39,14 +39,14 @@ class Choice:
         place: in tables and legends, ascending; by name among equals.
     """
 
-    name: str
-    label: str = field(kw_only=True)
-    color: str = field(default="", kw_only=True)
-    marker: str = field(default="", kw_only=True)
-    place: int = field(default=100, kw_only=True)
+    name: str = field(kw_only=False)
+    label: str
+    color: str = ""
+    marker: str = ""
+    place: int = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measure(Choice):
     """A measure of influence: `influence.measure`.
 
@@ -59,15 +59,15 @@ class Measure(Choice):
         settings: the keys of `influence` that are this measure's alone.
     """
 
-    scores: Callable[..., Any] = field(kw_only=True)
-    needs_teacher: bool = field(default=False, kw_only=True)
-    needs_cosine: bool = field(default=False, kw_only=True)
-    normalized: bool = field(default=False, kw_only=True)
-    constant: bool = field(default=False, kw_only=True)
-    settings: frozenset[str] = field(default=frozenset(), kw_only=True)
+    scores: Callable[..., Any]
+    needs_teacher: bool = False
+    needs_cosine: bool = False
+    normalized: bool = False
+    constant: bool = False
+    settings: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Method(Choice):
     """What a student minimises: `method`, `train.baselines`.
 
@@ -78,14 +78,14 @@ class Method(Choice):
         settings: the keys of `distillation` that it reads; None: all.
     """
 
-    objective: Callable[..., Any] = field(kw_only=True)
-    needs_teacher: bool = field(default=True, kw_only=True)
-    needs_influence: bool = field(default=False, kw_only=True)
-    propagated: bool = field(default=False, kw_only=True)
-    settings: frozenset[str] | None = field(default=None, kw_only=True)
+    objective: Callable[..., Any]
+    needs_teacher: bool = True
+    needs_influence: bool = False
+    propagated: bool = False
+    settings: frozenset[str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Teacher(Choice):
     """A GNN: `teacher.model`.
 
@@ -97,13 +97,13 @@ class Teacher(Choice):
             numbers from Python, so that a GPU may replay it.
     """
 
-    build: Callable[..., Any] = field(kw_only=True)
-    settings: frozenset[str] = field(default=frozenset(), kw_only=True)
-    floats: int = field(default=8, kw_only=True)
-    repeats: Callable[..., bool] = field(default=lambda config: False, kw_only=True)
+    build: Callable[..., Any]
+    settings: frozenset[str] = frozenset()
+    floats: int = 8
+    repeats: Callable[..., bool] = lambda config: False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source(Choice):
     """A dataset: `data.name`.
 
@@ -118,16 +118,16 @@ class Source(Choice):
         accuracy: (name, predicted, labels) to the set's own verdict, both int64 `[n]`.
     """
 
-    load: Callable[..., Any] = field(kw_only=True)
-    about: str = field(default="", kw_only=True)
-    settings: frozenset[str] = field(default=frozenset(), kw_only=True)
-    needs_root: bool = field(default=False, kw_only=True)
-    streamed: Callable[..., bool] = field(default=lambda config, root: False, kw_only=True)
-    write: Callable[..., Any] | None = field(default=None, kw_only=True)
-    accuracy: Callable[..., float] | None = field(default=None, kw_only=True)
+    load: Callable[..., Any]
+    about: str = ""
+    settings: frozenset[str] = frozenset()
+    needs_root: bool = False
+    streamed: Callable[..., bool] = lambda config, root: False
+    write: Callable[..., Any] | None = None
+    accuracy: Callable[..., float] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study(Choice):
     """An experiment of many trainings: `infgrand-dgl study NAME`. `label` is its title.
 
@@ -146,18 +146,18 @@ class Study(Choice):
         extra: names those rows; `tables` and `figures` get them, if any, as a keyword of that name.
     """
 
-    cases: Callable[..., Any] = field(kw_only=True)
-    tables: Callable[..., list[str]] = field(kw_only=True)
-    figures: Callable[..., Any] = field(kw_only=True)
-    caption: str = field(kw_only=True)
-    captions: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    claim: str = field(default="", kw_only=True)
-    settings: tuple[str, ...] | None = field(default=None, kw_only=True)
-    teachers: tuple[str, ...] | None = field(default=None, kw_only=True)
-    alone: bool = field(default=False, kw_only=True)
-    bold: bool = field(default=True, kw_only=True)
-    after: Callable[..., Any] | None = field(default=None, kw_only=True)
-    extra: str = field(default="", kw_only=True)
+    cases: Callable[..., Any]
+    tables: Callable[..., list[str]]
+    figures: Callable[..., Any]
+    caption: str
+    captions: Mapping[str, str] = field(default_factory=dict)
+    claim: str = ""
+    settings: tuple[str, ...] | None = None
+    teachers: tuple[str, ...] | None = None
+    alone: bool = False
+    bold: bool = True
+    after: Callable[..., Any] | None = None
+    extra: str = ""
 
 
 C = TypeVar("C", bound=Choice)
