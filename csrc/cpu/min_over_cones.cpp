@@ -1,62 +1,13 @@
-// The two passes over all rows that the minimum cosine needs (influence/minimum.py says why), as
-// products of small tiles in registers whose results are used at once.
-#include "../min_cosine.h"
-#include "csr.h"
-#include "vectors.h"
+#include "panels.h"
 
 #include <torch/csrc/stable/library.h>
 
-#include <limits>
+#include <cmath>
 #include <memory>
 #include <mutex>
 
 namespace infgrand {
 namespace {
-
-constexpr int kPanel = 16;  // rows of y, or axes, in a panel
-constexpr int kRows = 6;    // rows of x that meet a panel at once: 12 accumulators of 32 bytes
-
-// A number for each row of a panel.
-template <typename T>
-struct Panel {
-  static constexpr int kParts = kPanel / kLanes<T>;
-  Vec<T> part[kParts];
-
-  T operator[](int lane) const { return part[lane / kLanes<T>][lane % kLanes<T>]; }
-};
-constexpr int64_t kBlock = 1024;  // rows of x that a thread takes: they stay in its cache
-
-// kPanel rows side by side: element d of row l at [d * kPanel + l].
-template <typename T, typename Row>
-INFGRAND_INLINE void pack(const Row& row, int64_t features, T* panel) {
-  for (int l = 0; l < kPanel; ++l) {
-    const T* const source = row(l);
-    for (int64_t d = 0; d < features; ++d) panel[d * kPanel + l] = source[d];
-  }
-}
-
-// Inner products of kRows rows with a panel, accumulated in A.
-template <typename A, typename T>
-INFGRAND_INLINE void products(const T* const (&x)[kRows], const T* panel, int64_t features,
-                              Panel<A> (&dots)[kRows]) {
-  constexpr int kParts = Panel<A>::kParts, kWide = kLanes<A>;
-  Vec<A> sum[kRows][kParts] = {};
-  for (int64_t d = 0; d < features; ++d) {
-    Vec<A> lanes[kParts];
-#pragma GCC unroll 4
-    for (int p = 0; p < kParts; ++p) {
-      Vec<T, kWide> stored;
-      std::memcpy(&stored, panel + d * kPanel + p * kWide, sizeof stored);
-      lanes[p] = __builtin_convertvector(stored, Vec<A>);
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-      for (int p = 0; p < kParts; ++p) sum[r][p] += static_cast<A>(x[r][d]) * lanes[p];
-  }
-  for (int r = 0; r < kRows; ++r)
-    for (int p = 0; p < kParts; ++p) dots[r].part[p] = sum[r][p];
-}
 
 template <typename T, int lanes>
 INFGRAND_INLINE T smallest(const Vec<T, lanes>& all) {
@@ -82,79 +33,6 @@ INFGRAND_INLINE T smallest(const Panel<T>& all) {
   for (int p = 1; p < Panel<T>::kParts; ++p) least = all.part[p] < least ? all.part[p] : least;
   return smallest<T, kLanes<T>>(least);
 }
-
-// Rows of a matrix in panels; the last panel of a group repeats the group's last row.
-template <typename T>
-struct Axes {
-  int64_t count, features;
-  std::vector<T> packed;
-
-  Axes(const Tensor& axes)
-      : count(axes.size(0)), features(axes.size(1)), packed(panels() * kPanel * features) {
-    const auto* data = static_cast<const T*>(axes.const_data_ptr());
-    for (int64_t p = 0; p < panels(); ++p)
-      pack([&](int l) { return data + std::min(p * kPanel + l, count - 1) * features; }, features,
-           packed.data() + p * kPanel * features);
-  }
-  int64_t panels() const { return (count + kPanel - 1) / kPanel; }
-  const T* panel(int64_t p) const { return packed.data() + p * kPanel * features; }
-};
-
-template <typename T>
-struct Nearest {
-  const T *x, *axis_rows;
-  const Axes<T>& axes;
-  int64_t* owner;
-  T* distance;
-
-  INFGRAND_INLINE void run(int64_t begin, int64_t end) const {
-    using Index = std::conditional_t<std::is_same_v<T, double>, int64_t, int32_t>;
-    const int64_t D = axes.features;
-    for (int64_t row = begin; row < end; row += kRows) {
-      const T* rows[kRows];
-      for (int r = 0; r < kRows; ++r) rows[r] = x + std::min(row + r, end - 1) * D;
-      Panel<T> best[kRows], dots[kRows];
-      Panel<Index> at[kRows] = {};  // the panel, lane by lane
-      products<T>(rows, axes.panel(0), D, best);
-      for (int64_t p = 1; p < axes.panels(); ++p) {
-        products<T>(rows, axes.panel(p), D, dots);
-        for (int r = 0; r < kRows; ++r)
-          for (int k = 0; k < Panel<T>::kParts; ++k) {
-            auto& highest = best[r].part[k];
-            auto& found = at[r].part[k];
-            const auto higher = dots[r].part[k] > highest;
-            highest = higher ? dots[r].part[k] : highest;
-            found = higher ? static_cast<Index>(p) - Vec<Index>{} : found;
-          }
-      }
-      for (int r = 0; r < kRows && row + r < end; ++r) {
-        int64_t chosen = int64_t{at[r][0]} * kPanel;
-        T highest = best[r][0];
-        for (int l = 1; l < kPanel; ++l) {
-          const int64_t k = std::min(int64_t{at[r][l]} * kPanel + l, axes.count - 1);
-          if (best[r][l] > highest || (best[r][l] == highest && k < chosen))
-            highest = best[r][l], chosen = k;
-        }
-        owner[row + r] = chosen;
-        distance[row + r] = chord(rows[r], axis_rows + chosen * D, D);
-      }
-    }
-  }
-
-  INFGRAND_INLINE static T chord(const T* a, const T* b, int64_t features) {
-    Vec<T> sum{}, u, v;
-    int64_t d = 0;
-    for (; d + kLanes<T> <= features; d += kLanes<T>) {
-      load_lanes(a + d, u);
-      load_lanes(b + d, v);
-      sum += (u - v) * (u - v);
-    }
-    T total = 0;
-    for (int l = 0; l < kLanes<T>; ++l) total += sum[l];
-    for (; d < features; ++d) total += (a[d] - b[d]) * (a[d] - b[d]);
-    return std::sqrt(total);
-  }
-};
 
 // The least inner product so far, in float64; of equal ones the first pair.
 struct Best {
@@ -350,44 +228,13 @@ struct Scan {
   }
 };
 
-#define INFGRAND_RUNS(T)                                                                \
-  INFGRAND_CLONES void run(const Nearest<T>& work, int64_t begin, int64_t end) {        \
-    work.run(begin, end);                                                               \
-  }                                                                                     \
+#define INFGRAND_RUN_SCAN(T)                                                            \
   INFGRAND_CLONES void run(const Scan<T>& work, int64_t begin, int64_t end, Best& best, \
                            int64_t& evaluated) {                                        \
     work.run(begin, end, best, evaluated);                                              \
   }
-INFGRAND_RUNS(float)
-INFGRAND_RUNS(double)
-
-// Calls f(first_row, last_row) for blocks of rows, handed out as threads come for them.
-template <typename F>
-void for_blocks(int64_t rows, const F& f) {
-  const int64_t blocks = (rows + kBlock - 1) / kBlock;
-  const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), blocks);
-  std::atomic<int64_t> next{0};
-  torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
-    for (int64_t b; (b = next.fetch_add(1)) < blocks;)
-      f(b * kBlock, std::min(rows, (b + 1) * kBlock));
-  });
-}
-
-std::tuple<Tensor, Tensor> nearest_axis(const Tensor& x, const Tensor& axes) {
-  check_nearest_axis("infgrand::nearest_axis", x, axes);
-  const Tensor owner = torch::stable::new_empty(x, {x.size(0)}, ScalarType::Long);
-  const Tensor distance = torch::stable::new_empty(x, {x.size(0)});
-  for_float_or_double(x, [&](auto type) {
-    using T = decltype(type);
-    const Axes<T> packed(axes);
-    const Nearest<T> work{static_cast<const T*>(x.const_data_ptr()),
-                          static_cast<const T*>(axes.const_data_ptr()), packed,
-                          static_cast<int64_t*>(owner.mutable_data_ptr()),
-                          static_cast<T*>(distance.mutable_data_ptr())};
-    for_blocks(x.size(0), [&](int64_t begin, int64_t end) { run(work, begin, end); });
-  });
-  return {owner, distance};
-}
+INFGRAND_RUN_SCAN(float)
+INFGRAND_RUN_SCAN(double)
 
 Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& y,
                       const Tensor& axes, const Tensor& limits,
@@ -426,6 +273,5 @@ Tensor min_over_cones(const Tensor& indptr, const Tensor& indices, const Tensor&
 }  // namespace infgrand
 
 STABLE_TORCH_LIBRARY_IMPL(infgrand, CPU, m) {
-  m.impl("nearest_axis", TORCH_BOX(&infgrand::nearest_axis));
   m.impl("min_over_cones", TORCH_BOX(&infgrand::min_over_cones));
 }
