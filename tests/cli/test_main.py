@@ -13,7 +13,7 @@ import torch
 from infgrand_dgl import InputError
 from infgrand_dgl.cli.commands import info
 
-from .conftest import fails, run
+from .conftest import refused, run
 
 
 def test_entry_points(tiny, tmp_path):
@@ -108,7 +108,7 @@ def test_the_command_as_typed(command, capsys):
 def test_missing_config(tmp_path, capsys):
     for name in ("train", "influence"):
         command = (name, "--config", tmp_path / "gone.yaml", "--out", tmp_path / "r")
-        fails(capsys, tmp_path, *command, message="gone.yaml: no such file")
+        assert "gone.yaml: no such file" in refused(capsys, tmp_path, *command)
 
 
 def test_unwritable_output(tiny, tmp_path, capsys):
@@ -116,14 +116,14 @@ def test_unwritable_output(tiny, tmp_path, capsys):
     for name in ("train", "influence"):
         command = (name, "--config", tiny, "--out", tmp_path / "file" / "r")
         message = f"--out {tmp_path}/file/r: cannot be written"
-        fails(capsys, tmp_path, *command, message=message)
+        assert message in refused(capsys, tmp_path, *command)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_a_gpu(tiny, tmp_path, capsys):
     for name in ("train", "influence"):
         command = (name, "--config", tiny, "--device", "cuda", "--out", tmp_path / "r")
-        fails(capsys, tmp_path, *command, message="train.device: cuda is not available")
+        assert "train.device: cuda is not available" in refused(capsys, tmp_path, *command)
 
 
 def test_closed_pipe_is_no_error(tiny):

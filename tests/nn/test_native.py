@@ -103,7 +103,7 @@ def test_bfloat16_is_close_to_float32(model, in_features, kind, device):
         x = gnn.constant(graph, x)
     elif kind == "blocks":
         sampler = Neighborhoods(csr, FeatureMatrix(features), [4, 3, 2], Runtime.on(device))
-        _, graph, x = next(sampler.batches(torch.randperm(200)[:40], 40, 0))
+        _, graph, x = next(sampler.batches(torch.randperm(200), 200, 0))
     found = []
     for reduced in (False, True):
         with torch.autocast(device, torch.bfloat16, enabled=reduced):
@@ -116,4 +116,4 @@ def test_bfloat16_is_close_to_float32(model, in_features, kind, device):
         assert {slope.dtype for slope in slopes} == {torch.float32}
         found.append((out.detach().float(), torch.cat([slope.flatten() for slope in slopes])))
     for one, other in zip(*found, strict=True):
-        assert float((one - other).norm()) <= 0.4 * float(one.norm())
+        assert float((one - other).norm()) <= 0.2 * float(one.norm())

@@ -61,7 +61,7 @@ def with_long_rows(device: str) -> CSRGraph:
     lengths[[3, 4, 20, 50, 69]] = torch.tensor([512, 513, 0, 1500, 770])
     indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     indices = torch.randint(40, (int(indptr[-1]),), dtype=torch.int32)
-    indices[torch.rand(len(indices)) < 0.4] = 7
+    indices[torch.rand(len(indices)) < 0.25] = 7
     indices[torch.rand(len(indices)) < 0.2] = 39
     return CSRGraph(indptr, indices, 40).to(device)
 
@@ -86,8 +86,7 @@ def test_rows_in_pieces(heads, features, dtype, device):
         results.append([y, *torch.autograd.grad(y, given, upstream.to(dtype))])
     for found, again, reference in zip(*results, expected, strict=True):
         assert torch.equal(found, again)
-        # Gradients of scores are differences of sums over long rows.
-        assert (found - reference).norm() <= 30 * TOLERANCE[dtype] * reference.norm()
+        assert (found - reference).norm() <= 10 * TOLERANCE[dtype] * reference.norm()
 
 
 def test_rows_that_are_not_aligned(device):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..graph.csr import CSRGraph
+from ..system.arrays import dtype_name
 from .dataset import NodeDataset, Split
 
 CLASSES_SHOWN = 50
@@ -52,12 +53,11 @@ class Summary:
     def lines(self) -> list[str]:
         d, counts = self.degrees, self.class_counts
         kind = "sparse" if self.sparse else "dense"
-        dtype = str(self.dtype).removeprefix("torch.")
         classes = ", ".join(map(str, counts[:CLASSES_SHOWN]))
         return [
             f"neighbours: mean {d.mean:.2f}, quartiles {', '.join(map(str, d.quartiles))}, "
             f"99% {d.percent_99}, max {d.max}, isolated {d.isolated}",
-            f"features: {kind} {dtype}, {self.nonzero:.2%} non-zero",
+            f"features: {kind} {dtype_name(self.dtype)}, {self.nonzero:.2%} non-zero",
             f"edge homophily: {self.homophily:.4f}",
             f"nodes per class: {classes}{', ...' if len(counts) > CLASSES_SHOWN else ''}",
             "split: " + ", ".join(f"{part} {n:,}" for part, n in self.part_counts.items()),

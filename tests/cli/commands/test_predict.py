@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ..conftest import fails, run
+from ..conftest import refused, run
 
 
 def test_predict(trained, tmp_path, capsys):
@@ -62,4 +62,4 @@ def test_predict_errors(options, message, trained, tmp_path, capsys, monkeypatch
     np.savez("z.npz", x=[1])
     Path("broken.npz").write_bytes(b"PK\x03\x04 broken")
     options = options if "--run" in options else ["--run", str(trained), *options]
-    fails(capsys, tmp_path, "predict", *options, "--out", "p.npy", message=message)
+    assert message in refused(capsys, tmp_path, "predict", *options, "--out", "p.npy")

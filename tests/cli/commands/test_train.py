@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ..conftest import fails, run
+from ..conftest import refused, run
 
 
 def test_train_prints_a_table_and_the_run(tiny, tmp_path, capsys):
@@ -51,20 +51,22 @@ def test_default_run_directory(tiny, tmp_path, capsys, monkeypatch):
 )
 def test_bad_settings(options, message, tiny, tmp_path, capsys):
     command = ("train", "--config", tiny, *options, "--out", tmp_path / "r")
-    fails(capsys, tmp_path, *command, message=message)
+    assert message in refused(capsys, tmp_path, *command)
 
 
 def test_existing_output(trained, tiny, tmp_path, capsys):
     message = "exists and is not empty; --overwrite replaces it"
-    fails(capsys, tmp_path, "train", "--config", tiny, "--out", trained, message=message)
+    assert message in refused(capsys, tmp_path, "train", "--config", tiny, "--out", trained)
 
 
 def test_resume_without_a_run(tmp_path, capsys):
     out = tmp_path / "r"
-    fails(capsys, tmp_path, "train", message="--config: an experiment is needed (with --resume it")
-    fails(capsys, tmp_path, "train", "--resume", message="--resume: name the run with --out")
+    assert "--config: an experiment is needed (with --resume it" in refused(
+        capsys, tmp_path, "train"
+    )
+    assert "--resume: name the run with --out" in refused(capsys, tmp_path, "train", "--resume")
     message = f"--resume: no run in {out}.partial or {out}"
-    fails(capsys, tmp_path, "train", "--resume", "--out", out, message=message)
+    assert message in refused(capsys, tmp_path, "train", "--resume", "--out", out)
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_own_graph_is_broken(file, content, message, folder, tmp_path, capsys):
     else:
         np.save(folder / file, content)
     command = ("train", "--config", tmp_path / "own.yaml", "--out", tmp_path / "r")
-    fails(capsys, tmp_path, *command, message=message)
+    assert message in refused(capsys, tmp_path, *command)
     assert not (tmp_path / "r").exists()
 
 
@@ -133,7 +135,7 @@ def test_corrupt_npz(real_data, tmp_path, capsys):
     (tmp_path / source.name / "amazon_co_buy_photo.npz").write_bytes(b"PK\x03\x04 broken")
     options = ["--config", "amazon-photo_gcn_transductive", "--set", f"data.root={tmp_path}"]
     command = ("train", *options, "--out", tmp_path / "r")
-    fails(capsys, tmp_path, *command, message="not a readable npz")
+    assert "not a readable npz" in refused(capsys, tmp_path, *command)
 
 
 def test_divergence(tiny, tmp_path, capsys):

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     config, dataset, runtime, report = load(args)
 
     from ...propagation.inputs import student_inputs
-    from ...system.arrays import is_mapped
+    from ...system.arrays import dtype_name, is_mapped
     from ...system.writing import save_array
 
     with report.timed("propagate") as bar:
@@ -27,8 +27,7 @@ def run(args: argparse.Namespace) -> None:
         inputs = student_inputs(config, dataset, runtime, out=args.out)
         if not is_mapped(inputs):
             save_array(args.out, inputs)
-    dtype = str(inputs.dtype).removeprefix("torch.")
-    print(f"wrote {args.out}: {dtype} {list(inputs.shape)}")
+    print(f"wrote {args.out}: {dtype_name(inputs.dtype)} {list(inputs.shape)}")
 
 
 command = Command(
