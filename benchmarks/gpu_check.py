@@ -170,6 +170,7 @@ class Check(Steps):
         files = [*first, *others, *(ROOT / "tests" / name for name in more)]
         several = ["-n", "4"] if importlib.util.find_spec("xdist") else []
         pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *several]
+        pytest += ["-p", "no:benchmark"]  # pytest-benchmark warns beside xdist, which is an error
         chosen = ["--only-device", self.args.device, "--continue-on-collection-errors"]
         self.step("tests", limit, *pytest, *chosen, *map(str, files))
 

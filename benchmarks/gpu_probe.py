@@ -32,6 +32,7 @@ WHEELS = {
     "yaml": "pyyaml",
     "markdown_it": "markdown-it-py",
     "pytest": "pytest",
+    "hypothesis": "hypothesis",
 }
 
 

@@ -75,12 +75,15 @@ inline void check_product(const char* op, const Tensor& indptr, const Tensor& in
   check_scale(op, "col_scale", col_scale, x.size(0), x);
 }
 
-inline void check_pieces(const char* op, const std::optional<Tensor>& pieces, const Tensor& x) {
-  if (!pieces.has_value()) return;
-  STD_TORCH_CHECK(pieces->dim() == 2 && pieces->size(1) == 2, op,
-                  ": pieces must have shape [P, 2]");
-  STD_TORCH_CHECK(pieces->scalar_type() == ScalarType::Long, op, ": pieces must be int64");
-  check_place(op, "pieces", *pieces, x);
+inline void check_schedule(const char* op, const std::optional<Tensor>& schedule,
+                           const Tensor& indptr) {
+  if (!schedule.has_value()) return;
+  const int64_t rows = indptr.size(0) - 1;
+  STD_TORCH_CHECK(schedule->dim() == 2 && schedule->size(1) == 2 &&
+                      (schedule->size(0) == 0 || schedule->size(0) >= rows),
+                  op, ": schedule must have shape [P + ", rows, ", 2] or [0, 2]");
+  STD_TORCH_CHECK(schedule->scalar_type() == ScalarType::Long, op, ": schedule must be int64");
+  check_place(op, "schedule", *schedule, indptr);
 }
 
 inline void check_edge_dot(const char* op, const Tensor& indptr, const Tensor& indices,

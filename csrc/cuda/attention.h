@@ -24,7 +24,7 @@ struct Layout {
 
 template <typename T>
 struct Attention {
-  Pieces pieces;
+  Schedule schedule;
   Buffer<const int32_t> indices;
   uint32_t num_cols;
   int heads, features, width;  // features of a head; of all
@@ -54,18 +54,13 @@ struct Place {
     position = lane % p.lanes;
     h = part * p.together + lane / p.lanes;
     active = lane < p.together * p.lanes && h < p.heads;
-    piece = item < p.pieces.count;
-    if (piece) {
-      begin = p.pieces.begin(item), end = p.pieces.end(item);
-      row = p.pieces.row(item);
-    } else {
-      item -= p.pieces.count;
-      if (item >= p.pieces.pointer.num_rows) return;
-      begin = p.pieces.pointer(item), end = p.pieces.pointer(item + 1);
-      if (p.pieces.cut(end - begin)) return;
-      row = item;
-    }
-    begin = active ? begin + slot : end;
+    piece = item < p.schedule.count;
+    const Item mine = piece ? p.schedule.piece(item) : p.schedule.row(item - p.schedule.count);
+    if (mine.row < 0 || (!piece && p.schedule.cut(mine))) return;
+    row = mine.row;
+    if (!piece) item = row;
+    end = mine.end;
+    begin = active ? mine.begin + slot : end;
   }
 };
 
@@ -194,9 +189,9 @@ __global__ void __launch_bounds__(kWarps* kWarp, kResident)
     add_pieces(Attention<T> p, Partial<T> partial, int features, Buffer<T> out,
                Buffer<T> normalizer) {
   __shared__ T held[3][kWarps][kWarp];
-  const int64_t first = blockIdx.x, stop = first + p.pieces.following(first);
+  const int64_t first = blockIdx.x, stop = first + p.schedule.following(first);
   if (first == stop) return;
-  const int64_t row = p.pieces.row(first);
+  const int64_t row = p.schedule.piece(first).row;
   const int lane = lane_id(), warp = threadIdx.x / kWarp;
   const int64_t width = static_cast<int64_t>(p.heads) * features;
   const int64_t column = static_cast<int64_t>(blockIdx.y) * kWarp + lane;
@@ -233,11 +228,11 @@ __global__ void __launch_bounds__(kWarps* kWarp, kResident)
 
 template <typename T>
 Attention<T> attention_of(const char* op, const Tensor& indptr, const Tensor& indices,
-                          const std::optional<Tensor>& pieces, const Tensor& other,
+                          const std::optional<Tensor>& schedule, const Tensor& other,
                           const Tensor& source, const Tensor& target, double slope, double dropout,
                           int64_t seed) {
-  check_pieces(op, pieces, other);
-  return {pieces_of(indptr, indices, pieces),
+  check_schedule(op, schedule, indptr);
+  return {schedule_of(indptr, indices, schedule),
           reading<int32_t>(indices),
           static_cast<uint32_t>(other.size(0)),
           static_cast<int>(other.size(1)),
@@ -279,14 +274,14 @@ void for_layout(Attention<T>& p, std::initializer_list<const T*> tensors, const 
 
 template <typename T>
 dim3 grid(const Attention<T>& p) {
-  return dim3(blocks((p.pieces.pointer.num_rows + p.pieces.count) * p.parts, kWarps));
+  return dim3(blocks((p.schedule.pointer.num_rows + p.schedule.count) * p.parts, kWarps));
 }
 
 template <typename T>
 void add_up(const Attention<T>& p, const Partial<T>& partial, int features, const Buffer<T>& out,
             const Buffer<T>& normalizer, const Launcher& launch) {
-  if (p.pieces.count == 0) return;
-  const dim3 grid(blocks(p.pieces.count, 1), blocks(int64_t{p.heads} * features, kWarp));
+  if (p.schedule.count == 0) return;
+  const dim3 grid(blocks(p.schedule.count, 1), blocks(int64_t{p.heads} * features, kWarp));
   launch(add_pieces<T>, grid, kWarps * kWarp, p, partial, features, out, normalizer);
 }
 

@@ -37,11 +37,14 @@ struct Buffer {
 struct Launcher {
   torch::stable::accelerator::DeviceGuard guard;
   cudaStream_t stream;
+  int cache_bytes = 0;  // of the second level
 
   explicit Launcher(const Tensor& x) : guard(x.get_device_index()) {
     void* current = nullptr;
     TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(x.get_device_index(), &current));
     stream = static_cast<cudaStream_t>(current);
+    STD_CUDA_CHECK(
+        cudaDeviceGetAttribute(&cache_bytes, cudaDevAttrL2CacheSize, x.get_device_index()));
   }
 
   template <typename... Parameters>

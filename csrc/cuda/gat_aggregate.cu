@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, kResident) forward(Forward<T> p
 std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& indices,
                                          const Tensor& x, const Tensor& source,
                                          const Tensor& target, double slope, double dropout,
-                                         int64_t seed, const std::optional<Tensor>& pieces,
+                                         int64_t seed, const std::optional<Tensor>& schedule,
                                          const std::optional<Tensor>&, const std::optional<Tensor>&,
                                          const std::optional<Tensor>&) {
   const char* op = "infgrand::gat_aggregate";
@@ -83,9 +83,9 @@ std::tuple<Tensor, Tensor> gat_aggregate(const Tensor& indptr, const Tensor& ind
   for_float_or_double(x, [&](auto type) {
     using T = decltype(type);
     Forward<T> p{
-        attention_of<T>(op, indptr, indices, pieces, x, source, target, slope, dropout, seed),
+        attention_of<T>(op, indptr, indices, schedule, x, source, target, slope, dropout, seed),
         reading<T>(x), writing<T>(y), writing<T>(normalizer)};
-    const int64_t sums = p.pieces.count * H * F, heads = p.pieces.count * H;
+    const int64_t sums = p.schedule.count * H * F, heads = p.schedule.count * H;
     const int64_t shape[] = {sums + 2 * heads};
     const Tensor held = torch::stable::new_empty(x, shape);
     T* const data = writing<T>(held).data;

@@ -85,7 +85,7 @@ std::tuple<Tensor, Tensor> gat_aggregate_backward(const Tensor& indptr, const Te
                                                   const Tensor& normalizer, const Tensor& delta,
                                                   double slope, double dropout, int64_t seed,
                                                   bool transposed,
-                                                  const std::optional<Tensor>& pieces) {
+                                                  const std::optional<Tensor>& schedule) {
   const char* op = "infgrand::gat_aggregate_backward";
   check_aggregate_backward(op, indptr, indices, own, other, source, target, normalizer, delta,
                            dropout, transposed);
@@ -98,14 +98,14 @@ std::tuple<Tensor, Tensor> gat_aggregate_backward(const Tensor& indptr, const Te
   for_float_or_double(own, [&](auto type) {
     using T = decltype(type);
     Backward<T> p{
-        attention_of<T>(op, indptr, indices, pieces, other, source, target, slope, dropout, seed),
+        attention_of<T>(op, indptr, indices, schedule, other, source, target, slope, dropout, seed),
         reading<T>(own),
         reading<T>(other),
         reading<T>(normalizer),
         reading<T>(delta),
         writing<T>(sums),
         writing<T>(out)};
-    const int64_t held_out = transposed ? p.pieces.count * H * F : 0, heads = p.pieces.count * H;
+    const int64_t held_out = transposed ? p.schedule.count * H * F : 0, heads = p.schedule.count * H;
     const int64_t shape[] = {held_out + heads};
     const Tensor held = torch::stable::new_empty(own, shape);
     T* const data = writing<T>(held).data;

@@ -5,8 +5,11 @@
 namespace infgrand {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kUnroll = 8;  // neighbours in flight
+constexpr int kThreads = 32;  // a warp that has finished waits for no other
+
+// Neighbours in flight: 64 bytes of registers and more, with which enough warps are resident.
+template <typename T>
+constexpr int kUnroll = sizeof(T) == 2 ? 4 : 8;
 
 // What a thread reads of a row, as one word: nvcc would unpack 16-bit elements while it waits.
 template <typename T, int kWidth>
@@ -29,34 +32,32 @@ struct Sum {
   }
 };
 
-// Of the neighbours that are left, those in flight.
-__device__ int taken(int64_t left) {
-  return left < 0 ? 0 : left < kUnroll ? static_cast<int>(left) : kUnroll;
-}
-
 // Adds features [d, d + kWidth) of the neighbours at [begin, end). A column that does not exist
 // is not read: it makes the sum NaN.
 //
 // A row of x comes from far away, and so do its id and its scale. All loads of one kind are asked
 // for before the first use of any, and the ids of the next neighbours together with the rows of
-// these: kUnroll rows are on their way at any time.
+// these: kMany rows are on their way at any time.
 template <int kWidth, typename T>
 __device__ void gather(const Product<T>& p, int64_t begin, int64_t end, int d,
                        Sum<T, kWidth>& sum) {
+  constexpr int kMany = kUnroll<T>;
   const Buffer<const T> x = p.x.from(d);
-  int32_t columns[kUnroll];
-  const auto ask = [&](int64_t e, int many) {
+  int32_t columns[kMany];
+  int many;
+  const auto ask = [&](int64_t e) {
+    const int64_t left = end - e;
+    many = left < 0 ? 0 : left < kMany ? static_cast<int>(left) : kMany;
     const Buffer<const int32_t> ids = p.indices.from(e);
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) columns[u] = u < many ? ids[u] : -1;
+    for (int u = 0; u < kMany; ++u) columns[u] = u < many ? ids[u] : -1;
   };
-  int many = taken(end - begin);
-  ask(begin, many);
-  for (int64_t e = begin; e < end; e += kUnroll) {
-    Row<T, kWidth> sources[kUnroll];
-    Acc<T> weights[kUnroll], values[kUnroll];
+  ask(begin);
+  for (int64_t e = begin; e < end; e += kMany) {
+    Row<T, kWidth> sources[kMany];
+    Acc<T> weights[kMany], values[kMany];
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
+    for (int u = 0; u < kMany; ++u) {
       const int32_t j = columns[u];
       const bool exists = static_cast<uint32_t>(j) < p.num_cols;
       sources[u] = {};
@@ -66,20 +67,23 @@ __device__ void gather(const Product<T>& p, int64_t begin, int64_t end, int d,
       values[u] = Acc<T>(1);
       if (u < many && p.values.data) values[u] = p.values[e + u];
     }
-    many = taken(end - e - kUnroll);
-    ask(e + kUnroll, many);
+    ask(e + kMany);
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) sum.add(sources[u], weights[u] * values[u]);
+    for (int u = 0; u < kMany; ++u) sum.add(sources[u], weights[u] * values[u]);
   }
+}
+
+template <typename T>
+__device__ Acc<T> scale_of(const Product<T>& p, int64_t row) {
+  return p.row_scale.data ? p.row_scale[row] : Acc<T>(1);
 }
 
 // The self term and the scale, then the store, pooled or not.
 template <int kWidth, typename T>
-__device__ void finish(const Product<T>& p, int64_t i, int d, Sum<T, kWidth>& sum) {
+__device__ void finish(const Product<T>& p, int64_t i, int d, Acc<T> scale, Sum<T, kWidth>& sum) {
   if (p.self_weight != Acc<T>(0) && i < p.num_cols)
     sum.add(row<kWidth>(p.x, i * p.features + d),
             p.self_weight * (p.col_scale.data ? p.col_scale[i] : Acc<T>(1)));
-  const Acc<T> scale = p.row_scale.data ? p.row_scale[i] : Acc<T>(1);
   const int64_t at = i * p.features + d;
   Pack<T, kWidth> result;
 #pragma unroll
@@ -109,32 +113,31 @@ struct Place {
         d(static_cast<int>(blockIdx.y * kGroup + threadIdx.x % kGroup) * kWidth) {}
 };
 
-// The pieces of long rows first, which take longest, then every row that is not cut.
+// The pieces of long rows, then every row that is not cut.
 template <typename T, int kWidth, int kGroup>
 __global__ void __launch_bounds__(kThreads) sum_rows(Product<T> p, Buffer<Acc<T>> partial) {
   const Place<kWidth, kGroup> place;
   if (place.d >= p.features) return;
   Sum<T, kWidth> sum;
-  if (place.item < p.pieces.count) {
-    gather<kWidth>(p, p.pieces.begin(place.item), p.pieces.end(place.item), place.d, sum);
+  if (place.item < p.schedule.count) {
+    const Item piece = p.schedule.piece(place.item);
+    gather<kWidth>(p, piece.begin, piece.end, place.d, sum);
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) partial[place.item * p.features + place.d + k] = sum.value[k];
     return;
   }
-  const RowPointers& pointer = p.pieces.pointer;
-  const int64_t row = place.item - p.pieces.count;
-  if (row >= pointer.num_rows) return;
-  const int64_t begin = pointer(row), end = pointer(row + 1);
-  if (p.pieces.cut(end - begin)) return;
-  gather<kWidth>(p, begin, end, place.d, sum);
-  finish<kWidth>(p, row, place.d, sum);
+  const Item row = p.schedule.row(place.item - p.schedule.count);
+  if (row.row < 0 || p.schedule.cut(row)) return;
+  const Acc<T> scale = scale_of(p, row.row);  // on its way beside the neighbours
+  gather<kWidth>(p, row.begin, row.end, place.d, sum);
+  finish<kWidth>(p, row.row, place.d, scale, sum);
 }
 
 template <typename T, int kWidth, int kGroup>
 __global__ void __launch_bounds__(kThreads) add_pieces(Product<T> p, Buffer<const Acc<T>> partial) {
   const Place<kWidth, kGroup> place;
-  if (place.item >= p.pieces.count || place.d >= p.features) return;
-  const int64_t many = p.pieces.following(place.item);
+  if (place.item >= p.schedule.count || place.d >= p.features) return;
+  const int64_t many = p.schedule.following(place.item);
   if (many == 0) return;
   Sum<T, kWidth> sum;
 #pragma unroll 8
@@ -143,14 +146,15 @@ __global__ void __launch_bounds__(kThreads) add_pieces(Product<T> p, Buffer<cons
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) sum.value[k] += part.value[k];
   }
-  finish<kWidth>(p, p.pieces.row(place.item), place.d, sum);
+  const int64_t row = p.schedule.piece(place.item).row;
+  finish<kWidth>(p, row, place.d, scale_of(p, row), sum);
 }
 
 template <typename T, int kWidth, int kGroup>
 void run(const Product<T>& p, const Tensor& like, const Launcher& launch) {
   constexpr int kItems = kThreads / kGroup;
   const unsigned tiles = blocks(p.features, kGroup * kWidth);
-  const int64_t cut = p.pieces.count, items = cut + p.pieces.pointer.num_rows;
+  const int64_t cut = p.schedule.count, items = cut + p.schedule.pointer.num_rows;
   const int64_t shape[] = {cut, p.features};
   const Tensor partial = torch::stable::new_empty(like, shape, accumulate_type(like));
   launch(sum_rows<T, kWidth, kGroup>, dim3(blocks(items, kItems), tiles), kThreads, p,
@@ -160,10 +164,13 @@ void run(const Product<T>& p, const Tensor& like, const Launcher& launch) {
            reading<Acc<T>>(partial));
 }
 
+// As many threads as a row has loads, a warp at most. Half a warp, and more passes over the
+// neighbours, where what a pass reads of x stays in the second-level cache.
 template <typename T, int kWidth>
 void choose_group(const Product<T>& p, const Tensor& like, const Launcher& launch) {
   const int64_t lanes = (p.features + kWidth - 1) / kWidth;
-  if (lanes > 16) run<T, kWidth, 32>(p, like, launch);
+  const int64_t slab = int64_t{p.num_cols} * 16 * kWidth * sizeof(T);
+  if (lanes > 16 && slab > launch.cache_bytes) run<T, kWidth, 32>(p, like, launch);
   else if (lanes > 8) run<T, kWidth, 16>(p, like, launch);
   else if (lanes > 4) run<T, kWidth, 8>(p, like, launch);
   else run<T, kWidth, 4>(p, like, launch);
@@ -173,7 +180,7 @@ void choose_group(const Product<T>& p, const Tensor& like, const Launcher& launc
 
 template <typename T>
 void multiply(const Product<T>& p, const Tensor& like, const Launcher& launch) {
-  if (p.pieces.pointer.num_rows == 0 || p.features == 0) return;
+  if (p.schedule.pointer.num_rows == 0 || p.features == 0) return;
   // The widest load, at most 16 bytes, that every row starts aligned to.
   const auto aligned = [&](int64_t width) {
     const auto starts = [&](const T* data) {

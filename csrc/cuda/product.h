@@ -10,7 +10,7 @@ namespace infgrand {
 // pooled_i = factor * pool(pool_with_i, s_i)
 template <typename T>
 struct Product {
-  Pieces pieces;
+  Schedule schedule;
   Buffer<const int32_t> indices;
   Buffer<const T> x;
   Buffer<const Acc<T>> row_scale;  // may be null: 1
@@ -30,8 +30,8 @@ template <typename T>
 Product<T> product_of(const Tensor& indptr, const Tensor& indices, const Tensor& x,
                       const std::optional<Tensor>& row_scale,
                       const std::optional<Tensor>& col_scale, const std::optional<Tensor>& values,
-                      double self_weight, const std::optional<Tensor>& pieces) {
-  return {pieces_of(indptr, indices, pieces),
+                      double self_weight, const std::optional<Tensor>& schedule) {
+  return {schedule_of(indptr, indices, schedule),
           reading<int32_t>(indices),
           reading<T>(x),
           reading<Acc<T>>(row_scale),

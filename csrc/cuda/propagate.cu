@@ -5,11 +5,11 @@ namespace {
 
 Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& scale,
                  double self_weight, int64_t hops, std::string pooling,
-                 const std::optional<Tensor>& pieces, const std::optional<Tensor>&,
+                 const std::optional<Tensor>& schedule, const std::optional<Tensor>&,
                  const std::optional<Tensor>&, const std::optional<Tensor>&) {
   const char* op = "infgrand::propagate";
   check_propagate(op, indptr, indices, x, scale, hops);
-  check_pieces(op, pieces, x);
+  check_schedule(op, schedule, indptr);
   const std::optional<Pooling> pool = parse_pooling(op, pooling);
   const Launcher launch(x);
   // Between hops 16-bit features are float32, as on the CPU, and rounded once.
@@ -25,7 +25,7 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, c
     using T = decltype(type);
     for (int64_t k = 0; k < hops; ++k) {
       const Tensor& source = k ? *buffers[(k - 1) % 2] : start;
-      auto product = product_of<T>(indptr, indices, source, scale, scale, {}, self_weight, pieces);
+      auto product = product_of<T>(indptr, indices, source, scale, scale, {}, self_weight, schedule);
       const bool last = k + 1 == hops;
       if (!last) product.y = writing<T>(*buffers[k % 2]);
       else if (!pool) product.y = writing<T>(result);

@@ -306,6 +306,8 @@ struct Buffer {
 };
 
 struct Launcher {
+  int cache_bytes = 1 << 12;  // some test matrices are larger
+
   explicit Launcher(const torch::stable::Tensor&) {}
 
   template <typename... Parameters>

@@ -94,12 +94,17 @@ def test_block():
         assert torch.equal(block.col_degrees, csr.row_lengths[nodes])
 
 
+def unpacked(schedule):
+    word, begin = schedule.T
+    return word & 0xFFFFFFFF, word >> 32, begin
+
+
 def test_pieces_cover_the_long_rows_in_order():
     lengths = torch.tensor([512, 513, 0, 90_000, 3, 1024])
     indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     csr = CSRGraph(indptr, torch.zeros(int(indptr[-1]), dtype=torch.int32), 1)
-    rows, begin = csr.pieces.T
-    end = torch.where(rows == rows.roll(-1), begin.roll(-1), indptr[rows + 1])
+    rows, entries, begin = unpacked(csr.pieces)
+    end = begin + entries
     for row, size in ((1, 256), (3, 300), (5, 256)):
         mine = rows == row
         spans = zip(begin[mine].tolist(), end[mine].tolist(), strict=True)
@@ -109,3 +114,22 @@ def test_pieces_cover_the_long_rows_in_order():
         assert (sizes[:-1] == size).all() and sizes[-1] <= size
     assert rows.unique().tolist() == [1, 3, 5] and (rows.diff() >= 0).all()
     assert CSRGraph.from_edges(np.arange(5), np.arange(5), 9).pieces.shape == (0, 2)
+
+
+def test_a_schedule_has_the_pieces_and_then_every_row_the_longest_first(device):
+    lengths = torch.tensor([7, 600, 0, 65, 3, 64, 8, 1])
+    indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    csr = CSRGraph(indptr, torch.zeros(int(indptr[-1]), dtype=torch.int32), 1).to(device)
+    P = len(csr.pieces)
+    assert P == 3 and torch.equal(csr.schedule[:P], csr.pieces)
+    rows, entries, begin = unpacked(csr.schedule[P:].cpu())
+    assert rows.tolist() == [1, 3, 5, 0, 4, 6, 7, 2]  # in eights, alike ones as they were numbered
+    assert torch.equal(entries, lengths[rows]) and torch.equal(begin, indptr[rows])
+
+
+def test_rows_as_good_as_alike_need_no_schedule(device):
+    lengths = torch.tensor([64, 0, 3])
+    indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    csr = CSRGraph(indptr, torch.zeros(67, dtype=torch.int32), 1).to(device)
+    assert csr.schedule.shape == (0, 2)
+    assert CSRGraph(indptr[:1], torch.zeros(0, dtype=torch.int32), 1).schedule.shape == (0, 2)

@@ -115,7 +115,7 @@ def test_broken_structure_is_no_crash(device):
     options = (0.2, 0.0, 0)
     back = csr.transposed
     whole, normalizer = torch.ops.infgrand.gat_aggregate(
-        csr.indptr, csr.indices, x, source, target, *options, pieces=csr.pieces
+        csr.indptr, csr.indices, x, source, target, *options, schedule=csr.schedule
     )
     constants = (source, target, normalizer, (x.new_ones(70, 2, 9) * whole).sum(2), *options)
     backward = torch.ops.infgrand.gat_aggregate_backward
@@ -126,10 +126,10 @@ def test_broken_structure_is_no_crash(device):
         row = int((csr.indptr <= edge).sum()) - 1
         with pytest.raises(RuntimeError, match="indices") if on_cpu else nullcontext():
             found = torch.ops.infgrand.gat_aggregate(
-                csr.indptr, indices, x, source, target, *options, pieces=csr.pieces
+                csr.indptr, indices, x, source, target, *options, schedule=csr.schedule
             )
             d_target, _ = backward(
-                csr.indptr, indices, whole, x, *constants, False, pieces=csr.pieces
+                csr.indptr, indices, whole, x, *constants, False, schedule=csr.schedule
             )
             for t, expected in zip(found, (whole, normalizer), strict=True):
                 assert t[row].isnan().all()
@@ -140,19 +140,19 @@ def test_broken_structure_is_no_crash(device):
     indices[-1] = 70
     column = int((back.indptr < len(indices)).sum()) - 1
     with pytest.raises(RuntimeError, match="indices") if on_cpu else nullcontext():
-        found = backward(back.indptr, indices, x, whole, *constants, True, pieces=back.pieces)
+        found = backward(back.indptr, indices, x, whole, *constants, True, schedule=back.schedule)
         for t in found:
             assert t[column].isnan().all() and t.isnan().sum() == t[column].numel()
     low, high = -(1 << 62), 1 << 62
-    for pieces in ([[low, high], [high, low]], [[50, high], [70, 0], [-1, -1]]):
-        broken = torch.tensor(pieces, device=device)
+    for lines in ([[low, high], [high, low]], [[50, high], [70, 0], [-1, -1]]):
+        broken = torch.tensor(lines, device=device).repeat(50, 1)
         torch.ops.infgrand.gat_aggregate(
-            csr.indptr, csr.indices, x, source, target, *options, pieces=broken
+            csr.indptr, csr.indices, x, source, target, *options, schedule=broken
         )
-        backward(back.indptr, back.indices, x, whole, *constants, True, pieces=broken)
+        backward(back.indptr, back.indices, x, whole, *constants, True, schedule=broken)
     with pytest.raises(RuntimeError, match="indptr") if on_cpu else nullcontext():
         torch.ops.infgrand.gat_aggregate(
-            csr.indptr.flip(0), csr.indices, x, source, target, *options, pieces=csr.pieces
+            csr.indptr.flip(0), csr.indices, x, source, target, *options, schedule=csr.schedule
         )
 
 
@@ -235,10 +235,10 @@ def arguments_of(csr: CSRGraph) -> dict[str, Any]:
         "slope": 0.2,
         "dropout": 0.5,
         "seed": 3,
-        "pieces": csr.pieces,
+        "schedule": csr.schedule,
         "indptr_t": back.indptr,
         "indices_t": back.indices,
-        "pieces_t": back.pieces,
+        "schedule_t": back.schedule,
     }
 
 

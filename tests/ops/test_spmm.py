@@ -81,13 +81,15 @@ def test_a_row_of_a_million_neighbours(dtype, device):
 
 
 @pytest.mark.skipif("cuda" not in {KERNELS, *DEVICES}, reason="of the CUDA kernels")
-def test_pieces_out_of_range_read_nothing_outside():
+def test_schedules_out_of_range_read_nothing_outside():
     device = DEVICES[-1]
     csr = random_csr(6, 40, 4000, device)
     x = torch.randn(40, 5, device=device)
     for low, high in ((-(1 << 40), 1 << 40), (-9, 5000), (0, 6)):
-        pieces = torch.randint(low, high, (7, 2)).to(device)
-        found = torch.ops.infgrand.spmm(csr.indptr, csr.indices, x, None, None, 0.0, pieces=pieces)
+        schedule = torch.randint(low, high, (13, 2)).to(device)
+        found = torch.ops.infgrand.spmm(
+            csr.indptr, csr.indices, x, None, None, 0.0, schedule=schedule
+        )
         assert found.shape == (6, 5)
 
 
@@ -145,9 +147,9 @@ def test_opcheck(dtype, device):
     back, v = csr.transposed, torch.randn(40, device=device, dtype=r.dtype)
     arguments = (csr.indptr, csr.indices, x.requires_grad_(), r, c, 0.5)
     for values in ((None, None), (v, v[csr.transposition])):
-        transposed = back.indptr, back.indices, values[1], back.pieces
+        transposed = back.indptr, back.indices, values[1], back.schedule
         torch.library.opcheck(
-            torch.ops.infgrand.spmm.default, (*arguments, values[0], csr.pieces, *transposed)
+            torch.ops.infgrand.spmm.default, (*arguments, values[0], csr.schedule, *transposed)
         )
     torch.library.opcheck(
         torch.ops.infgrand.spmm.default, (csr.indptr, csr.indices, x.detach(), None, None, 0.0)
@@ -179,8 +181,9 @@ def test_opcheck(dtype, device):
         ("col_scale", lambda t: t[:-1], "col_scale must have shape"),
         ("col_scale", lambda t: t.repeat_interleave(2)[::2], "col_scale must be contiguous"),
         ("values", lambda t: t[:-1], r"values must have shape \[40\]"),
-        ("pieces", lambda t: t[:, :1], r"pieces must have shape \[P, 2\]"),
-        ("pieces", lambda t: t.int(), "pieces must be int64"),
+        ("schedule", lambda t: t[:, :1], r"schedule must have shape \[P \+ 13, 2\]"),
+        ("schedule", lambda t: t[:3], r"schedule must have shape \[P \+ 13, 2\]"),
+        ("schedule", lambda t: t.int(), "schedule must be int64"),
     ],
 )
 def test_unfit_arguments_are_named(argument, change, told, device):
@@ -194,10 +197,10 @@ def test_unfit_arguments_are_named(argument, change, told, device):
         "col_scale": c,
         "self_weight": 0.0,
         "values": torch.rand(40, device=device),
-        "pieces": torch.zeros(3, 2, dtype=torch.long, device=device),
+        "schedule": torch.zeros(15, 2, dtype=torch.long, device=device),
     }
-    if argument == "pieces" and "cuda" not in (KERNELS, device):
-        pytest.skip("only CUDA's kernels cut rows")
+    if argument == "schedule" and "cuda" not in (KERNELS, device):
+        pytest.skip("CUDA's kernels alone read it")
     arguments[argument] = change(arguments[argument])
     with pytest.raises(RuntimeError, match=f"infgrand::spmm: {told}"):
         torch.ops.infgrand.spmm(*arguments.values())

@@ -207,7 +207,7 @@ def timed(call: Run, device: torch.device) -> tuple[float, Any]:
         return waited(call, device)
     with torch.cuda.device(device):
         event = partial(torch.cuda.Event, enable_timing=True)
-        return between_events(call, event, _scratch(device).max)
+        return between_events(call, event, partial(_occupy, device))
 
 
 class Event(Protocol):
@@ -237,10 +237,17 @@ def between_events(
     return start.elapsed_time(end) / 1e3, result
 
 
+def _occupy(device: torch.device) -> None:
+    """Reads 256 MB, which is more than any L2, ten times: then it holds nothing of the call's, and
+    nothing that must be written back first. An H100 takes 1 ms for that, a launch from Python up to
+    a third of it where garbage has just been collected."""
+    scratch = _scratch(device)
+    for _ in range(10):
+        scratch.max()
+
+
 @cache
 def _scratch(device: torch.device) -> Tensor:
-    """256 MB: more than any L2. Once they have been read it holds nothing of the call's, and
-    nothing that must be written back first; an H100 takes 0.1 ms for that."""
     return torch.zeros(1 << 26, device=device)
 
 

@@ -259,9 +259,11 @@ def pyg_hop(csr: CSRGraph) -> Hop:
     target = torch.repeat_interleave(csr.row_lengths)
     edges, values = torch.stack([csr.indices.long(), target]), edge_values(csr)[:, None]
 
-    class Hop_(MessagePassing):  # noqa: N801
+    class Weighted(MessagePassing):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.propagate(edges, x=x, w=values)
+
         def message(self, x_j: Tensor, w: Tensor) -> Tensor:
             return w * x_j
 
-    layer = Hop_(aggr="add")
-    return lambda x: layer.propagate(edges, x=x, w=values)
+    return Weighted(aggr="add")

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..system.runtime import Runtime
 from ..training.loop import OnEpoch
 from ..training.student import train_student
 from ..training.teacher import train_teacher
+from . import pyg
 from .backends import BACKENDS, missing
 from .harness import Contender
 
@@ -59,23 +60,33 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
 def _teachers(
     config: Config, view: NodeDataset, device: torch.device, seed: int
 ) -> Iterator[Contender]:
-    """Each teacher on each backend."""
-    t = config.teacher
+    """Each teacher on each backend, and on PyTorch Geometric."""
+    t, runtime = config.teacher, Runtime(device, UNLIMITED)
     outputs = t.hidden * (t.layers - 1) + view.num_classes
-    for teacher, backend in product(teachers.in_order(), BACKENDS):
-        chosen = config.replace("teacher", model=teacher.name, backend=backend)
 
-        def teach(on_epoch: OnEpoch, chosen: Config = chosen) -> None:
-            train_teacher(chosen, view, Runtime(device, UNLIMITED), seed, on_epoch)
-
-        yield Contender(
-            f"{teacher.name}_{backend}",
+    def contender(
+        name: str, teach: Callable[[OnEpoch], object], needs: int, absent: str
+    ) -> Contender:
+        return Contender(
+            name,
             partial(epochs, teach),
-            needs=4 * view.num_nodes * (view.num_features + teacher.floats * outputs),
-            missing=missing(backend, device),
+            needs=needs,
+            missing=absent,
             columns={"epochs": 1},
             laps=True,
         )
+
+    for teacher in teachers.in_order():
+        needs = 4 * view.num_nodes * (view.num_features + teacher.floats * outputs)
+        for backend in BACKENDS:
+            chosen = config.replace("teacher", model=teacher.name, backend=backend)
+            teach = partial(train_teacher, chosen, view, runtime, seed)
+            yield contender(f"{teacher.name}_{backend}", teach, needs, missing(backend, device))
+        for form in pyg.FORMS.get(teacher.name, ()):
+            chosen = config.replace("teacher", model=teacher.name)
+            teach = partial(pyg.train, chosen, view, runtime, seed, form)
+            messages = pyg.message_bytes(view.csr, t.hidden, form)
+            yield contender(f"{teacher.name}_pyg_{form}", teach, needs + messages, pyg.missing())
 
 
 def _student(

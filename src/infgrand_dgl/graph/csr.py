@@ -14,6 +14,8 @@ from .dgl_bridge import DGLGraph, dgl, homogeneous
 
 # Entries: on a GPU longer rows are summed in pieces (csrc/cuda/warp.h), of so many at least.
 LONG, PIECE = 512, 256
+# Rows as long as others, counted in so many entries, stay in order; so do all where none is longer.
+ALIKE, UNEVEN = 8, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +136,7 @@ class CSRGraph:
         moved = type(self)(indptr, indices, self.num_cols, self.symmetric, *degrees)
         if indptr.is_cuda:  # asking the GPU for their number would wait for it
             moved.__dict__["pieces"] = self.pieces.to(device)
+            moved.__dict__["uneven"] = self.uneven
         return moved
 
     @property
@@ -157,8 +160,32 @@ class CSRGraph:
         return torch.bincount(self.indices, minlength=self.num_cols)
 
     @cached_property
+    def schedule(self) -> Tensor:
+        """What a GPU sums in which order: pieces of long rows, then all rows, the longest first.
+
+        int64 `[P + N, 2]`: row + 2³² · entries, and the first entry. Of neighbouring threads none
+        waits for one that has more to do. Empty where rows are as good as alike.
+        """
+        if not self.uneven:
+            return self.pieces[:0]
+        lengths, pieces = self.indptr.diff(), self.pieces
+        alike = lengths.add(ALIKE - 1).div_(ALIKE, rounding_mode="floor").clamp_(max=2**15 - 1)
+        order = alike.short().argsort(descending=True, stable=True)
+        schedule = pieces.new_empty(len(pieces) + self.num_rows, 2)
+        schedule[: len(pieces)] = pieces
+        entries, begin = schedule[len(pieces) :].unbind(dim=1)
+        entries.copy_(lengths.clamp_(max=2**31 - 1)[order]).bitwise_left_shift_(32).add_(order)
+        begin.copy_(self.indptr[order])
+        return schedule
+
+    @cached_property
+    def uneven(self) -> bool:
+        """Whether some row is so long that others would wait for it."""
+        return self.num_rows > 0 and int(self.indptr.diff().max()) > UNEVEN
+
+    @cached_property
     def pieces(self) -> Tensor:
-        """Row and first entry of each piece of the rows longer than LONG, int64 `[P, 2]`.
+        """The pieces of the rows longer than LONG, as `schedule` has them, int64 `[P, 2]`.
 
         In the order of their entries. PIECE entries each, or the square root of the row's length:
         a row has no more pieces to add up than entries in one.
@@ -171,7 +198,8 @@ class CSRGraph:
         first = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
         rows, size = (torch.repeat_interleave(of_row, counts) for of_row in (long, size))
         begin = self.indptr[rows] + size * (torch.arange(len(rows), device=rows.device) - first)
-        return torch.stack([rows, begin], dim=1)
+        entries = torch.minimum(size, self.indptr[rows + 1] - begin)
+        return torch.stack([rows + (entries << 32), begin], dim=1)
 
     @cached_property
     def transposed(self) -> CSRGraph:

@@ -35,6 +35,7 @@ Algorithm = Literal["closed_form", "blocked"]
 PAIRS_AT_ONCE = {"cpu": 1 << 26, "cuda": 1 << 30}
 BYTES_PER_PAIR = 12
 SUMMED_COLUMNS = 1 << 16  # at a time, in float64
+ELEMENTS = 1 << 22  # of the closed form that a GPU has in float64 at a time: few launches, 32 MB
 
 # An inner product of unit rows in float32 says nothing below this.
 ROUNDING = 1e-6
@@ -148,8 +149,9 @@ def sums_with(x: Tensor, s: Tensor) -> Tensor:
 
 
 def _in_float64(x: Tensor) -> Iterator[Tensor]:
-    """x in float64, some rows at a time, in one buffer that stays in the cache."""
-    buffer = x.new_empty(min(len(x), 1 << 12), x.shape[1], dtype=torch.float64)
+    """x in float64, some rows at a time, in one buffer, which a CPU's cache holds."""
+    rows = 1 << 12 if x.device.type == "cpu" else max(1, ELEMENTS // max(1, x.shape[1]))
+    buffer = x.new_empty(min(len(x), rows), x.shape[1], dtype=torch.float64)
     for rows in x.split(len(buffer) or 1):
         yield buffer[: len(rows)].copy_(rows)
 

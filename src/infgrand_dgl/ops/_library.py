@@ -21,9 +21,9 @@ LIBRARIES = {
 EMULATED = "INFGRAND_DGL_LIBRARY" in os.environ  # maybe: CUDA's kernels as the CPU's
 
 
-def pieces_of(graph: CSRGraph) -> Tensor | None:
-    """The pieces of long rows, for the kernels that cut them: those of CUDA."""
-    return graph.pieces if graph.indptr.is_cuda or EMULATED else None
+def schedule_of(graph: CSRGraph) -> Tensor | None:
+    """For the kernels that read it: those of CUDA."""
+    return graph.schedule if graph.indptr.is_cuda or EMULATED else None
 
 
 def built() -> dict[str, bool]:

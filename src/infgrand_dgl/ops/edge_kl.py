@@ -71,9 +71,9 @@ def edge_dot(graph: CSRGraph, x: Tensor, y: Tensor) -> Tensor:
     """
     if x.device.type not in _library.loaded():
         return edge_dot_reference(graph, x, y)
-    pieces = _library.pieces_of(graph)
+    schedule = _library.schedule_of(graph)
     return torch.ops.infgrand.edge_dot(
-        graph.indptr, graph.indices, x.contiguous(), y.detach().contiguous(), pieces
+        graph.indptr, graph.indices, x.contiguous(), y.detach().contiguous(), schedule
     )
 
 
@@ -84,7 +84,7 @@ def edge_dot_reference(graph: CSRGraph, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _fake(
-    indptr: Tensor, indices: Tensor, x: Tensor, y: Tensor, pieces: Tensor | None = None
+    indptr: Tensor, indices: Tensor, x: Tensor, y: Tensor, schedule: Tensor | None = None
 ) -> Tensor:
     return x.new_empty(indices.shape[0])
 
@@ -95,11 +95,11 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """Rows of y summed with the gradients of the edges as their values."""
-    indptr, indices, _, y, pieces = ctx.saved_tensors
+    indptr, indices, _, y, schedule = ctx.saved_tensors
     if ctx.needs_input_grad[3]:
         raise RuntimeError("infgrand::edge_dot: y is not differentiable")
     values = grad.contiguous()
-    dx = torch.ops.infgrand.spmm(indptr, indices, y, None, None, 0.0, values, pieces)
+    dx = torch.ops.infgrand.spmm(indptr, indices, y, None, None, 0.0, values, schedule)
     return None, None, dx, None, None
 
 

@@ -59,10 +59,10 @@ def gat_aggregate(
         slope,
         dropout,
         seed,
-        _library.pieces_of(graph),
+        _library.schedule_of(graph),
         back.indptr if back else None,
         back.indices if back else None,
-        _library.pieces_of(back) if back else None,
+        _library.schedule_of(back) if back else None,
     )
     return y
 
@@ -117,10 +117,10 @@ def _fake(
     slope: float,
     dropout: float,
     seed: int,
-    pieces: Tensor | None = None,
+    schedule: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
-    pieces_t: Tensor | None = None,
+    schedule_t: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     rows = indptr.shape[0] - 1
     return x.new_empty(rows, *x.shape[1:]), x.new_empty(rows, x.shape[1])
@@ -139,7 +139,7 @@ def _fake_backward(
     dropout: float,
     seed: int,
     transposed: bool,
-    pieces: Tensor | None = None,
+    schedule: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     out = torch.empty_like(own) if transposed else own.new_empty(0, *own.shape[1:])
     return own.new_empty(own.shape[:2]), out
@@ -153,8 +153,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
     """Once over the neighbours of every target, once over those of every source."""
-    indptr, indices, x, source, target, pieces, *transposed, y, normalizer = ctx.saved_tensors
-    indptr_t, indices_t, pieces_t = transposed
+    indptr, indices, x, source, target, schedule, *transposed, y, normalizer = ctx.saved_tensors
+    indptr_t, indices_t, schedule_t = transposed
     if indptr_t is None or indices_t is None:
         raise RuntimeError(
             "infgrand::gat_aggregate: the backward pass needs indptr_t and indices_t"
@@ -162,8 +162,8 @@ def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Tensor | None, 
     grad = grad.contiguous()
     constants = (source, target, normalizer, (grad * y).sum(dim=2), *ctx.settings)
     backward = torch.ops.infgrand.gat_aggregate_backward
-    d_target, _ = backward(indptr, indices, grad, x, *constants, False, pieces)
-    d_source, dx = backward(indptr_t, indices_t, x, grad, *constants, True, pieces_t)
+    d_target, _ = backward(indptr, indices, grad, x, *constants, False, schedule)
+    d_source, dx = backward(indptr_t, indices_t, x, grad, *constants, True, schedule_t)
     return (None, None, dx, d_source, d_target, *[None] * 7)
 
 

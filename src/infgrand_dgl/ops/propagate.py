@@ -55,10 +55,10 @@ def propagate(
         self_loop_weight - 1,
         hops,
         pooling or "last",
-        _library.pieces_of(graph),
+        _library.schedule_of(graph),
         transposed.indptr if transposed else None,
         transposed.indices if transposed else None,
-        _library.pieces_of(transposed) if transposed else None,
+        _library.schedule_of(transposed) if transposed else None,
     )
 
 
@@ -100,22 +100,22 @@ def _fake(
     self_weight: float,
     hops: int,
     pooling: str,
-    pieces: Tensor | None = None,
+    schedule: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
-    pieces_t: Tensor | None = None,
+    schedule_t: Tensor | None = None,
 ) -> Tensor:
     return torch.empty_like(x)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, _, _, scale, *ctx.settings, _, indptr_t, indices_t, pieces_t = inputs
-    ctx.save_for_backward(scale, indptr_t, indices_t, pieces_t)
+    _, _, _, scale, *ctx.settings, _, indptr_t, indices_t, schedule_t = inputs
+    ctx.save_for_backward(scale, indptr_t, indices_t, schedule_t)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """The mean and the last are linear: the same op over the transposed CSR."""
-    scale, indptr_t, indices_t, pieces_t = ctx.saved_tensors
+    scale, indptr_t, indices_t, schedule_t = ctx.saved_tensors
     self_weight, hops, pooling = ctx.settings
     if pooling not in ("mean", "last") or ctx.needs_input_grad[3]:
         raise RuntimeError(
@@ -124,7 +124,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if indptr_t is None or indices_t is None:
         raise RuntimeError("infgrand::propagate: the backward pass needs indptr_t and indices_t")
     dx = torch.ops.infgrand.propagate(
-        indptr_t, indices_t, grad.contiguous(), scale, self_weight, hops, pooling, pieces_t
+        indptr_t, indices_t, grad.contiguous(), scale, self_weight, hops, pooling, schedule_t
     )
     return (None, None, dx, *[None] * 8)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..graph.csr import CSRGraph
 from . import _library
@@ -50,11 +51,11 @@ def spmm(
         col_scale,
         self_weight,
         values,
-        _library.pieces_of(graph),
+        _library.schedule_of(graph),
         back.indptr if back else None,
         back.indices if back else None,
         values[graph.transposition] if moved else None,  # type: ignore[index]
-        _library.pieces_of(back) if back else None,
+        _library.schedule_of(back) if back else None,
     )
 
 
@@ -70,11 +71,13 @@ def spmm_reference(
     """`spmm` in plain torch: the definition, the tests' oracle and the fallback."""
     acc = torch.promote_types(x.dtype, torch.float32)
     scaled = x.to(acc) if col_scale is None else col_scale[:, None] * x.to(acc)
+    M = max(graph.num_cols, -(-graph.num_edges // max(1, graph.num_rows)))
+    scaled = pad(scaled, (0, 0, 0, M - graph.num_cols))  # for cuSPARSE: no more entries than places
     A = torch.sparse_csr_tensor(
         graph.indptr,
         graph.indices.long(),
         torch.ones(graph.num_edges, dtype=acc, device=x.device) if values is None else values,
-        (graph.num_rows, graph.num_cols),
+        (graph.num_rows, M),
     )
     y = A @ scaled
     if self_weight:
@@ -93,11 +96,11 @@ def _fake(
     col_scale: Tensor | None,
     self_weight: float,
     values: Tensor | None = None,
-    pieces: Tensor | None = None,
+    schedule: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
     values_t: Tensor | None = None,
-    pieces_t: Tensor | None = None,
+    schedule_t: Tensor | None = None,
 ) -> Tensor:
     return x.new_empty(indptr.shape[0] - 1, x.shape[1])
 
@@ -110,8 +113,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """The same product over the transposed CSR, with the two scales exchanged."""
-    indptr, indices, row_scale, col_scale, values, pieces, *transposed = ctx.saved_tensors
-    indptr_t, indices_t, values_t, pieces_t = transposed
+    indptr, indices, row_scale, col_scale, values, schedule, *transposed = ctx.saved_tensors
+    indptr_t, indices_t, values_t, schedule_t = transposed
     if any(ctx.needs_input_grad[3:]):
         raise RuntimeError("infgrand::spmm: row_scale, col_scale and values are not differentiable")
     if indptr_t is None or indices_t is None or (values is None) != (values_t is None):
@@ -126,11 +129,11 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         row_scale,
         ctx.self_weight,
         values_t,
-        pieces_t,
+        schedule_t,
         indptr,
         indices,
         values,
-        pieces,
+        schedule,
     )
     return (None, None, dx, *[None] * 9)
 

@@ -40,7 +40,8 @@ def slab_needs(csr: CSRGraph, width: int, device: torch.device) -> tuple[int, in
     host = 3 * BLOCK_BYTES + (csr_bytes(csr) if is_mapped(csr.indices) else 0)
     if device.type == "cuda":  # x, the result and two buffers; partial sums of long rows
         host += 2 * BUFFERS * BLOCK_BYTES + 9 * N  # pinned, for both directions; lengths of rows
-        return host, csr_bytes(csr) + 16 * N + 4 * slab + (16 + 4 * width) * len(csr.pieces)
+        scheduled = 16 * N + (16 + 4 * width) * len(csr.pieces)
+        return host, csr_bytes(csr) + 16 * N + 4 * slab + scheduled
     lines = 3 * (32 if width <= 8 else 64)
     return host + (16 + lines) * N + 2 * slab, 0
 

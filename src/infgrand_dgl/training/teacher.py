@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -126,7 +127,16 @@ def train_teacher(
     if runtime.ranks.size > 1 or is_sampled(config, view, runtime):
         task = _sampled(config, model, view, seed, runtime)
     else:
-        task = _full(config, model, view, runtime)
+        graph, features = teacher_inputs(model, view, config.train.inputs)
+        task = on_full_graph(
+            config,
+            model,
+            view,
+            graph,
+            model.constant(graph, features),
+            runtime,
+            _repeats(model, config.teacher),
+        )
     with products_in(config.train.precision, runtime.device):
         fit(
             model,
@@ -141,15 +151,22 @@ def train_teacher(
     return model
 
 
-def _full(config: Config, model: GNN, view: NodeDataset, runtime: Runtime) -> Task:
+def on_full_graph(
+    config: Config,
+    model: GNN,
+    view: NodeDataset,
+    graph: Any,
+    x: Any,
+    runtime: Runtime,
+    repeats: bool = False,
+) -> Task:
+    """A step on all training nodes at once; graph and features as the model's layers take them."""
     device = runtime.device
     train, labels = view.train.to(device), view.labels[view.train].to(device)
     parts = {
         name: (ids.to(device), labels.to(device))
         for name, (ids, labels) in recorded_nodes(config, view).items()
     }
-    graph, features = teacher_inputs(model, view, config.train.inputs)
-    x = model.constant(graph, features)
     forward, _ = forwards(model, config.train.precision, runtime)
 
     def steps(epoch: int) -> Iterator[Losses]:
@@ -162,9 +179,12 @@ def _full(config: Config, model: GNN, view: NodeDataset, runtime: Runtime) -> Ta
             for name, (ids, labels) in parts.items()
         }
 
-    # Only our kernels and torch's can be recorded.
-    repeats = model.backend == "native" and teachers[config.teacher.model].repeats(config.teacher)
     return Task(steps, evaluate, repeats)
+
+
+def _repeats(model: GNN, config: TeacherConfig) -> bool:
+    """Only our kernels and torch's can be recorded."""
+    return model.backend == "native" and teachers[config.model].repeats(config)
 
 
 def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: Runtime) -> Task:
