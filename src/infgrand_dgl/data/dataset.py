@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..features.convert import as_features
 from ..features.matrix import FeatureMatrix
+from ..graph.convert import GraphLike, edges_of
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
 from ..system.arrays import release, slices
@@ -59,6 +61,37 @@ class NodeDataset:
     split: Split | None
     provenance: dict[str, Any]
     content: str | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        graph: GraphLike,
+        features: Any,
+        labels: Any,
+        split: Split | None = None,
+        *,
+        name: str = "arrays",
+    ) -> NodeDataset:
+        """A dataset of what a program holds, checked.
+
+        Args:
+            graph: of any kind that `influence_scores` takes; each edge stands for both directions.
+            features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library.
+            labels: integers `[N]` from 0; -1 where there is none.
+            split: node ids; None: drawn for each seed.
+
+        Raises:
+            InputError: shapes that do not fit, ids or labels out of range, numbers that are not
+                finite, a graph of another kind.
+        """
+        x = as_features(features)
+        y = torch.as_tensor(labels).cpu()
+        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+            raise InputError(f"labels: expected integers, found {y.dtype}")
+        source, target, N, _ = edges_of(graph, len(x))
+        given = {"source": "arrays", "split": "drawn" if split is None else "given"}
+        csr, C = CSRGraph.from_edges(source, target, N), int(max(y.tolist(), default=0)) + 1
+        return check(cls(name, csr, x, y.long(), max(C, 1), split, given), name)
 
     @property
     def parts(self) -> Split:
