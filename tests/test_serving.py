@@ -4,7 +4,14 @@ import torch
 
 from infgrand_dgl import InputError
 from infgrand_dgl.nn.mlp import MLP
-from infgrand_dgl.serving import load_student, predict, rows_of, save_weights
+from infgrand_dgl.serving import (
+    likeliest,
+    load_classes,
+    load_student,
+    predict,
+    rows_of,
+    save_weights,
+)
 
 
 def test_student_file_is_complete(tmp_path):
@@ -14,6 +21,20 @@ def test_student_file_is_complete(tmp_path):
     again = load_student(tmp_path / "s.safetensors")
     x = torch.randn(11, 5)
     torch.testing.assert_close(again(x), mlp.eval()(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("classes", [None, (4, 7, 10**12), ("art", "bio", "cs")])
+def test_classes_come_back(classes, tmp_path):
+    path = tmp_path / "s.safetensors"
+    save_weights(path, MLP(5, 7, 3, layers=2), classes)
+    found, numbers = load_classes(path), torch.randint(3, (20,))
+    named = likeliest(torch.eye(3)[numbers], found)
+    if classes is None:
+        assert found is None and named.tolist() == numbers.tolist() and named.dtype == np.int64
+    else:
+        assert found is not None and found.tolist() == list(classes)
+        assert named.tolist() == [classes[k] for k in numbers.tolist()]
+    assert load_student(path).shape["classes"] == 3
 
 
 def test_predict_in_batches():

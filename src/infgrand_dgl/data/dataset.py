@@ -20,6 +20,7 @@ from ..graph.dgl_bridge import DGLGraph
 from ..system.arrays import release, slices
 
 UNLABELLED = -1
+Classes = tuple[int, ...] | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,12 @@ class NodeDataset:
             in a prepared one), or sparse CSR where few are non-zero.
         labels: int64 `[N]`, in `[0, num_classes)`; -1 marks a node without one.
         num_classes: C.
-        split: which nodes train, validate and test; None until it is drawn for a seed.
+        split: which nodes train, validate and test; None until it is chosen or drawn for a seed.
         provenance: where the data came from.
         content: stands for all but the split in `fingerprint`; None: the arrays themselves.
+        classes: codes or names of the classes in the user's files; None: they are 0 to C-1.
+        splits: where the dataset comes with several; `split` is one of them, or None.
+        lacks: why nothing can be trained on it, in the words of an error; None: it can.
     """
 
     name: str
@@ -61,6 +65,14 @@ class NodeDataset:
     split: Split | None
     provenance: dict[str, Any]
     content: str | None = None
+    classes: Classes | None = None
+    splits: tuple[Split, ...] = ()
+    lacks: str | None = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """By which people know the classes."""
+        return [str(each) for each in self.classes or range(self.num_classes)]
 
     @classmethod
     def from_arrays(
@@ -162,12 +174,13 @@ class NodeDataset:
         """
         digest = hashlib.blake2b((self.content or "").encode(), digest_size=16)
         arrays = [self.csr.indptr, self.csr.indices, self.labels, *self.matrix.parts]
-        split = (
-            [] if self.split is None else [t for t in vars(self.split).values() if t is not None]
-        )
+        splits = [*self.splits, *([] if self.split is None else [self.split])]
+        split = [t for each in splits for t in vars(each).values() if t is not None]
+        if self.classes is not None:  # which a run keeps with its students
+            digest.update(repr(self.classes).encode())
         for array in split if self.content else arrays + split:
             digest.update(f"{array.dtype} {list(array.shape)}".encode())
-            for block in array.contiguous().flatten().split(1 << 22):
+            for block in array.contiguous().flatten().split(1 << 22) if array.numel() else ():
                 digest.update(block.view(torch.uint8).numpy())
         return digest.hexdigest()
 
@@ -235,9 +248,12 @@ class View(NamedTuple):
 
 
 def check(dataset: NodeDataset, where: str) -> NodeDataset:
-    """The dataset, or an InputError that starts with `where` and names what is wrong."""
+    """The dataset, or an InputError that starts with `where` and names what is wrong.
+
+    Its splits are checked where one is chosen (`splits.with_split`).
+    """
     N, C = dataset.num_nodes, dataset.num_classes
-    labels, split = dataset.labels, dataset.split
+    labels = dataset.labels
     try:
         dataset.matrix.check_stored(N)
         if labels.shape != (N,):
@@ -251,34 +267,13 @@ def check(dataset: NodeDataset, where: str) -> NodeDataset:
                 f"labels: expected 0 to {C - 1}, or -1 for none; "
                 f"found {int(labels[node])} at node {node}"
             )
-        if split is not None:
-            _check_split(split, labels)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return dataset
 
 
-def _check_split(split: Split, labels: Tensor) -> None:
-    owner = torch.zeros(len(labels), dtype=torch.int8)
-    for number, part in enumerate(("train", "val", "test"), start=1):
-        ids = getattr(split, part)
-        if not len(ids):
-            raise InputError(f"split {part}: expected at least one node, found none")
-        if ids.min() < 0 or ids.max() >= len(labels):
-            bad = int(ids[(ids < 0) | (ids >= len(labels))][0])
-            raise InputError(f"split {part}: expected ids 0 to {len(labels) - 1}, found {bad}")
-        if (owner[ids] != 0).any() or len(ids.unique()) < len(ids):
-            twice = ids[owner[ids] != 0]
-            node = int(twice[0] if len(twice) else ids[(ids.bincount() > 1)[ids]][0])
-            raise InputError(f"split {part}: node {node} is in the splits twice")
-        if (labels[ids] == UNLABELLED).any():
-            node = int(ids[labels[ids] == UNLABELLED][0])
-            raise InputError(f"split {part}: node {node} has no label")
-        owner[ids] = number
-
-
 def describe(dataset: NodeDataset) -> str:
     return (
         f"{dataset.name}: {dataset.num_nodes:,} nodes, {dataset.num_edges:,} edges, "
-        f"{dataset.num_features:,} features, {dataset.num_classes} classes"
+        f"{dataset.num_features:,} features, {dataset.num_classes or 'no'} classes"
     )
