@@ -106,7 +106,7 @@ def import_graph(
     form, imported = read(source, options)
     with new_folder(out, overwrite, FOLDER) as folder:
         try:
-            imported = _with_splits(imported, draw, tell)
+            imported = _with_splits(imported, draw)
             write(imported, folder)
             with tempfile.TemporaryDirectory(dir=folder) as name:
                 config = DataConfig(name="directory", root=str(folder))
@@ -133,7 +133,7 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         return directory.load(config, root)
     form, imported = read(root, Options(), "data.root")
     with tempfile.TemporaryDirectory(prefix="infgrand-dgl-") as name:
-        dataset = _through(Path(name), _with_splits(imported, None, log.warning), config, root)
+        dataset = _through(Path(name), _with_splits(imported, None), config, root)
     for note in imported.notes:
         log.warning(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(root)}
@@ -193,13 +193,14 @@ def _through(folder: Path, imported: Imported, config: DataConfig, source: Path)
         )
 
 
-def _with_splits(imported: Imported, draw: Draw | None, tell: Callable[[str], object]) -> Imported:
+def _with_splits(imported: Imported, draw: Draw | None) -> Imported:
+    """With those that are drawn, or the usual one where there is none."""
     if imported.labels is None or (draw is None and (imported.splits or imported.files)):
         return imported
-    splits, told = (draw.of(imported.labels), "") if draw else usual_split(imported.labels)
-    if told:
-        tell(told)
-    return replace(imported, splits=splits, files={})
+    if draw is not None:
+        return replace(imported, splits=draw.of(imported.labels), files={})
+    splits, told = usual_split(imported.labels)
+    return replace(imported, splits=splits, notes=(*imported.notes, told))
 
 
 def write(imported: Imported, folder: Path) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.io import loadmat
 
 from ...errors import InputError
 from ...registry import Format, formats
-from ...system.reading import reading
 from ..imported import Imported, Options, classes_of, edges_of_matrix, parts_of_masks
+from ..mat import read_mat
 from ..splits import PARTS
 
 ADJACENCY = (
@@ -38,15 +37,7 @@ def recognizes(path: Path) -> bool:
 
 
 def read(path: Path, options: Options) -> Imported:
-    with reading(path, "a readable .mat file"):
-        try:
-            content = loadmat(path)
-        except NotImplementedError:  # HDF5
-            hint = "save it with -v7 in MATLAB"
-            raise InputError(
-                f"{path}: .mat files of version 7.3 are not supported; {hint}"
-            ) from None
-    variables = {k.lower(): v for k, v in content.items() if not k.startswith("__")}
+    variables = {name.lower(): value for name, value in read_mat(path).items()}
     features = _find(variables, FEATURES)
     adjacency = _find(variables, ADJACENCY)
     if adjacency is None:
@@ -62,7 +53,7 @@ def read(path: Path, options: Options) -> Imported:
         edges=edges,
         num_nodes=N,
         features=features,
-        labels=None if labels is None else classes_of(_text(labels), N, f"{path}: labels"),
+        labels=None if labels is None else classes_of(labels, N, f"{path}: labels"),
         splits=_splits({p: masks[p] for p in PARTS}, N, path) if masked else (),
     )
 
@@ -86,13 +77,6 @@ def _listed(variables: Mapping[str, Any], features: Any, path: Path) -> tuple[np
     N = features.shape[0]
     first = 1 if len(pairs) and pairs.min() == 1 and pairs.max() == N else 0
     return pairs - first, N
-
-
-def _text(labels: Any) -> Any:
-    """A cell array of texts as an array of them."""
-    if isinstance(labels, np.ndarray) and labels.dtype.hasobject:
-        return np.array([str(np.asarray(cell).squeeze()) for cell in labels.ravel()])
-    return labels
 
 
 def _splits(masks: dict[str, Any], num_nodes: int, path: Path) -> tuple[dict[str, np.ndarray], ...]:

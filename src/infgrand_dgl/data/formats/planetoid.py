@@ -14,9 +14,9 @@ import scipy.sparse as sp
 from ...errors import InputError
 from ...registry import Format, formats
 from ...system.reading import reading
-from ..imported import Imported, Options, classes_of
+from ..imported import Imported, Options, classes_of, csr_of_parts
 
-NAMES = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
+NAMES = ("tx", "allx", "y", "ty", "ally", "graph")  # x is the beginning of allx
 VALIDATION = 500  # nodes, the first after those that train
 
 ARRAYS: dict[tuple[str, str], Any] = {
@@ -29,8 +29,11 @@ ARRAYS: dict[tuple[str, str], Any] = {
 BUILTIN = {"list": list, "object": object, "set": set, "int": int, "dict": dict, "bytes": bytes}
 
 
-class _Unpickler(pickle.Unpickler):
-    """Opens matrices, arrays and lists, and nothing that could run code."""
+class _Unpickler(pickle._Unpickler):
+    """Opens matrices, arrays and lists, and nothing that could run code.
+
+    The one in Python: that in C takes the memory that a damaged file asks for.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         if module in ("builtins", "__builtin__") and name in BUILTIN:
@@ -62,10 +65,8 @@ def read(path: Path, options: Options) -> Imported:
         found = " and ".join(file.name for file in files)
         raise InputError(f"{path}: expected the files of one graph, found {found}")
     stem = files[0].with_suffix("")
-    x, tx, allx, y, ty, ally, graph = (_load(stem, name) for name in NAMES[:-1])
-    for name, value in (("x", x), ("tx", tx), ("allx", allx)):
-        if not (sp.issparse(value) or isinstance(value, np.ndarray)) or value.ndim != 2:
-            raise InputError(f"{stem}.{name}: expected a matrix, found {type(value).__name__}")
+    tx, allx, y, ty, ally, graph = (_load(stem, name) for name in NAMES)
+    tx, allx = _matrix(tx, f"{stem}.tx"), _matrix(allx, f"{stem}.allx")
     index_file = stem.with_name(f"{stem.name}.test.index")
     with reading(index_file, "a list of node ids"):
         test = np.array(index_file.read_text().split(), dtype=np.int64)
@@ -84,7 +85,7 @@ def read(path: Path, options: Options) -> Imported:
         raise InputError(f"{index_file}: expected about {expected} nodes, found id {N - 1}")
     place = sp.csr_matrix((np.ones(len(test)), (test, np.arange(len(test)))), (N, len(test)))
     above = sp.csr_matrix((N - known, allx.shape[1]))
-    features = sp.vstack([sp.csr_matrix(allx), above]) + place @ sp.csr_matrix(tx)
+    features = sp.vstack([allx, above]) + place @ tx
     labels = np.full(N, -1, np.int64)
     labels[:known] = classes_of(np.asarray(ally), known, f"{stem}.ally")
     labels[test] = classes_of(np.asarray(ty), len(test), f"{stem}.ty")
@@ -104,6 +105,16 @@ def _load(stem: Path, name: str) -> Any:
     path = stem.with_name(f"{stem.name}.{name}")
     with reading(path, "a pickle of matrices, arrays and lists"):
         return _Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+
+
+def _matrix(value: Any, where: str) -> sp.csr_matrix:
+    """Checked, as a pickle may hold any indices."""
+    if isinstance(value, np.ndarray):
+        value = sp.csr_matrix(value)
+    if not sp.issparse(value):
+        raise InputError(f"{where}: expected a matrix, found {type(value).__name__}")
+    parts = {name: getattr(value, name) for name in ("data", "indices", "indptr")}
+    return csr_of_parts({**parts, "shape": np.array(value.shape)}, "", where)
 
 
 def _edges(graph: Any, num_nodes: int, path: Path) -> np.ndarray:
