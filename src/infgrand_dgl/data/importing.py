@@ -115,8 +115,10 @@ def import_graph(
             for k, split in enumerate(given):
                 check_split(split, dataset.num_nodes, f"{source}: split {k}")
                 check_labels(split, dataset.labels, f"{source}: split {k}")
-            experiment = {"data": {"name": "directory", "root": str(out.absolute())}}
-            (folder / "experiment.yaml").write_text(yaml.safe_dump(experiment))
+            data = {"name": "directory", "root": str(out.absolute())}
+            if dataset.splits:
+                data["split"] = "seed"
+            (folder / "experiment.yaml").write_text(yaml.safe_dump({"data": data}))
         except OSError as error:
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if dataset.lacks:

@@ -126,7 +126,7 @@ def _separator(lines: list[str]) -> str:
 
 def _cells(line: str, separator: str) -> list[str]:
     if separator == " ":
-        return line.split()
+        line = " ".join(line.split())
     (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
     return cells
 
@@ -144,7 +144,8 @@ def _is_header(rows: list[list[str]], named: frozenset[str]) -> bool:
         )
     if any(word in named for word in words) and len(set(words)) == len(words):
         return True
-    below = [row for row in rest if len(row) == len(first)]
+    # Rows may begin with a name that has none above it, in R's tables.
+    below = [row[-len(first) :] for row in rest if len(row) - len(first) in (0, 1)]
     return bool(below) and any(
         not is_number(word) and word and all(is_number(row[i]) or not row[i] for row in below)
         for i, word in enumerate(words)

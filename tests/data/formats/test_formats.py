@@ -1,19 +1,25 @@
 """Each format in its true layout: imported as it is meant, described, trained on, predicted."""
 
 import json
+import pickle
 import re
+from pathlib import Path
 
+import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy.io import savemat
 
+from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.config.schema import DataConfig
-from infgrand_dgl.data import load_source
+from infgrand_dgl.data import load_dataset, load_source
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.registry import formats
 
-from ...cli.conftest import run
-from .layouts import LAYOUTS, WITH_SPLIT, beside, graph, ordered
+from ...cli.conftest import refused, run
+from .layouts import LAYOUTS, WITH_SPLIT, Graph, beside, graph, ordered, planetoid
 
 
 def test_each_format_has_a_layout():
@@ -86,3 +92,101 @@ def test_ten_masks(tmp_path, capsys):
     for k, split in enumerate(splits):
         for part, ids in split.items():
             assert ids == np.flatnonzero(arrays[f"{part}_masks"][k]).tolist()
+    config = load_config(tmp_path / "out/experiment.yaml")
+    for seed in (3, 24):
+        chosen = load_dataset(config, seed).parts
+        assert chosen.train.tolist() == splits[seed % 10]["train"]
+
+
+def test_one_command(tmp_path, capsys):
+    source = LAYOUTS["musae"](graph(), tmp_path)
+    settings = (f"data.root={source}", "teacher.hidden=8", "student.hidden=8", "train.seeds=[0]")
+    small = ("train.epochs=2", "--out", tmp_path / "run", "-q")
+    assert run(capsys, "train", "--config", "own", "--set", *settings, *small)[0] == 0
+    predict = ("predict", "--run", tmp_path / "run", "--out", tmp_path / "classes.npy")
+    assert run(capsys, *predict)[0] == 0
+    names = {"company", "government", "politician"}
+    assert set(np.load(tmp_path / "classes.npy").tolist()) <= names
+
+
+def citeseer(g: Graph, folder: Path) -> Path:
+    """A node between those that test is in no file but the graph's."""
+    path = planetoid(g, folder)
+    index = path / "ind.cora.test.index"
+    ids = index.read_text().split()
+    for name in ("tx", "ty"):
+        file = path / f"ind.cora.{name}"
+        rows = pickle.loads(file.read_bytes())
+        file.write_bytes(
+            pickle.dumps(rows[[i for i, n in enumerate(ids) if n != "50"]], protocol=2)
+        )
+    index.write_text("\n".join(n for n in ids if n != "50"))
+    return path
+
+
+def test_planetoid_with_a_node_left_out(tmp_path):
+    g = ordered(graph())
+    d = load_source(DataConfig(name="directory", root=str(citeseer(g, tmp_path))))
+    assert d.num_nodes == g.num_nodes and d.labels[50] == -1
+    assert not d.dense_features()[50].any()
+    assert d.parts.test.tolist() == [i for i in range(45, 60) if i != 50]
+    kept = np.arange(60) != 50
+    np.testing.assert_array_equal(d.dense_features().numpy()[kept], g.x[kept])
+
+
+def test_planetoid_runs_no_code(tmp_path, capsys):
+    path = planetoid(ordered(graph()), tmp_path)
+    (path / "ind.cora.y").write_bytes(b"cposix\nsystem\n(S'touch " + bytes(path) + b"/x'\ntR.")
+    command = ("data", "import", path, "--out", tmp_path / "out")
+    assert "posix.system is none of this format's types" in refused(capsys, tmp_path, *command)
+
+
+REFUSED = {
+    "two musae graphs": (
+        "musae",
+        lambda p: (p / "other_edges.csv").write_text("a,b"),
+        "expected one graph, found musae_facebook_edges.csv and other_edges.csv",
+    ),
+    "several labels": (
+        "matlab",
+        lambda p: savemat(p, {"A": np.eye(3), "X": np.eye(3), "Y": np.ones((3, 2))}),
+        "labels: expected one label a node, found several in some rows",
+    ),
+    "no adjacency": ("matlab", lambda p: savemat(p, {"B": np.eye(3)}), "found b"),
+    "no edges": ("pyg", lambda p: torch.save({"x": torch.eye(3)}, p), "expected edge_index"),
+    "no Data": ("pyg", lambda p: torch.save(torch.eye(3), p), "to_dict"),
+    "weights": (
+        "networkx graphml",
+        lambda p: nx.write_graphml(nx.Graph([(0, 1, {"weight": 0.5}), (1, 2, {"weight": 2.5})]), p),
+        "edge weights are not supported, found 0.5 to 2.5; --drop-weights",
+    ),
+    "no graph": ("networkx gexf", lambda p: nx.write_gexf(nx.Graph(), p), "with nodes, found none"),
+    "regression": (
+        "musae",
+        lambda p: pd.DataFrame({"id": range(60), "target": np.arange(60) * 10**6 // 2}).to_csv(
+            p / "musae_facebook_target.csv"
+        ),
+        "every node has a label of its own|regression is not supported",
+    ),
+    "several OGB splits": (
+        "ogb-raw",
+        lambda p: (p / "split/other").mkdir(),
+        "expected one split, found other and time",
+    ),
+    "features of other nodes": (
+        "heterophilous-graphs",
+        lambda p: np.savez(
+            p, node_features=np.eye(3), node_labels=np.zeros(4, int), edges=np.eye(2, dtype=int)
+        ),
+        "node_labels: expected labels of 3 nodes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case, tmp_path, capsys):
+    form, change, told = REFUSED[case]
+    source = LAYOUTS[form](graph(), tmp_path)
+    change(source)
+    found = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "out")
+    assert re.search(told, found), found
