@@ -15,10 +15,9 @@ from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
-from .dataset import UNLABELLED, NodeDataset, Split
+from .dataset import PARTS, UNLABELLED, NodeDataset, Split
 from .labels import Labels, read_labels
 from .masks import from_json, from_masks
-from .splits import PARTS
 
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
 WEIGHTS = ("w", "weight", "weights", "edge_weight")
