@@ -16,10 +16,10 @@ from ..features.matrix import FeatureMatrix
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
 from ..system.arrays import release, slices
+from .labels import UNLABELLED as UNLABELLED
+from .labels import Classes
 
-UNLABELLED = -1
 PARTS = ("train", "val", "test")  # as files and masks are named
-Classes = tuple[int, ...] | tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .dataset import UNLABELLED, Classes
 
+UNLABELLED = -1
+Classes = tuple[int, ...] | tuple[str, ...]
 NO_NAME = ("", "-1", "nan")  # texts for no label; pandas writes the last
 
 
