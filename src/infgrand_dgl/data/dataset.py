@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..features.convert import as_features
 from ..features.matrix import FeatureMatrix
+from ..graph.convert import GraphLike, edges_of
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
 from ..system.arrays import release, slices
 from .labels import UNLABELLED as UNLABELLED
-from .labels import Classes
+from .labels import Classes, read_labels
 
 PARTS = ("train", "val", "test")  # as files and masks are named
 
@@ -72,6 +75,44 @@ class NodeDataset:
     def class_names(self) -> list[str]:
         """By which people know the classes."""
         return [str(each) for each in self.classes or range(self.num_classes)]
+
+    @classmethod
+    def from_arrays(
+        cls,
+        graph: GraphLike,
+        features: Any,
+        labels: Any,
+        split: Split | Sequence[Split] | None = None,
+        *,
+        name: str = "arrays",
+    ) -> NodeDataset:
+        """A dataset of what a program holds, checked.
+
+        Args:
+            graph: of any kind that `influence_scores` takes; each edge stands for both directions.
+            features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library.
+            labels: numbers, codes or names of classes `[N]`: what `labels.read_labels` takes, of
+                NumPy, torch or a list; -1, NaN or empty where there is none.
+            split: node ids; or several splits, of which `data.split` takes one; None: drawn for
+                each seed.
+
+        Raises:
+            InputError: shapes that do not fit, ids or labels out of range, numbers that are not
+                finite, a graph of another kind.
+        """
+        x = as_features(features)
+        y = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+        values, C, classes = read_labels(y, "labels")
+        source, target, N, _ = edges_of(graph, len(x))
+        csr = CSRGraph.from_edges(source, target, N)
+        given = {"source": "arrays", "split": "drawn" if split is None else "given"}
+        one, several = (split, ()) if isinstance(split, Split | None) else (None, tuple(split))
+        made = cls(name, csr, x, values, C, one, given, classes=classes, splits=several)
+        check(made, name)
+        for each in several if one is None else [one]:
+            check_split(each, N, name)
+            check_labels(each, values, name)
+        return made
 
     @property
     def parts(self) -> Split:
