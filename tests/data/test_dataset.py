@@ -117,10 +117,23 @@ def test_from_arrays(kind):
     assert NodeDataset.from_arrays(expected, kind(x), list(labels)).split is None
 
 
+@pytest.mark.parametrize("kind", [np.asarray, list, torch.as_tensor])
+def test_from_arrays_codes_and_several_splits(kind):
+    """Codes, and where it is not torch, names."""
+    edges, x, labels = from_arrays_inputs()
+    splits = [Split(torch.arange(3) + k, torch.arange(3, 6) + k, torch.tensor([8])) for k in (0, 2)]
+    every = [np.array([111, 5411, 9999, -1]), np.array(["a", "b", "c", None], object)]
+    for codes in every[: 1 if kind is torch.as_tensor else 2]:
+        dataset = NodeDataset.from_arrays(edges, x, kind(codes[labels]), splits)
+        assert dataset.classes == tuple(codes[:3]) and dataset.num_classes == 3
+        assert dataset.labels.tolist() == labels.tolist()
+        assert dataset.split is None and dataset.splits == tuple(splits)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"labels": np.zeros(12)}, "labels: expected integers, found torch.float64"),
+        ({"labels": np.full(12, 0.5)}, "labels: expected whole numbers .* found 0.5 at node 0"),
         ({"labels": np.zeros(11, int)}, r"labels: expected shape \[12\], found \[11\]"),
         ({"features": np.zeros(12)}, r"features: expected numbers \[N, D\].*found float64 \[12\]"),
         ({"features": np.full((12, 1), 1e300)}, "within float32"),

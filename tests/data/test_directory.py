@@ -278,7 +278,10 @@ BAD = {
         lambda f: np.save(f / "features.npy", np.where(np.eye(N, 2, -3) > 0, 1e300, 1.0)),
         "features.npy: expected numbers within float32, found an overflow in row 3",
     ),
-    "missing features": (lambda f: (f / "features.npy").unlink(), "features.npy: no such file"),
+    "missing features": (
+        lambda f: (f / "features.npy").unlink(),
+        r"features.npy: no such file: expected numbers \[N, D\]; .* such as their degrees",
+    ),
     "corrupt features": (
         lambda f: (f / "features.npy").write_bytes(b"nonsense"),
         "features.npy: not a readable .npy file",

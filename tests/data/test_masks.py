@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from infgrand_dgl import InputError
+from infgrand_dgl.data.dataset import PARTS
 from infgrand_dgl.data.masks import from_json, from_masks
-from infgrand_dgl.data.splits import PARTS
 
 N, K = 40, 3
 

@@ -6,8 +6,8 @@ import torch
 from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source, with_split
-from infgrand_dgl.data.dataset import Split
-from infgrand_dgl.data.splits import check_labels, check_split, per_class, with_observed
+from infgrand_dgl.data.dataset import Split, check_labels, check_split
+from infgrand_dgl.data.splits import per_class, with_observed
 
 LABELS = torch.randint(5, (4000,), generator=torch.Generator().manual_seed(0))
 

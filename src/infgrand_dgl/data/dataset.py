@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,9 +19,10 @@ from ..graph.convert import GraphLike, edges_of
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
 from ..system.arrays import release, slices
+from .labels import UNLABELLED as UNLABELLED
+from .labels import Classes, read_labels
 
-UNLABELLED = -1
-Classes = tuple[int, ...] | tuple[str, ...]
+PARTS = ("train", "val", "test")  # as files and masks are named
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class NodeDataset:
         graph: GraphLike,
         features: Any,
         labels: Any,
-        split: Split | None = None,
+        split: Split | Sequence[Split] | None = None,
         *,
         name: str = "arrays",
     ) -> NodeDataset:
@@ -89,21 +91,28 @@ class NodeDataset:
         Args:
             graph: of any kind that `influence_scores` takes; each edge stands for both directions.
             features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library.
-            labels: integers `[N]` from 0; -1 where there is none.
-            split: node ids; None: drawn for each seed.
+            labels: numbers, codes or names of classes `[N]`: what `labels.read_labels` takes, of
+                NumPy, torch or a list; -1, NaN or empty where there is none.
+            split: node ids; or several splits, of which `data.split` takes one; None: drawn for
+                each seed.
 
         Raises:
             InputError: shapes that do not fit, ids or labels out of range, numbers that are not
                 finite, a graph of another kind.
         """
         x = as_features(features)
-        y = torch.as_tensor(labels).cpu()
-        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-            raise InputError(f"labels: expected integers, found {y.dtype}")
+        y = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+        values, C, classes = read_labels(y, "labels")
         source, target, N, _ = edges_of(graph, len(x))
+        csr = CSRGraph.from_edges(source, target, N)
         given = {"source": "arrays", "split": "drawn" if split is None else "given"}
-        csr, C = CSRGraph.from_edges(source, target, N), int(max(y.tolist(), default=0)) + 1
-        return check(cls(name, csr, x, y.long(), max(C, 1), split, given), name)
+        one, several = (split, ()) if isinstance(split, Split | None) else (None, tuple(split))
+        made = cls(name, csr, x, values, C, one, given, classes=classes, splits=several)
+        check(made, name)
+        for each in several if one is None else [one]:
+            check_split(each, N, name)
+            check_labels(each, values, name)
+        return made
 
     @property
     def parts(self) -> Split:
@@ -270,6 +279,40 @@ def check(dataset: NodeDataset, where: str) -> NodeDataset:
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return dataset
+
+
+def check_split(split: Split, num_nodes: int, where: str) -> None:
+    """Raises an InputError that starts with `where` if a part is empty or a node is there twice."""
+    ids = {part: getattr(split, part) for part in PARTS}
+    for part, nodes in ids.items():
+        if not len(nodes):
+            raise InputError(f"{where}: split {part}: expected at least one node, found none")
+        wrong = (nodes < 0) | (nodes >= num_nodes)
+        if wrong.any():
+            expected, bad = f"expected ids 0 to {num_nodes - 1}", int(nodes[wrong][0])
+            raise InputError(f"{where}: split {part}: {expected}, found {bad}")
+    everyone, counts = torch.cat([*ids.values()]).unique(return_counts=True)
+    if len(twice := everyone[counts > 1]):
+        node = int(twice[0])
+        parts = [part for part, nodes in ids.items() for _ in range(int((nodes == node).sum()))]
+        raise InputError(
+            f"{where}: split {parts[1]}: node {node} is in the splits twice ({', '.join(parts)})"
+        )
+
+
+def check_labels(split: Split, labels: Tensor, where: str) -> None:
+    """Raises an InputError that starts with `where` unless every node of the split has a label,
+    and those that train are of several classes where all of them are."""
+    of = {part: labels[getattr(split, part)] for part in PARTS}
+    for part, found in of.items():
+        if (found == UNLABELLED).any():
+            node = int(getattr(split, part)[found == UNLABELLED][0])
+            raise InputError(f"{where}: split {part}: node {node} has no label")
+    if len(of["train"].unique()) == 1 < len(torch.cat([*of.values()]).unique()):
+        raise InputError(
+            f"{where}: split train: expected nodes of several classes, found "
+            f"{len(of['train'])} of one (one-hot labels are no masks)"
+        )
 
 
 def describe(dataset: NodeDataset) -> str:

@@ -15,10 +15,9 @@ from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
-from .dataset import UNLABELLED, NodeDataset, Split
+from .dataset import PARTS, UNLABELLED, NodeDataset, Split
 from .labels import Labels, read_labels
 from .masks import from_json, from_masks
-from .splits import PARTS
 
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
 WEIGHTS = ("w", "weight", "weights", "edge_weight")
@@ -171,6 +170,10 @@ def _array(root: Path, saved: DGLGraph | None, file: str, key: str) -> tuple[np.
 
 
 def _features(root: Path, saved: DGLGraph | None) -> Tensor:
+    file = root / "features.npy"
+    if saved is None and not file.exists():
+        do = "nodes without features need some of their own, such as their degrees"
+        raise InputError(f"{file}: no such file: expected numbers [N, D]; {do}")
     array, where = _array(root, saved, "features.npy", "feat")
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiub":
         raise InputError(

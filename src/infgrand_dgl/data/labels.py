@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .dataset import UNLABELLED, Classes
 
+UNLABELLED = -1
+Classes = tuple[int, ...] | tuple[str, ...]
 NO_NAME = ("", "-1", "nan")  # texts for no label; pandas writes the last
 
 
@@ -32,7 +34,7 @@ def read_labels(array: np.ndarray, where: str) -> Labels:
 
     Args:
         array: `[N]` or `[N, 1]`. Whole numbers from 0 of any type, -1 or NaN where there is none;
-            or text, empty, "-1" or "nan" where there is none.
+            or text, empty, "-1" or "nan" where there is none, of Python's also None or NaN.
 
     Raises:
         InputError: starts with `where`; another shape, type or number.
@@ -45,6 +47,10 @@ def read_labels(array: np.ndarray, where: str) -> Labels:
             hint = "; of one-hot rows argmax(axis=1) makes classes"
         shape = f"{array.dtype} {list(array.shape)}"
         raise InputError(f"{where}: expected one label a node, [N], found {shape}{hint}")
+    if array.dtype.kind == "O":  # pandas' texts
+        none = pd.isna(array)
+        if all(isinstance(each, str) for each in array[~none]):
+            array = np.where(none, "", array).astype(str)
     if array.dtype.kind in "US":
         codes, known = _names(array, where)
     elif array.dtype.kind in "biuf":

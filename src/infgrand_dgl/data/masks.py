@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from .dataset import Split
-from .splits import PARTS
+from .dataset import PARTS, Split
 
 
 def from_masks(masks: Mapping[str, np.ndarray], num_nodes: int, where: str) -> tuple[Split, ...]:

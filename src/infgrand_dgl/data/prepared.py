@@ -14,10 +14,9 @@ from ..present.console import Reporter
 from ..registry import sources
 from ..system.reading import reading
 from ..system.writing import new_folder
-from .dataset import NodeDataset, Split
+from .dataset import PARTS, NodeDataset, Split, check_labels, check_split
 from .original import load_original
 from .root import root_of
-from .splits import PARTS, check_labels, check_split
 from .store import FOLDER, MANIFEST, Store, open_array, read_manifest
 
 # Settings that change nothing in the folder.

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from ..config.schema import DataConfig
 from ..errors import InputError
-from .dataset import UNLABELLED, NodeDataset, Split
-
-PARTS = ("train", "val", "test")  # as files and masks are named
+from .dataset import PARTS as PARTS
+from .dataset import UNLABELLED, NodeDataset, Split, check_labels, check_split
 
 
 def with_split(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
@@ -65,40 +64,6 @@ def _chosen(dataset: NodeDataset, config: DataConfig, seed: int) -> Split:
         )
     check_split(given[number], dataset.num_nodes, _where(dataset, config))
     return given[number]
-
-
-def check_split(split: Split, num_nodes: int, where: str) -> None:
-    """Raises an InputError that starts with `where` if a part is empty or a node is there twice."""
-    ids = {part: getattr(split, part) for part in PARTS}
-    for part, nodes in ids.items():
-        if not len(nodes):
-            raise InputError(f"{where}: split {part}: expected at least one node, found none")
-        wrong = (nodes < 0) | (nodes >= num_nodes)
-        if wrong.any():
-            expected, bad = f"expected ids 0 to {num_nodes - 1}", int(nodes[wrong][0])
-            raise InputError(f"{where}: split {part}: {expected}, found {bad}")
-    everyone, counts = torch.cat([*ids.values()]).unique(return_counts=True)
-    if len(twice := everyone[counts > 1]):
-        node = int(twice[0])
-        parts = [part for part, nodes in ids.items() for _ in range(int((nodes == node).sum()))]
-        raise InputError(
-            f"{where}: split {parts[1]}: node {node} is in the splits twice ({', '.join(parts)})"
-        )
-
-
-def check_labels(split: Split, labels: Tensor, where: str) -> None:
-    """Raises an InputError that starts with `where` unless every node of the split has a label,
-    and those that train are of several classes where all of them are."""
-    of = {part: labels[getattr(split, part)] for part in PARTS}
-    for part, found in of.items():
-        if (found == UNLABELLED).any():
-            node = int(getattr(split, part)[found == UNLABELLED][0])
-            raise InputError(f"{where}: split {part}: node {node} has no label")
-    if len(of["train"].unique()) == 1 < len(torch.cat([*of.values()]).unique()):
-        raise InputError(
-            f"{where}: split train: expected nodes of several classes, found "
-            f"{len(of['train'])} of one (one-hot labels are no masks)"
-        )
 
 
 def _where(dataset: NodeDataset, config: DataConfig) -> str:

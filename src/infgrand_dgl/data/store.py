@@ -29,8 +29,7 @@ from ..present.console import Reporter
 from ..system.arrays import first_not_finite, map_array
 from ..system.reading import reading
 from ..system.writing import FolderKind
-from .dataset import Split
-from .splits import PARTS
+from .dataset import PARTS, Split
 
 FORMAT = 1
 MANIFEST = "manifest.json"
