@@ -96,7 +96,8 @@ class DataConfig(Section):
     name: SourceName
     """The dataset."""
     root: AbsolutePath | None = None
-    """The download folder, or for `directory` the folder that holds the graph; null: the cache."""
+    """The download folder, or for `directory` the graph: its folder, or what `data import`
+    takes; null: the cache."""
     setting: Literal["transductive", "inductive"] = "transductive"
     """Whether training sees all nodes, or hides some of the test nodes."""
     split: int | Literal["seed"] | None = None

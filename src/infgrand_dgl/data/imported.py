@@ -11,8 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..errors import InputError
+from .dataset import PARTS
 from .masks import from_masks
-from .splits import PARTS
 
 Part = dict[str, np.ndarray]
 

@@ -22,11 +22,10 @@ from ..registry import Format, formats
 from ..system.reading import reading
 from ..system.writing import FolderKind, new_folder, writing
 from . import directory
-from .dataset import NodeDataset, check
+from .dataset import NodeDataset, check, check_labels, check_split
 from .drawing import Draw, usual_split
 from .feature_files import check_features
 from .imported import Imported, Options
-from .splits import check_labels, check_split
 from .tabular import EDGES, FEATURES, LABELS, NODES
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from .dataset import PARTS
 from .imported import Options, Part
-from .splits import PARTS
 from .tables import MISSING, Table, integers, integers_or_none, numbers, texts, without_row_numbers
 
 IDS = ("id", "node", "node_id", "nodeid", "node id", "new_id", "vertex", "index")

@@ -9,11 +9,11 @@ import scipy.sparse as sp
 from ...errors import InputError
 from ...registry import Format, formats
 from ...system.reading import reading
+from ..dataset import PARTS
 from ..edge_lists import in_range, positions, read_edges
 from ..imported import Imported, Options, Part, parts_of_masks
 from ..node_tables import ids_of
 from ..npz import read_npz
-from ..splits import PARTS
 from ..tables import integers, read_table
 
 EDGES = "out1_graph_edges.txt"

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 
 from ...errors import InputError
 from ...registry import Format, formats
+from ..dataset import PARTS
 from ..imported import Imported, Options, classes_of, edges_of_matrix, parts_of_masks
 from ..mat import read_mat
-from ..splits import PARTS
 
 ADJACENCY = (
     "a",

@@ -11,8 +11,8 @@ from torch import Tensor
 from ...errors import InputError
 from ...registry import Format, formats
 from ...system.reading import reading
+from ..dataset import PARTS
 from ..imported import Imported, Options, check_weights, classes_of, parts_of_masks
-from ..splits import PARTS
 
 
 class _Record:
