@@ -74,6 +74,7 @@ def test_rows_of_nodes():
         ([-1], "expected ids 0 to 8, found -1"),
         ([[1]], r"expected integers \[n\], found int64 \[1, 1\]"),
         ([0.5], r"expected integers \[n\], found float64 \[1\]"),
+        (np.eye(9, dtype=int)[3], "expected ids; found 9 zeros and ones, as in a mask: .* of it"),
         ([True], r"expected integers \[n\], found bool \[1\]"),
     ],
 )

@@ -78,7 +78,7 @@ def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
 
     Args:
         inputs: of all nodes, `[N, D]`.
-        nodes: ids `[n]`, any integers; repetitions are fine.
+        nodes: ids `[n]`, any integers; repetitions are fine, but for a mask, N zeros and ones.
 
     Raises:
         InputError: starts with `where`; they are no ids of nodes.
@@ -90,6 +90,9 @@ def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
     if wrong.any():
         expected = f"expected ids 0 to {len(inputs) - 1}"
         raise InputError(f"{where}: {expected}, found {nodes[wrong][0]}")
+    if len(nodes) == len(inputs) > 2 and nodes.max() <= 1:
+        found = f"found {len(nodes)} zeros and ones, as in a mask"
+        raise InputError(f"{where}: expected ids; {found}: np.flatnonzero makes ids of it")
     return inputs[nodes]
 
 

@@ -9,7 +9,6 @@ import torch
 from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source, with_split
-from infgrand_dgl.data.splits import with_observed
 from infgrand_dgl.graph.dgl_bridge import dgl
 
 EDGES = np.array([[0, 1], [1, 2], [3, 4], [4, 5], [2, 2], [1, 0]])
@@ -147,18 +146,6 @@ def test_codes_and_names_of_classes(folder):
         assert d.classes == tuple(codes[:3].tolist()) and d.class_names == [*map(str, codes[:3])]
         assert d.fingerprint != whole.fingerprint
     assert whole.classes is None and whole.class_names == ["0", "1", "2"]
-
-
-@pytest.mark.parametrize("setting", ["transductive", "inductive"])
-def test_new_nodes_need_neither_labels_nor_splits(setting, folder):
-    """Nobody is hidden then; what propagation and influence read is there."""
-    whole = load(folder)
-    for file in ("labels.npy", "splits.json"):
-        (folder / file).unlink()
-    config = DataConfig(name="directory", root=str(folder), setting=setting)
-    d = with_observed(load_source(config), config, 0)
-    assert d.observed_view() is d and pairs(d) == EXPECTED
-    assert torch.equal(d.features, whole.features) and (d.labels == -1).all()
 
 
 def test_directed_must_list_every_reverse(folder):

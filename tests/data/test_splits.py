@@ -113,6 +113,15 @@ def test_bad_split(parts, told):
         check_labels(split, labels, "x")
 
 
+@pytest.mark.parametrize("mask", [torch.ones(8, dtype=torch.bool), torch.ones(8, 1).byte()])
+def test_masks_are_no_ids(mask):
+    told = (
+        r"^x: split val: expected ids, int64 \[n\], found (bool \[8\]|uint8 \[8, 1\]); mask.nonzero"
+    )
+    with pytest.raises(InputError, match=told):
+        check_split(Split(torch.tensor([0, 1]), mask, torch.tensor([2])), 8, "x")
+
+
 def test_number_of_a_split_that_is_drawn():
     source = replace(load_source(DataConfig(name="synthetic")), split=None)
     with pytest.raises(InputError, match="data.split: expected seed or null, .*; found 1"):

@@ -18,7 +18,7 @@ from ..features.matrix import FeatureMatrix
 from ..graph.convert import GraphLike, edges_of
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
-from ..system.arrays import release, slices
+from ..system.arrays import dtype_name, release, slices
 from .labels import UNLABELLED as UNLABELLED
 from .labels import Classes, read_labels
 
@@ -282,9 +282,14 @@ def check(dataset: NodeDataset, where: str) -> NodeDataset:
 
 
 def check_split(split: Split, num_nodes: int, where: str) -> None:
-    """Raises an InputError that starts with `where` if a part is empty or a node is there twice."""
+    """Raises an InputError that starts with `where` unless the parts are ids of nodes, none is
+    empty, and no node is there twice."""
     ids = {part: getattr(split, part) for part in PARTS}
     for part, nodes in ids.items():
+        if nodes.ndim != 1 or nodes.dtype != torch.long:
+            found = f"{dtype_name(nodes.dtype)} {list(nodes.shape)}"
+            do = "mask.nonzero().flatten() makes them of a mask"
+            raise InputError(f"{where}: split {part}: expected ids, int64 [n], found {found}; {do}")
         if not len(nodes):
             raise InputError(f"{where}: split {part}: expected at least one node, found none")
         wrong = (nodes < 0) | (nodes >= num_nodes)
