@@ -24,7 +24,7 @@ EXACT = 2**53  # the largest integers that float64 tells apart
 class Table(NamedTuple):
     """
     Args:
-        frame: columns `[R]`: integers where all cells are, else text; or what Parquet stores.
+        frame: columns `[R]`: numbers where all cells are, else text; or what Parquet stores.
         named: whether the first row named the columns; otherwise they are 0, 1, ...
         skipped: lines before row 0; None: it has no lines.
     """
@@ -161,13 +161,13 @@ def is_number(text: str) -> bool:
 
 
 def _read(path: Path, separator: str, skipped: int, width: int) -> pd.DataFrame:
-    """All cells as integers, or else as text. Comments are left out, wherever they stand."""
+    """Columns of numbers as such, others as text. Comments are left out, wherever they stand."""
     settings: dict[str, Any] = {
         "header": None,
         "names": range(width),
         "index_col": False,
         "skiprows": skipped,
-        "dtype": str,
+        "low_memory": False,
         "na_filter": False,
         "skipinitialspace": True,
         "skip_blank_lines": True,
@@ -176,17 +176,17 @@ def _read(path: Path, separator: str, skipped: int, width: int) -> pd.DataFrame:
     }
     settings["sep"] = r"\s+" if separator == " " else separator
     try:
-        return pd.read_csv(path, **{**settings, "dtype": np.int64})  # tenfold faster
-    except (ValueError, OverflowError):  # no list of integers
-        pass
-    try:
         frame = pd.read_csv(path, **settings)
     except pd.errors.ParserError:
         # A comment of more fields than a row, or a row of more than the others: the second fails.
         frame = pd.read_csv(path, comment="#", **settings)
     except pd.errors.EmptyDataError:
         return pd.DataFrame({i: pd.Series(dtype=str) for i in range(width)})
-    frame = frame.fillna("")  # fields that a row lacks
+    for column in frame:
+        if frame[column].dtype.kind == "O":
+            frame[column] = frame[column].fillna("").astype(str)  # also fields that a row lacks
+    if frame[0].dtype.kind != "O":
+        return frame
     comment = frame[0].str.startswith(COMMENTS)
     return frame[~comment].reset_index(drop=True) if comment.any() else frame
 
@@ -226,6 +226,12 @@ def integers(values: pd.Series, table: Table, what: str) -> np.ndarray | None:
         if len(array) and array.max() > np.iinfo(np.int64).max:
             largest = int(array.argmax())
             raise _wrong(table, largest, what, array[largest])
+        return array.astype(np.int64)
+    if array.dtype.kind == "f":
+        wrong = ~np.isfinite(array) | (array != np.floor(array)) | (np.abs(array) >= EXACT)
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise _wrong(table, first, what, "" if np.isnan(array[first]) else array[first])
         return array.astype(np.int64)
     text = np.array([str(value).strip() for value in array], dtype=object)
     try:
