@@ -1,10 +1,13 @@
 """A dataset from its source: downloaded files, a user's own, or a generated graph."""
 
 import logging
+from pathlib import Path
 
 from ..config.schema import DataConfig
+from ..errors import InputError
 from ..registry import sources
 from .dataset import NodeDataset, check
+from .importing import recognized
 from .root import root_of
 
 log = logging.getLogger(__name__)
@@ -12,7 +15,20 @@ log = logging.getLogger(__name__)
 
 def load_original(config: DataConfig) -> NodeDataset:
     """The dataset of `data.name` as its source loads it, checked."""
-    loaded = sources[config.name].load(config, root_of(config))
+    try:
+        loaded = sources[config.name].load(config, root_of(config))
+    except InputError as error:
+        if hint := _other_format(config):
+            raise InputError(f"{error}; {hint}") from None
+        raise
     dataset = check(loaded, where=config.root or config.name)
     log.info("loaded %s: %s", dataset.name, dataset.provenance)
     return dataset
+
+
+def _other_format(config: DataConfig) -> str:
+    """The end of a message: a set that is not found may be there in a format that is read."""
+    form = None
+    if config.root is not None and config.name != "directory":
+        form = recognized(Path(config.root))
+    return f"data.name: directory reads {config.root} ({form.name})" if form else ""

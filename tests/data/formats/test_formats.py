@@ -15,6 +15,7 @@ from scipy.io import savemat
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_dataset, load_source
+from infgrand_dgl.errors import InputError
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.registry import formats
 
@@ -190,3 +191,18 @@ def test_refused(case, tmp_path, capsys):
     change(source)
     found = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "out")
     assert re.search(told, found), found
+
+
+def test_a_set_in_another_format_says_so(tmp_path, monkeypatch):
+    path = planetoid(ordered(graph()), tmp_path)
+    monkeypatch.setattr("infgrand_dgl.data.builtin._fetch", _missing)
+    with pytest.raises(
+        InputError, match=r"nothing there; data.name: directory reads .*cora .planetoid."
+    ):
+        load_source(DataConfig(name="cora", root=str(path)))
+    with pytest.raises(InputError, match="nothing there$"):
+        load_source(DataConfig(name="cora", root=str(tmp_path)))
+
+
+def _missing(*args: object, **settings: object) -> None:
+    raise InputError("nothing there")
