@@ -3,7 +3,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from infgrand_dgl.features.convert import STORED_SPARSE_BELOW, from_scipy, row_normalized
+from infgrand_dgl.features.convert import (
+    STORED_SPARSE_BELOW,
+    check_indices,
+    from_scipy,
+    row_normalized,
+)
 
 
 @pytest.mark.parametrize(("factor", "sparse"), [(0.5, True), (2, False)])
@@ -31,3 +36,21 @@ def test_rows_sum_to_one_or_stay_zero():
     dense = np.array([[1.0, 3.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 5.0]])
     normalized = row_normalized(sp.csr_matrix(dense)).toarray()
     assert normalized.tolist() == [[0.25, 0.75, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices"),
+    [
+        ([0, 7, 0], [0, 1]),  # SciPy's own check stops where the last is 0
+        ([0, 2, 1, 2], [0, 1]),
+        ([0, 1, 2], [0, 9]),
+        ([0, 1, 2], [0, -1]),
+    ],
+)
+def test_indices_that_are_no_matrix(indptr, indices):
+    matrix = sp.csr_matrix((len(indptr) - 1, 3))
+    matrix.indptr, matrix.indices = np.array(indptr, np.int32), np.array(indices, np.int32)
+    matrix.data = np.ones(len(indices))
+    with pytest.raises(ValueError):
+        check_indices(matrix)
+    check_indices(sp.random(5, 4, 0.5, format="csr"))

@@ -11,7 +11,7 @@ import torch
 
 from ..config.schema import DataConfig
 from ..errors import InputError
-from ..features.convert import from_scipy, row_normalized
+from ..features.convert import check_indices, from_scipy, row_normalized
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import dgl
 from ..system.reading import reading, reason
@@ -63,7 +63,7 @@ def gnn_benchmark(dgl_class: str, config: DataConfig, root: Path) -> NodeDataset
             for kind in ("adj", "attr")
         )
         for matrix in (adj, attr):
-            matrix.check_format()  # no id out of range
+            check_indices(matrix)
         labels = torch.from_numpy(arrays["labels"].astype(np.int64))
         num_classes = int(labels.max()) + 1
         edges = adj.tocoo()

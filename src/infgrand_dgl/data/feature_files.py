@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..errors import InputError
+from ..features.convert import check_indices
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .node_tables import IDS, features_of
@@ -58,7 +59,7 @@ def _npz(path: Path) -> Any:
     if "format" in keys:
         matrix = sp.load_npz(path)
         if matrix.format in ("csr", "csc", "bsr"):  # before SciPy follows its indices
-            matrix.check_format()
+            check_indices(matrix)
         return sp.csr_matrix(matrix)
     chosen = [key for key in DENSE if key in keys] or (keys if len(keys) == 1 else [])
     if not chosen:

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..errors import InputError
+from ..features.convert import check_indices
 from .dataset import PARTS
 from .masks import from_masks
 
@@ -99,7 +100,7 @@ def csr_of_parts(arrays: Mapping[str, np.ndarray], prefix: str, where: str) -> s
     if not all(0 < n < 2**31 for n in size):
         raise InputError(f"{where}: {prefix}shape: expected 1 to 2^31 - 1 each, found {list(size)}")
     matrix = sp.csr_matrix((data, indices, indptr), shape=size)
-    matrix.check_format()
+    check_indices(matrix)
     return matrix
 
 

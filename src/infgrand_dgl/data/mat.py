@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from scipy.io import loadmat
 
 from ..errors import InputError
+from ..features.convert import check_indices
 from ..system.reading import reading, reason
 
 SPARSE = (".data", ".indices", ".indptr", ".shape")  # of a sparse variable, in the archive
@@ -41,7 +42,7 @@ def _joined(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     for name in names:
         data, indices, indptr, shape = (arrays[name + part] for part in SPARSE)
         matrix = sp.csc_matrix((data, indices, indptr), shape=tuple(shape.tolist()))
-        matrix.check_format()
+        check_indices(matrix)
         variables[name] = matrix
     return variables
 

@@ -29,6 +29,17 @@ def from_scipy(matrix: sp.csr_matrix) -> Tensor:
         return torch.sparse_csr_tensor(indptr, indices, values, size=matrix.shape)
 
 
+def check_indices(matrix: sp.csr_matrix) -> None:
+    """Of a compressed matrix that somebody else wrote: SciPy follows any indices, out of memory too.
+
+    Raises:
+        ValueError: its pointers or indices are no matrix's.
+    """
+    if (np.diff(matrix.indptr) < 0).any():  # which check_format leaves out where the last is 0
+        raise ValueError("row pointers that fall")
+    matrix.check_format()
+
+
 def row_normalized(matrix: sp.csr_matrix) -> sp.csr_matrix:
     """Rows that sum to 1; a zero row stays zero."""
     sums = np.asarray(matrix.sum(axis=1)).ravel()
