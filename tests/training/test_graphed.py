@@ -1,6 +1,7 @@
 """What of a training a GPU may replay, by a stand-in that replays on the CPU; and that nothing in it
 waits for the GPU."""
 
+import warnings
 from contextlib import contextmanager
 
 import pytest
@@ -177,7 +178,9 @@ def no_waiting(device):
         with NoWaiting():
             yield
         return
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it does not see everything
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
