@@ -15,6 +15,7 @@ from infgrand_dgl.training.graphed import WARM_UP, graphed
 from infgrand_dgl.training.loop import adam
 from infgrand_dgl.training.student import train_student
 from infgrand_dgl.training.teacher import train_teacher
+from tests.conftest import needs_gpu
 
 EPOCHS = 7
 CPU = torch.device("cpu")
@@ -211,7 +212,7 @@ def test_the_watch_sees():
             waiting()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_gpu
 @pytest.mark.parametrize(("model", "settings"), CASES)
 def test_on_a_gpu(model, settings, tiny_config, monkeypatch, caplog):
     """Recorded indeed, with fresh dropout masks in every replay: as without recording."""
