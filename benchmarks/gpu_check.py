@@ -118,7 +118,7 @@ class Check(Steps):
             "arxiv": ["arxiv-synthetic", f"data.nodes={self.nodes(ARXIV)}"],
             "products": ["products-synthetic", f"data.nodes={self.nodes(PRODUCTS)}"],
             "reddit": ["demo", "data.style=arxiv", f"data.nodes={reddit}", "data.features=602",
-                       f"data.degree={min(490, reddit // 4)}"],
+                       f"data.degree={min(490, reddit // 10)}"],
             "papers": ["papers100M-synthetic", f"data.nodes={self.nodes(PAPERS)}"],
         }  # fmt: skip
 
