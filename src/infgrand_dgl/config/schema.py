@@ -87,6 +87,9 @@ def _check_taken(section: Section, keys: set[str], key: str, registry: Registry[
         raise ValueError(f"{', '.join(strange)}: only for {key}: {', '.join(takers)}, not {name}")
 
 
+OF_SPLITS = {"setting", "split", "observed", "split_rate", "label_rate", "label_choice"}
+
+
 class DataConfig(Section):
     """Which graph, and what of it a run may see."""
 
@@ -96,6 +99,12 @@ class DataConfig(Section):
     """The download folder, or for `directory` the folder that holds the graph; null: the cache."""
     setting: Literal["transductive", "inductive"] = "transductive"
     """Whether training sees all nodes, or hides some of the test nodes."""
+    split: int | Literal["seed"] | None = None
+    """Where the graph comes with several splits: the number of one, from 0, or `seed` for the one
+    of each seed's number (modulo their count)."""
+    observed: Literal["all", "authors"] = "all"
+    """What training sees when inductive: all nodes but the hidden ones, or of these those alone
+    that are in a split, as in the authors' code."""
     split_rate: float = Field(0.2, gt=0, lt=1)
     """Share of the test nodes that is hidden when inductive."""
     label_rate: float | None = Field(None, gt=0, le=1)
@@ -126,7 +135,14 @@ class DataConfig(Section):
 
     def of_splits(self) -> dict[str, Any]:
         """The settings that say what of the data a run may see."""
-        return self.model_dump(include={"setting", "split_rate", "label_rate", "label_choice"})
+        return self.model_dump(include=OF_SPLITS)
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _number_or_seed(cls, value: Any) -> Any:
+        if value is not None and value != "seed" and (type(value) is not int or value < 0):
+            raise ValueError(f"expected a number from 0, or seed; found {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..config import Config
 from ..data import NodeDataset, by_influence
+from ..data.summary import seen, untrained
 from ..distillation.objective import reads_propagated
 from ..features.matrix import FeatureMatrix
 from ..influence.compute import influence
@@ -53,6 +54,7 @@ class Experiment:
         students: by name.
         data: the fingerprint of the dataset and of what of it a run may see.
         scores: the influence last computed, for the picture.
+        told: what was said of a seed's split, which others need not say again.
     """
 
     config: Config
@@ -64,6 +66,7 @@ class Experiment:
     artifacts: Artifacts
     fitting: Fitting
     scores: list[Tensor] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -82,6 +85,17 @@ class Experiment:
         artifacts = Artifacts(run.path, stages, runtime, report)
         fitting = Fitting(run, stages, history, runtime, report, config.train.checkpoint_every)
         return cls(config, students, data, run, runtime, report, artifacts, fitting)
+
+    def tell(self, dataset: NodeDataset) -> None:
+        """What training sees when inductive, and which classes it does not learn: once."""
+        news: dict[str, Callable[[str], None]] = {}
+        if dataset.parts.observed is not None:
+            news[seen(dataset, self.config.data)] = self.report.line
+        if missing := untrained(dataset):
+            news[missing] = self.report.warn
+        for text in news.keys() - self.told if self.runtime.ranks.first else ():
+            news[text](text)
+        self.told.update(news)
 
 
 class Steps:
@@ -286,7 +300,7 @@ class Steps:
         if self.runtime.ranks.first:
             path = self.experiment.run.weights(self.seed, model)
             path.parent.mkdir(exist_ok=True)
-            save_weights(path, weights)
+            save_weights(path, weights, self.dataset.classes)
 
     # Evaluation
 

@@ -74,6 +74,8 @@ def all_seeds(
     source = load_source(config.data)
     seconds = {"load": time.perf_counter() - start, "influence": 0.0, "propagate": 0.0}
     report.line(describe(source))
+    for seed in config.train.seeds:  # before hours of training: may it, by its split
+        with_split(source, config.data, seed)
 
     experiment = Experiment.of(config, students, source, run, runtime, report)
     outcomes = [one_seed(experiment, source, seed) for seed in config.train.seeds]
@@ -94,6 +96,7 @@ def one_seed(experiment: Experiment, source: NodeDataset, seed: int) -> dict[str
     steps = Steps(experiment, dataset, seed)
     if config.data.label_choice != "random":
         steps.choose_labels()
+    experiment.tell(steps.dataset)
 
     for student in students.values():  # before hours of training, what may fail
         early = not measures[student.influence.measure].needs_teacher

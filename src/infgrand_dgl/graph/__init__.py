@@ -1,5 +1,6 @@
 """Graphs: the CSR that the ops take, and the one bridge to DGL."""
 
-from .csr import CSRGraph, as_csr
+from .convert import GraphLike, as_csr
+from .csr import CSRGraph
 
-__all__ = ["CSRGraph", "as_csr"]
+__all__ = ["CSRGraph", "GraphLike", "as_csr"]

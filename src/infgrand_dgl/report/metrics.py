@@ -11,6 +11,8 @@ from .content import Section, Table, facts
 
 Metrics = dict[str, Any]
 
+CLASSES_SHOWN = 50
+
 PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
 
 
@@ -93,11 +95,18 @@ def times(metrics: Metrics) -> Section:
     return Section("Time", tables=[Table(rows, ["stage", "s per seed", "s in all"], caption)])
 
 
-def origin(metrics: Metrics) -> Section:
-    """Dataset and machine."""
+def origin(metrics: Metrics, classes: np.ndarray | None = None) -> Section:
+    """Dataset and machine.
+
+    Args:
+        classes: codes or names of the classes, where they are not their numbers.
+    """
     d = metrics["dataset"]
     counts = {key: f"{d[key]:,}" for key in ("nodes", "edges", "features", "classes")}
     counts["edges"] += ", both directions and self-loops"
+    if classes is not None:
+        more = ", ..." if len(classes) > CLASSES_SHOWN else ""
+        counts["class names"] = ", ".join(map(str, classes[:CLASSES_SHOWN])) + more
     source = {key: value for key, value in d["provenance"].items() if key not in counts}
     data = facts({"name": d["name"], **counts, **source}, "Dataset")
     machine = facts(metrics["environment"], "Environment")

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..experiment.directory import RunDirectory
 from ..experiment.history import read_history
 from ..present.style import look, models
+from ..serving import load_classes
 from ..system.reading import reading
 from . import sections
 from .content import Part, Section, Table
@@ -28,9 +29,10 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
     """
     run = RunDirectory.open(path)
     config, seed = run.config, run.best_seed()
+    classes = load_classes(run.weights(seed, "student"))
     with reading(path / "metrics.json", "written by train"):
         metrics = json.loads((path / "metrics.json").read_text())
-        tables = results(metrics, config), times(metrics), origin(metrics)
+        tables = results(metrics, config), times(metrics), origin(metrics, classes)
         summary = lead(metrics)
     dataset = with_split(load_source(config.data), config.data, seed)
     _check_same(metrics["dataset"], dataset, path)
@@ -48,7 +50,7 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
         sections.training(history),
         sections.influence(scores, degrees, config) if scores is not None else None,
         sections.accuracy(test, scored, scores, degrees, seed),
-        sections.confidence(test, dataset.num_classes, seed),
+        sections.confidence(test, dataset.class_names, seed),
         *tables[1:],
         Section("Configuration", listing=(path / "config.yaml").read_text()),
     ]

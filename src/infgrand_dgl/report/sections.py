@@ -151,17 +151,21 @@ def _accuracy_by(
     return figures.accuracy_by(groups, correct, xlabel)
 
 
-def confidence(test: Predictions, classes: int, seed: int) -> Section:
-    """Confusions of the student, and calibration of every model."""
+def confidence(test: Predictions, classes: Sequence[str], seed: int) -> Section:
+    """Confusions of the student, and calibration of every model.
+
+    Args:
+        classes: their names, by number.
+    """
     predicted = test.probabilities["student"].argmax(axis=1)
-    matrix = confusion_matrix(test.labels, predicted, labels=range(classes))
+    matrix = confusion_matrix(test.labels, predicted, labels=range(len(classes)))
     tables, pictures = [], []
-    if classes > LARGEST_MATRIX:
-        tables.append(_confusions(matrix))
+    if len(classes) > LARGEST_MATRIX:
+        tables.append(_confusions(matrix, classes))
     else:
         pictures.append(
             Picture.of(
-                figures.confusion_matrix(matrix),
+                figures.confusion_matrix(matrix, classes),
                 "Confusion matrix of the student on the test nodes",
                 "Test nodes by true class and the student's; the darker, the larger the share "
                 "of the true class.",
@@ -181,10 +185,10 @@ def confidence(test: Predictions, classes: int, seed: int) -> Section:
     return Section("Confusions and calibration", note, tables=tables, pictures=pictures)
 
 
-def _confusions(matrix: np.ndarray) -> Table:
+def _confusions(matrix: np.ndarray, classes: Sequence[str]) -> Table:
     sizes = matrix.sum(axis=1)
     rows = [
-        [str(i), str(j), f"{n:,}", f"{100 * n / sizes[i]:.1f}"]
+        [classes[i], classes[j], f"{n:,}", f"{100 * n / sizes[i]:.1f}"]
         for i, j, n in most_confused(matrix, MOST_CONFUSED)
     ]
     header = ["true class", "predicted", "nodes", "of the class (%)"]
