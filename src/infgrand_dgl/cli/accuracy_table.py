@@ -5,6 +5,7 @@ from typing import Any
 
 from ..config.schema import Config
 from ..registry import methods
+from ..training.metrics import METRICS
 
 PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
 
@@ -18,12 +19,13 @@ def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str
     names: dict[str, str] = {name: student_name(name) for name in config.train.baselines}
     names["teacher"] = f"teacher ({config.teacher.model})"
     names["student"] = student_name(config.method)
-    parts = [part for part in PARTS if part in metrics["student"]]
-    header = ["model", *(f"{PARTS[part]} (%)" for part in parts), "ms per 1000 nodes"]
+    metric = METRICS[config.train.metric]
+    scores = {model: metric.of_model(metrics[model]) for model in names if model in metrics}
+    parts = [part for part in PARTS if part in scores["student"]]
+    header = ["model", *(metric.title(PARTS[part]) for part in parts), "ms per 1000 nodes"]
     return header, [
-        [name, *(_percent(metrics[model][part]) for part in parts), _pace(metrics[model])]
-        for model, name in names.items()
-        if model in metrics
+        [names[model], *(_percent(score[part]) for part in parts), _pace(metrics[model])]
+        for model, score in scores.items()
     ]
 
 
@@ -33,8 +35,8 @@ def student_name(method: str) -> str:
     return f"{label} student" if methods[method].needs_teacher else f"plain {label}"
 
 
-def _percent(accuracy: Mapping[str, float]) -> str:
-    return f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f}"
+def _percent(score: Mapping[str, float]) -> str:
+    return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
 
 
 def _pace(model: Mapping[str, Any]) -> str:

@@ -25,9 +25,9 @@ from ..system.ranks import ALONE
 from ..system.runtime import Runtime
 from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
-from ..training.evaluation import evaluate, milliseconds_per_1000_nodes
+from ..training.evaluation import Read, check_defined, evaluate, milliseconds_per_1000_nodes
 from ..training.loop import OnEpoch
-from ..training.student import classes, train_student
+from ..training.student import outputs, train_student
 from ..training.teacher import (
     is_sampled,
     load_logits,
@@ -81,9 +81,11 @@ class Experiment:
         data = fingerprint(source.fingerprint, config.data.of_splits())
         stages = Stages(run.path)
         board = run.path / "tensorboard" if config.train.tensorboard else None
-        history = History(run.path / "history.csv", board, runtime.ranks.first)
+        metric = config.train.metric
+        history = History(run.path / "history.csv", metric, board, runtime.ranks.first)
         artifacts = Artifacts(run.path, stages, runtime, report)
-        fitting = Fitting(run, stages, history, runtime, report, config.train.checkpoint_every)
+        every = config.train.checkpoint_every
+        fitting = Fitting(run, stages, history, runtime, report, every, metric)
         return cls(config, students, data, run, runtime, report, artifacts, fitting)
 
     def tell(self, dataset: NodeDataset) -> None:
@@ -110,6 +112,8 @@ class Steps:
         t, device = self.config.train, self.runtime.device.type
         # What every training depends on.
         self.basis = [experiment.data, seed, t.epochs, t.patience, t.inputs, t.precision, device]
+        self.basis += [t.metric, t.class_weights]
+        check_defined(t.metric, dataset)
 
     def choose_labels(self) -> None:
         """Training keeps the labels of the most, or of the least influential nodes."""
@@ -222,7 +226,8 @@ class Steps:
         logits = load_logits(file, self.dataset.num_nodes, self.dataset.num_classes)
         stat = file.stat()
         made_of = fingerprint(str(file), stat.st_size, stat.st_mtime_ns)
-        return Artifact(logits, made_of), Outcome(self._teacher_metrics(logits), 0.0)
+        metrics = self._teacher_metrics(logits)
+        return Artifact(logits, made_of), Outcome(metrics, 0.0, self.config.train.metric)
 
     def distil(self, name: str, teacher: Artifact, judged: Outcome) -> Outcome:
         """One student of the teacher, and if it collapses, once more without weight decay."""
@@ -305,15 +310,19 @@ class Steps:
     # Evaluation
 
     def _teacher_metrics(self, logits: Tensor) -> Metrics:
-        return evaluate(lambda ids: logits[ids].argmax(dim=1), self.dataset)
+        return evaluate(lambda ids, read: read(logits[ids]), self.dataset, self.config.train.metric)
 
     def _student_metrics(self, student: MLP, inputs: Tensor) -> Metrics:
-        """Its accuracies, and the time of a pass over nodes that are on its device."""
+        """Its metrics, and the time of a pass over nodes that are on its device."""
         device = self.runtime.device
         x = FeatureMatrix(inputs).to_dense()
         ids = torch.arange(min(self.dataset.num_nodes, TIMED_NODES), device=x.device)
         rows = x[ids].to(device).float()
+
+        def of_nodes(ids: Tensor, read: Read) -> Tensor:
+            return outputs(student, x, ids, device, read)
+
         return {
-            **evaluate(lambda ids: classes(student, x, ids, device), self.dataset),
+            **evaluate(of_nodes, self.dataset, self.config.train.metric),
             "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: student(rows)),
         }

@@ -1,6 +1,6 @@
 """The teacher: a GNN trained with cross-entropy on the graph that training may see."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
+from ..distillation.class_weights import class_weights
 from ..errors import InputError
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..graph import dgl_bridge
@@ -23,17 +24,17 @@ from ..system.runtime import Runtime
 from .checkpoint import Checkpoint
 from .layerwise import layerwise
 from .loop import (
-    Accuracies,
     Losses,
     OnEpoch,
+    Scores,
     Task,
-    accuracy,
     adam,
     fit,
     forwards,
     recorded_nodes,
     seed_everything,
 )
+from .metrics import METRICS
 from .sampling import Neighborhoods, mixed, shuffled
 
 BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
@@ -161,25 +162,23 @@ def on_full_graph(
     repeats: bool = False,
 ) -> Task:
     """A step on all training nodes at once; graph and features as the model's layers take them."""
-    device = runtime.device
+    device, metric = runtime.device, METRICS[config.train.metric]
     train, labels = view.train.to(device), view.labels[view.train].to(device)
     parts = {
         name: (ids.to(device), labels.to(device))
         for name, (ids, labels) in recorded_nodes(config, view).items()
     }
     forward, _ = forwards(model, config.train.precision, runtime)
+    loss = _loss(config, view, device)
 
     def steps(epoch: int) -> Iterator[Losses]:
-        yield {"loss": cross_entropy(forward(graph, x).index_select(0, train), labels)}
+        yield {"loss": loss(forward(graph, x).index_select(0, train), labels)}
 
-    def evaluate() -> Accuracies:
+    def evaluate() -> Scores:
         logits = forward(graph, x)
-        return {
-            name: accuracy(logits[ids].argmax(dim=1), labels)
-            for name, (ids, labels) in parts.items()
-        }
+        return {name: metric(logits[ids], labels) for name, (ids, labels) in parts.items()}
 
-    return Task(steps, evaluate, repeats)
+    return Task(steps, evaluate, metric.name, repeats)
 
 
 def _repeats(model: GNN, config: TeacherConfig) -> bool:
@@ -190,11 +189,12 @@ def _repeats(model: GNN, config: TeacherConfig) -> bool:
 def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: Runtime) -> Task:
     """An epoch depends on the seed, its number and this process alone, not on those before it."""
     t, device, ranks = config.teacher, runtime.device, runtime.ranks
+    metric = METRICS[config.train.metric]
     size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * len(model.layers)
     sampler = Neighborhoods(view.csr, view.matrix, fanouts, runtime, config.train.inputs)
     train, predict = forwards(model, config.train.precision, runtime)
-    share = ranks.share(len(view.val))
-    val = view.val[share.start : share.stop]
+    loss, share = _loss(config, view, device), ranks.share(len(view.val))
+    val, val_labels = view.val[share.start : share.stop], view.labels[view.val].to(device)
 
     def steps(epoch: int) -> Iterator[Losses]:
         nodes = shuffled(view.train, ranks, seed, epoch)
@@ -202,16 +202,36 @@ def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: 
         torch.manual_seed(epoch_seed)
         for seeds, blocks, x in sampler.batches(nodes, size, epoch_seed):
             labels = view.labels[seeds].to(device, non_blocking=True)
-            yield {"loss": cross_entropy(train(blocks, x), labels)}
+            yield {"loss": loss(train(blocks, x), labels)}
 
-    def evaluate() -> Accuracies:
-        correct = torch.zeros((), dtype=torch.long, device=device)
-        for seeds, blocks, x in sampler.batches(val, size, mixed(seed, 0, ranks.rank)):
-            labels = view.labels[seeds].to(device, non_blocking=True)
-            correct += (predict(blocks, x).argmax(dim=1) == labels).sum()
-        return {"val": ranks.sum(correct).double() / len(view.val)}
+    def evaluate() -> Scores:
+        batches = sampler.batches(val, size, mixed(seed, 0, ranks.rank))
+        parts = [metric.read(predict(blocks, x)) for _, blocks, x in batches]
+        return {"val": metric.value(collected(parts), val_labels, view.num_classes)}
 
-    return Task(steps, evaluate)
+    def collected(parts: list[Tensor]) -> Tensor:
+        """Of all validation nodes, what the processes have read of theirs."""
+        if ranks.size == 1:
+            return torch.cat(parts)
+        return torch.cat([part.to(device) for part in ranks.gather(torch.cat(parts).cpu())])
+
+    return Task(steps, evaluate, metric.name)
+
+
+def _loss(
+    config: Config, view: NodeDataset, device: torch.device
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The mean cross-entropy of logits `[b, C]` and labels `[b]`, each by the weight of its class
+    (not divided by the batch's weights, which a batch of few classes would make uneven)."""
+    weights = class_weights(config, view)
+    if weights is None:
+        return cross_entropy
+    weights = weights.to(device)
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits, labels, weights, reduction="sum") / len(labels)
+
+    return loss
 
 
 @torch.no_grad()
