@@ -73,6 +73,9 @@ CASES = [
     ("teacher", {"teacher.model": "gcn", "teacher.hidden": 80}),  # wider than the features
     ("teacher", {"teacher.model": "sage", "teacher.layers": 3, "train.precision": "bfloat16"}),
     ("teacher", {"teacher.model": "gat", "teacher.attention_dropout": 0.0}),
+    ("teacher", {"teacher.norm": "batch", "teacher.residual": True, "train.metric": "roc_auc"}),
+    ("teacher", {"teacher.norm": "layer", "teacher.jumping_knowledge": "max",
+                 "teacher.input_dropout": 0.3, "train.class_weights": "balanced"}),
     ("student", {"distillation.loss": "collapsed"}),
     ("student", {"distillation.loss": "collapsed", "distillation.kl": "reverse"}),
     ("student", {"distillation.loss": "edge_kl"}),
@@ -80,7 +83,11 @@ CASES = [
     ("student", {"train.precision": "bfloat16"}),
     ("student", {"method": "glnn"}),
     ("student", {"method": "mlp"}),
-]
+    ("student", {"train.metric": "macro_f1", "train.class_weights": "balanced"}),
+    ("student", {"train.metric": "balanced_accuracy"}),
+    ("student", {"method": "mlp", "train.metric": "average_precision",
+                 "train.class_weights": "balanced"}),
+]  # fmt: skip
 
 
 def changed(config, settings):

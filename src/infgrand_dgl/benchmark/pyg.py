@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..config.schema import Config
 from ..data import NodeDataset
 from ..graph.csr import CSRGraph
-from ..nn.gnn import GNN, layer_widths
+from ..nn.gnn import GNN, around, layer_widths
 from ..system.precision import products_in
 from ..system.runtime import Runtime
 from ..training.loop import OnEpoch, adam, fit, seed_everything
@@ -70,7 +70,8 @@ def model_of(config: Config, in_features: int, classes: int) -> GNN:
     """The teacher that `config` describes; dropout is before a layer of GAT, else after one."""
     widths = layer_widths(config.teacher, in_features, classes)
     between = 0.0 if config.teacher.model == "gat" else config.teacher.dropout
-    return GNN(_layers(config, widths), widths, between, "dgl")
+    settings = around(config.teacher, classes)
+    return GNN(_layers(config, widths), widths, between, "dgl", **settings)
 
 
 class Layer(nn.Module):

@@ -207,6 +207,15 @@ class TeacherConfig(Section):
     """Of hidden layers; of `gat`: of every layer's input."""
     attention_dropout: float = Field(0.3, ge=0, lt=1)
     """Of `gat`."""
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    """Of the features."""
+    norm: Literal["none", "batch", "layer"] = "none"
+    """Normalization of hidden layers, before ReLU."""
+    residual: bool = False
+    """Whether every layer adds a linear map of its own input."""
+    jumping_knowledge: Literal["none", "sum", "max"] = "none"
+    """What of all layers' outputs a linear map to the classes gets; none: the last one's are the
+    logits."""
     lr: float = Field(0.01, gt=0)
     """Learning rate of Adam."""
     weight_decay: float = Field(5e-4, ge=0)

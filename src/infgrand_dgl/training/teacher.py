@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..config.schema import Config, TeacherConfig
@@ -43,6 +43,9 @@ BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
 # layers in training (resident memory of 200,000 nodes on the CPU; the allocator's share included,
 # and aggregated features, which are no wider than the first layer's output).
 INFERRED = 4
+
+# Beside those, for what is around the convolutions: in training, and in a forward.
+NORM, RESIDUAL, JUMPING = (2, 2), (3, 1), (3, 2)
 
 
 def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
@@ -89,13 +92,24 @@ def is_sampled(config: Config, view: NodeDataset, runtime: Runtime) -> bool:
 
 def fits(config: Config, view: NodeDataset, runtime: Runtime) -> bool:
     """Whether training on the full graph takes no more than is left of the budget."""
-    outputs = layer_widths(config.teacher, view.num_features, view.num_classes)[1:]
-    return _fits(view, teachers[config.teacher.model].floats * sum(outputs), runtime)
+    t = config.teacher
+    outputs = layer_widths(t, view.num_features, view.num_classes)[1:]
+    floats = teachers[t.model].floats
+    floats += _around(t.norm, t.residual, t.jumping_knowledge, training=True)
+    dropped = view.matrix.input_bytes // view.num_nodes if t.input_dropout else 0
+    return _fits(view, floats * sum(outputs) + dropped, runtime)
+
+
+def _around(norm: str, residual: bool, jumping: str, training: bool) -> int:
+    """Floats per node and output."""
+    held = [NORM] * (norm != "none") + [RESIDUAL] * residual + [JUMPING] * (jumping != "none")
+    return sum(floats[0 if training else 1] for floats in held)
 
 
 def forward_fits(model: GNN, data: NodeDataset, runtime: Runtime) -> bool:
     """Whether the model on the full graph takes no more than is left of the budget."""
-    return _fits(data, INFERRED * max(model.widths[1:]), runtime)
+    floats = INFERRED + _around(model.norm, bool(model.residuals), model.jumping, training=False)
+    return _fits(data, floats * max(model.widths[1:]), runtime)
 
 
 def _fits(data: NodeDataset, floats: int, runtime: Runtime) -> bool:
@@ -125,6 +139,8 @@ def train_teacher(
     """
     seed_everything(seed)
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(runtime.device)
+    if runtime.ranks.size > 1 and runtime.device.type == "cuda" and model.norm == "batch":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if runtime.ranks.size > 1 or is_sampled(config, view, runtime):
         task = _sampled(config, model, view, seed, runtime)
     else:
