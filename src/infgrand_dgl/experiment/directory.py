@@ -191,9 +191,10 @@ class RunDirectory:
     @cached_property
     def val(self) -> dict[int, float]:
         """The validation metric of each seed's student, by metrics.json."""
-        metric = METRICS[self.config.train.metric]
         with reading(self.path / "metrics.json", "written by train"):
-            per_seed = metric.of_model(self.metrics["student"])["val"]["per_seed"]
+            student = self.metrics["student"]
+            metric = METRICS[self.metrics.get("metric", "accuracy")]
+            per_seed = metric.of_model(student)["val"]["per_seed"]
             return dict(zip(self.metrics["seeds"], map(float, per_seed), strict=True))
 
     @staticmethod
