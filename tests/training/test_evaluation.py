@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from infgrand_dgl.data import NodeDataset, Split
-from infgrand_dgl.training.evaluation import evaluate, milliseconds_per_1000_nodes
+from infgrand_dgl.training.evaluation import (
+    REQUEST,
+    evaluate,
+    milliseconds_per_1000_nodes,
+    milliseconds_per_request,
+)
 from tests.conftest import random_undirected
 
 
@@ -55,3 +60,19 @@ def test_pace(monkeypatch):
 
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     assert milliseconds_per_1000_nodes(forward) == pytest.approx(500)
+
+
+def test_request(monkeypatch):
+    """Distinct nodes, others every time, which take 6 ms."""
+    now, asked = 0.0, []
+
+    def serve(ids):
+        nonlocal now
+        now += 0.006
+        asked.append(ids.tolist())
+        return torch.zeros(len(ids), 2)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    assert milliseconds_per_request(serve, 40) == pytest.approx(6)
+    assert all(len(set(nodes)) == REQUEST and max(nodes) < 40 for nodes in asked)
+    assert len({tuple(nodes) for nodes in asked}) == len(asked) > 5

@@ -27,6 +27,7 @@ from infgrand_dgl.training.teacher import (
     fits,
     is_sampled,
     load_logits,
+    neighbourhood_logits,
     teacher_device,
     teacher_inputs,
     teacher_logits,
@@ -295,6 +296,19 @@ def test_logits_do_not_depend_on_what_fits(around, model, setting, tiny_config, 
         seen = dataset.parts.observed
         torch.testing.assert_close(changed[seen], full[seen], rtol=1e-5, atol=1e-5)
         assert not torch.allclose(changed, full)
+
+
+@pytest.mark.parametrize("around", [AROUND[0], AROUND[-1]])
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+def test_logits_of_some_nodes_need_their_neighbourhood_alone(model, around, tiny_config, device):
+    config = tiny_config.replace("teacher", model=model, heads=2, **around)
+    dataset, runtime = load_dataset(config), Runtime(torch.device(device), ROOMY)
+    teacher = build_teacher(config.teacher, 60, 3).to(device).eval()
+    nodes = torch.randperm(300)[:10]
+    with torch.no_grad():
+        found = neighbourhood_logits(teacher, dataset, runtime)(nodes)
+    full = teacher_logits(teacher, dataset, runtime)[nodes]
+    torch.testing.assert_close(found.cpu(), full, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

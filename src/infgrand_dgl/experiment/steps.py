@@ -14,8 +14,10 @@ from ..data import NodeDataset, by_influence
 from ..data.summary import seen, untrained
 from ..distillation.objective import reads_propagated
 from ..features.matrix import FeatureMatrix
+from ..features.sparse import first_layer_input
 from ..influence.compute import influence
 from ..influence.scores import flat_warning, spread
+from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..present.console import Reporter
 from ..propagation.inputs import student_inputs
@@ -25,12 +27,19 @@ from ..system.ranks import ALONE
 from ..system.runtime import Runtime
 from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
-from ..training.evaluation import Read, check_defined, evaluate, milliseconds_per_1000_nodes
+from ..training.evaluation import (
+    Read,
+    check_defined,
+    evaluate,
+    milliseconds_per_1000_nodes,
+    milliseconds_per_request,
+)
 from ..training.loop import OnEpoch
 from ..training.student import outputs, train_student
 from ..training.teacher import (
     is_sampled,
     load_logits,
+    neighbourhood_logits,
     teacher_device,
     teacher_inputs,
     teacher_logits,
@@ -201,11 +210,7 @@ class Steps:
 
             def judge() -> Metrics:
                 metrics = self._teacher_metrics(logits)
-                if not sampled:
-                    full = teacher_inputs(teacher, dataset, config.train.inputs)
-                    pace = milliseconds_per_1000_nodes(lambda: teacher(*full))
-                    metrics["milliseconds_per_1000_nodes"] = pace
-                return metrics
+                return metrics if sampled else metrics | self._teacher_times(teacher, runtime)
 
             return judge
 
@@ -312,12 +317,30 @@ class Steps:
     def _teacher_metrics(self, logits: Tensor) -> Metrics:
         return evaluate(lambda ids, read: read(logits[ids]), self.dataset, self.config.train.metric)
 
+    def _teacher_times(self, teacher: GNN, runtime: Runtime) -> Metrics:
+        """Of the whole graph, and of a request: by that, or by the neighbourhood that is asked for,
+        whichever is faster (both are exact)."""
+        dataset, inputs = self.dataset, self.config.train.inputs
+        full, N = teacher_inputs(teacher, dataset, inputs), dataset.num_nodes
+        ways = [lambda ids: teacher(*full)[ids.to(runtime.device)]]
+        if teacher.backend == "native":
+            ways.append(neighbourhood_logits(teacher, dataset, runtime, inputs))
+        return {
+            "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: teacher(*full)),
+            "milliseconds_per_request": min(milliseconds_per_request(way, N) for way in ways),
+        }
+
     def _student_metrics(self, student: MLP, inputs: Tensor) -> Metrics:
-        """Its metrics, and the time of a pass over nodes that are on its device."""
-        device = self.runtime.device
+        """Its metrics, and the times of a pass over nodes that are on its device, in the form that
+        the teacher's inputs have there, and of a request, whose rows are taken from where they
+        are kept."""
+        device, N = self.runtime.device, self.dataset.num_nodes
         x = FeatureMatrix(inputs).to_dense()
-        ids = torch.arange(min(self.dataset.num_nodes, TIMED_NODES), device=x.device)
-        rows = x[ids].to(device).float()
+        ids = torch.arange(min(N, TIMED_NODES), device=x.device)
+        rows = first_layer_input(x[ids], device, self.config.train.inputs)
+
+        def serve(ids: Tensor) -> Tensor:
+            return student(x[ids.to(x.device)].to(device).float())
 
         def of_nodes(ids: Tensor, read: Read) -> Tensor:
             return outputs(student, x, ids, device, read)
@@ -325,4 +348,5 @@ class Steps:
         return {
             **evaluate(of_nodes, self.dataset, self.config.train.metric),
             "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: student(rows)),
+            "milliseconds_per_request": milliseconds_per_request(serve, N),
         }

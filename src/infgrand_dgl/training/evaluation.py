@@ -1,7 +1,9 @@
 """What a trained model is worth: accuracy, macro-F1, the configured metric, and time."""
 
+import random
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,12 @@ from ..data import NodeDataset
 from ..errors import InputError
 from ..registry import sources
 from .metrics import METRICS, Metric, against_others, likeliest
+
+REQUEST = 10  # nodes that are asked for at once, or all of fewer
+TIMES = {  # of what is told of a model, by title
+    "milliseconds_per_1000_nodes": "ms per 1000 nodes",
+    "milliseconds_per_request": f"ms per request of {REQUEST}",
+}
 
 Read = Callable[[Tensor], Tensor]
 
@@ -101,6 +109,18 @@ def milliseconds_per_1000_nodes(forward: Callable[[], Tensor]) -> float:
     """Of a pass that returns the logits of its nodes, `[n, C]`."""
     rows = len(forward())
     return 1e6 * _median_seconds(forward) / rows
+
+
+@torch.no_grad()
+def milliseconds_per_request(serve: Callable[[Tensor], Tensor], num_nodes: int) -> float:
+    """Until the logits of `REQUEST` nodes are there, others every time.
+
+    Args:
+        serve: ids, int64 `[b]` on the CPU, to logits.
+    """
+    draw = random.Random(0)
+    asked = (torch.tensor(draw.sample(range(num_nodes), min(REQUEST, num_nodes))) for _ in count())
+    return 1e3 * _median_seconds(lambda: serve(next(asked)))
 
 
 def _median_seconds(call: Callable[[], Tensor], budget: float = 0.5) -> float:

@@ -271,6 +271,24 @@ def teacher_logits(
     return dataset.by_view(logits)
 
 
+def neighbourhood_logits(
+    model: GNN, dataset: NodeDataset, runtime: Runtime, inputs: Inputs = "auto"
+) -> Callable[[Tensor], Tensor]:
+    """Distinct nodes, int64 `[b]`, to their logits, `[b, C]`, from what these depend on alone.
+
+    Args:
+        model: of the native backend, in evaluation mode, on the runtime's device.
+    """
+    everyone = [-1] * len(model.layers)
+    sampler = Neighborhoods(dataset.csr, dataset.matrix, everyone, runtime, inputs)
+
+    def logits(nodes: Tensor) -> Tensor:
+        ((_, blocks, x),) = sampler.batches(nodes, len(nodes), 0)
+        return model(blocks, x)
+
+    return logits
+
+
 def load_logits(path: Path, num_nodes: int, num_classes: int) -> Tensor:
     """Saved logits, `[N, C]` of a floating dtype, memory-mapped.
 
