@@ -8,7 +8,7 @@ from ogb.nodeproppred import Evaluator
 from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source, ogb
-from infgrand_dgl.training.loop import accuracy
+from infgrand_dgl.training.metrics import accuracy
 from tests.data.ogb_layout import D, N, papers100M, products, write
 
 # Raised inside ogb, and by what it makes of pandas and torch.

@@ -24,6 +24,7 @@ from ..registry import Registry, measures, methods, sources, teachers
 from .explain import explain
 
 Precision = Literal["float32", "tf32", "bfloat16"]
+MetricName = Literal["accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "average_precision"]
 Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
 
 MeasureName = Annotated[str, AfterValidator(measures.check)]
@@ -207,6 +208,15 @@ class TeacherConfig(Section):
     """Of hidden layers; of `gat`: of every layer's input."""
     attention_dropout: float = Field(0.3, ge=0, lt=1)
     """Of `gat`."""
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    """Of the features."""
+    norm: Literal["none", "batch", "layer"] = "none"
+    """Normalization of hidden layers, before ReLU."""
+    residual: bool = False
+    """Whether every layer adds a linear map of its own input."""
+    jumping_knowledge: Literal["none", "sum", "max"] = "none"
+    """What of all layers' outputs a linear map to the classes gets; none: the last one's are the
+    logits."""
     lr: float = Field(0.01, gt=0)
     """Learning rate of Adam."""
     weight_decay: float = Field(5e-4, ge=0)
@@ -289,7 +299,13 @@ class TrainConfig(Section):
     epochs: Epochs = 500
     """At most."""
     patience: Epochs = 50
-    """Epochs without a validation accuracy as high as the best, after which training ends."""
+    """Epochs without a validation metric as high as the best, after which training ends."""
+    metric: MetricName = "accuracy"
+    """What the best epoch is chosen by, on the validation nodes, and what is shown. The last two
+    rank the nodes: of two classes by class 1, of more each against the others (macro)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Of the labelled nodes in the cross-entropies of teacher, student and baselines; balanced:
+    every class weighs the same in all."""
     seeds: list[Seed] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
     """One run each."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -234,6 +234,7 @@ def supervised_loss(
     delta1: float,
     delta2: float,
     count: int | None = None,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     r"""$L_s = \delta_1\,\mathrm{mean}(CE) + \delta_2\,\mathrm{mean}(CE\cdot I_g)$.
 
@@ -243,7 +244,8 @@ def supervised_loss(
             mask would make a GPU wait for the shape.)
         influence: $I_g$ of the same nodes, `[n]`.
         count: of labelled nodes, over which the means are taken; n by default.
+        class_weights: of each class's CE, `[C]`; by default 1.
     """
-    ce = cross_entropy(logits, labels, reduction="none", ignore_index=-1)
+    ce = cross_entropy(logits, labels, class_weights, reduction="none", ignore_index=-1)
     weighted = delta1 * ce.sum() + delta2 * (ce * influence).sum()
     return weighted / (len(labels) if count is None else count)

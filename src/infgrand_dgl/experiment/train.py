@@ -18,6 +18,7 @@ from ..registry import measures, methods
 from ..system.memory import Budget
 from ..system.ranks import joined
 from ..system.runtime import Runtime, resolve_device
+from ..training.metrics import METRICS
 from .directory import RunDirectory, is_complete, shared_run
 from .fitting import Metrics, Outcome
 from .metrics import metrics_of
@@ -118,7 +119,9 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
     """The history under its models' names, the pictures, and last the metrics."""
     run, history = experiment.run, experiment.fitting.history
     history.settle(dict(zip(metrics["seeds"], metrics["retrained"], strict=True)))
-    training_curves(history.rows, run.path / "figures/training_curves.png")
+    metric = METRICS[experiment.config.train.metric]
+    curves = run.path / "figures/training_curves.png"
+    training_curves(history.rows, curves, metric.name, metric.label)
     if experiment.scores:
         influence_histogram(experiment.scores[-1], run.path / "figures/influence_histogram.png")
     run.write_metrics(metrics)

@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 from ..config.schema import Config
 from ..influence.scores import spread
 from ..present.curves import draw_curves, draw_histogram
+from ..training.metrics import Metric
 from . import figures
 from .content import Picture, Section, Table
 from .predictions import Predictions
@@ -21,23 +22,24 @@ MOST_CONFUSED = 15
 DOTS = 20_000  # of a scatter plot
 
 
-def training(history: Sequence[Mapping[str, Any]]) -> Section:
-    """Validation accuracy and loss by epoch."""
+def training(history: Sequence[Mapping[str, Any]], metric: Metric) -> Section:
+    """The metric on the validation nodes, and loss, by epoch."""
     loss, axes = figures.axes_of("Epoch", "Training loss")
     draw_curves(axes, history, "loss")
     if all(row["loss"] > 0 for row in history):
         axes.set_yscale("log")
         axes.set_ylabel("Training loss (log scale)")
     figures.legend(loss)
-    accuracy, axes = figures.axes_of("Epoch", "Validation accuracy (%)")
-    draw_curves(axes, history, "val_accuracy", 100)
-    figures.legend(accuracy)
+    validation, axes = figures.axes_of("Epoch", f"Validation {metric.label} (%)")
+    draw_curves(axes, history, f"val_{metric.name}", 100)
+    figures.legend(validation)
+    label = metric.label[0].upper() + metric.label[1:]
     how = "thin: each seed, thick: their mean."
     pictures = [
         Picture.of(
-            accuracy,
-            "Validation accuracy of each model by epoch",
-            f"Accuracy on the validation nodes by epoch; {how}",
+            validation,
+            f"Validation {metric.label} of each model by epoch",
+            f"{label} on the validation nodes by epoch; {how}",
         ),
         Picture.of(
             loss,
