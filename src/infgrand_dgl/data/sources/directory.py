@@ -7,7 +7,7 @@ sources.add(
         "directory",
         label="Directory",
         place=12,
-        about="your own: edges, features.npy, labels.npy, splits.json in data.root; see data import",
+        about="your own graph in data.root: a folder, or what data import takes",
         needs_root=True,
         load=late("data.importing:load"),
     )

@@ -13,7 +13,7 @@ def test_list(capsys, monkeypatch, tmp_path):
     assert sets[0].startswith("cora ") and len(sets) == 12
     assert "cora               built into DGL" in sets
     assert "ogbn-arxiv         OGB node property prediction" in sets
-    about = "your own: edges, features.npy, labels.npy, splits.json in data.root; see data import"
+    about = "your own graph in data.root: a folder, or what data import takes"
     assert sets[-1] == f"directory          {about}"
     assert root == f"downloads go to {tmp_path}/infgrand-dgl, unless data.root says otherwise"
 
