@@ -30,7 +30,7 @@ def from_scipy(matrix: sp.csr_matrix) -> Tensor:
 
 
 def check_indices(matrix: sp.csr_matrix) -> None:
-    """Of a compressed matrix that somebody else wrote: SciPy follows any indices, out of memory too.
+    """Of a compressed matrix that somebody else wrote: SciPy follows any indices, even outside it.
 
     Raises:
         ValueError: its pointers or indices are no matrix's.
