@@ -6,7 +6,7 @@ import io
 import pickle
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -46,6 +46,18 @@ class _Unpickler(pickle._Unpickler):
         if found is None:
             raise pickle.UnpicklingError(f"{module}.{name} is none of this format's types")
         return found
+
+    def load_build(self) -> None:
+        """A dtype of numbers has no flags: others make NumPy follow numbers as pointers."""
+        made, state = cast(Any, self).stack[-2:]
+        if isinstance(made, np.dtype) and (made.hasobject or any(state[2:5]) or any(state[7:])):
+            raise pickle.UnpicklingError(f"expected numbers, found {made}")
+        pickle._Unpickler.dispatch[pickle.BUILD[0]](cast(Any, self))
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **cast(Any, pickle._Unpickler).dispatch,
+        pickle.BUILD[0]: load_build,
+    }
 
 
 def recognizes(path: Path) -> bool:
