@@ -87,6 +87,36 @@ def test_terminated(processes, reason, command, capsys, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "message"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+@pytest.mark.parametrize("becomes", [InputError, RuntimeError, OSError, KeyboardInterrupt])
+def test_a_signal_that_a_library_makes_another_error_of(
+    becomes, number, status, message, command, capsys
+):
+    """As ogb does while it downloads."""
+
+    def library(args):
+        try:
+            os.kill(os.getpid(), number)
+        except:  # noqa: E722
+            raise becomes("Stopped downloading due to interruption.") from None
+
+    command(library)
+    assert run(capsys, "info") == (status, "", f"infgrand-dgl: {message}\n")
+
+
+def test_an_ignored_interrupt_stays_ignored(command, capsys):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        command(lambda args: os.kill(os.getpid(), signal.SIGINT))
+        assert run(capsys, "info") == (0, "", "")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_broken_plugin(capsys, monkeypatch):
     """What does not look for it goes on."""
 

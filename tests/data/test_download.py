@@ -1,6 +1,10 @@
 """Downloads from servers on this machine that behave and misbehave."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -201,3 +205,24 @@ def test_built_in_set(server, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         load_source(config)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_server_does_not_answer(number, server, tmp_path):
+    """The first one ends the command."""
+    server.respond = lambda handler: time.sleep(60)
+    arguments = ["data", "describe", "--config", "cora_gcn_transductive"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infgrand_dgl", *arguments, "--set", f"data.root={tmp_path}"],
+        env={**os.environ, "DGL_REPO": server.url.removesuffix("set.zip")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not server.asked:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    what = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
+    assert (process.returncode, err.splitlines()[-1]) == (128 + number, f"infgrand-dgl: {what}")
+    assert server.asked == 1 and not list(tmp_path.iterdir())

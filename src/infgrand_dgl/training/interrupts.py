@@ -13,7 +13,7 @@ def interruptible() -> Iterator[Callable[[], int]]:
     """In the block the first SIGINT or SIGTERM only sets what the yielded function returns.
 
     The second one acts as it did before: nobody waits for the end of a long epoch who does not
-    want to.
+    want to. The first one acts at the end of the block, if that has not heeded it.
     """
     received = 0
     if threading.current_thread() is not threading.main_thread():
@@ -36,6 +36,7 @@ def interruptible() -> Iterator[Callable[[], int]]:
         yield lambda: received
     finally:
         restore()
+    obey(received)  # which came after the block looked last
 
 
 def obey(number: int) -> None:
