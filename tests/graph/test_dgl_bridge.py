@@ -80,3 +80,18 @@ def test_a_usable_dgl_is_left_alone(tmp_path):
             file.unlink()
         done = subprocess.run(command, capture_output=True, text=True)
         assert (done.stdout, done.stderr) == (f"{real}\n", "")
+
+
+def test_ogb_asks_nobody_for_its_newest_version(tmp_path):
+    """DGL imports ogb: its thread would hold up the end of every process without a network."""
+    (tmp_path / "outdated.py").write_text(
+        "import time\ndef check_outdated(*_): time.sleep(600)\nhere = True\n"
+    )
+    code = (
+        f"import sys, threading; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import infgrand_dgl, dgl\n"
+        "assert 'ogb' in sys.modules and threading.active_count() == 1, threading.enumerate()\n"
+        "import outdated; assert outdated.here"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

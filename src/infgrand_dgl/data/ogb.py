@@ -4,7 +4,6 @@ The files are read here: ogb's own loader asks on standard input, deletes what i
 and needs a folder that it may write to.
 """
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -58,8 +57,6 @@ def folder_of(name: str, root: Path) -> Path:
 
 def accuracy(name: str, predicted: Tensor, labels: Tensor) -> float:
     """OGB's own verdict on the predicted classes of nodes with `labels`, both `[n]`."""
-    # Else ogb asks PyPI for its newest version, in a thread that the process then waits for.
-    sys.modules.setdefault("outdated", None)  # type: ignore[arg-type]
     from ogb.nodeproppred import Evaluator
 
     judged = Evaluator(name).eval({"y_true": labels[:, None], "y_pred": predicted[:, None]})

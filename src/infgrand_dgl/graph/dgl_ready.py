@@ -1,8 +1,11 @@
-"""Makes `import dgl` work, whichever torch there is. Imports neither.
+"""Makes `import dgl` work, whichever torch there is, and end. Imports neither.
 
 DGL's wheels carry an optional part, graphbolt, as one library for each torch version they were
 built for, and `import dgl` fails under any other torch. Nothing here uses graphbolt, so where its
 library for this torch is missing an empty module takes its place.
+
+DGL imports ogb where that is installed. ogb then asks PyPI for its newest version, in a thread that
+a process without a network waits for at its end: it is imported here as if it could not ask.
 """
 
 import os
@@ -28,6 +31,21 @@ def prepare() -> None:
     library = f"libgraphbolt_pytorch_{_torch_version()}.so"
     if not Path(spec.origin).with_name("graphbolt").joinpath(library).exists():
         sys.modules[NAME] = ModuleType(NAME)
+    _import_ogb()
+
+
+def _import_ogb() -> None:
+    asks = "outdated"  # what it asks with
+    before = sys.modules.get(asks)
+    sys.modules[asks] = None  # type: ignore[assignment]
+    try:
+        import ogb  # noqa: F401
+    except ImportError:  # DGL does without
+        pass
+    finally:
+        del sys.modules[asks]
+        if before is not None:
+            sys.modules[asks] = before
 
 
 def has_graphbolt() -> bool:
