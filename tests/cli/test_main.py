@@ -107,6 +107,20 @@ def test_a_signal_that_a_library_makes_another_error_of(
     assert run(capsys, "info") == (status, "", f"infgrand-dgl: {message}\n")
 
 
+def test_the_exit_status_is_130_wherever_the_signal_came():
+    code = """
+import sys
+from dataclasses import replace
+from infgrand_dgl.cli import main
+from infgrand_dgl.cli.commands import info
+work = lambda args: exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+info.command = replace(info.command, run=work)
+sys.exit(main(["info"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "infgrand-dgl: interrupted\n")
+
+
 def test_an_ignored_interrupt_stays_ignored(command, capsys):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -5,13 +5,11 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from ..errors import InputError
-from ..training.interrupts import obey
 from .parser import build_parser
+from .signals import signals_end
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,29 +22,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             if status is None:
                 raise
             return status
-
-
-@contextmanager
-def signals_end() -> Iterator[list[int]]:
-    """In the block SIGINT and SIGTERM raise what leaves nothing half-written; yields which came.
-
-    A SIGINT that is ignored, as in the background of a script, stays so.
-    """
-    received: list[int] = []
-
-    def end(number: int, frame: Any) -> None:
-        received.append(number)
-        obey(number)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, end)
-    try:
-        yield received
-    finally:  # one that comes while Python shuts down just ends it
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 
+class Interrupted(KeyboardInterrupt):
+    """Of SIGINT. A plain KeyboardInterrupt that has passed through `exec` of a string makes Python
+    end by the signal, whatever the exit status."""
+
+
 @contextmanager
 def interruptible() -> Iterator[Callable[[], int]]:
     """In the block the first SIGINT or SIGTERM only sets what the yielded function returns.
@@ -43,9 +48,9 @@ def obey(number: int) -> None:
     """Ends the process as a signal would; 0 is none.
 
     Raises:
-        KeyboardInterrupt, SystemExit: on SIGINT, on SIGTERM.
+        Interrupted, SystemExit: on SIGINT, on SIGTERM.
     """
     if number == signal.SIGINT:
-        raise KeyboardInterrupt
+        raise Interrupted
     if number:
         sys.exit(128 + number)
