@@ -5,7 +5,7 @@ built for, and `import dgl` fails under any other torch. Nothing here uses graph
 library for this torch is missing an empty module takes its place.
 
 DGL imports ogb where that is installed. ogb then asks PyPI for its newest version, in a thread that
-a process without a network waits for at its end: it is imported here as if it could not ask.
+a process without a network waits for at its end: its version is told here instead.
 """
 
 import os
@@ -28,24 +28,18 @@ def prepare() -> None:
     os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a file into the home folder
     for part in [name for name in sys.modules if name.startswith("dgl.")]:
         del sys.modules[part]  # of an `import dgl` that failed
-    library = f"libgraphbolt_pytorch_{_torch_version()}.so"
+    library = f"libgraphbolt_pytorch_{_version('torch')}.so"
     if not Path(spec.origin).with_name("graphbolt").joinpath(library).exists():
         sys.modules[NAME] = ModuleType(NAME)
-    _import_ogb()
+    _silence_ogb()
 
 
-def _import_ogb() -> None:
-    asks = "outdated"  # what it asks with
-    before = sys.modules.get(asks)
-    sys.modules[asks] = None  # type: ignore[assignment]
-    try:
-        import ogb  # noqa: F401
-    except ImportError:  # DGL does without
-        pass
-    finally:
-        del sys.modules[asks]
-        if before is not None:
-            sys.modules[asks] = before
+def _silence_ogb() -> None:
+    name = "ogb.version"  # the module that asks
+    installed = _version("ogb")
+    if installed and name not in sys.modules:
+        sys.modules[name] = module = ModuleType(name)
+        module.__dict__["__version__"] = installed
 
 
 def has_graphbolt() -> bool:
@@ -53,8 +47,8 @@ def has_graphbolt() -> bool:
     return hasattr(sys.modules.get(NAME), "__path__")
 
 
-def _torch_version() -> str:
+def _version(package: str) -> str:
     try:
-        return version("torch").split("+")[0]
+        return version(package).split("+")[0]
     except PackageNotFoundError:
         return ""
