@@ -1,17 +1,20 @@
-"""gpu_check.py REPORT: builds, checks and measures on a machine with a GPU, in seven minutes.
+"""gpu_check.py REPORT: builds, checks and measures on a machine with a GPU, in ten minutes.
 
 It takes the Python that runs it, without virtual environment or network: torch, DGL and the rest
 come from there or from PYTHONPATH. After every step it writes REPORT/summary.json (the machine, the
 steps, the figures of every benchmark) and REPORT/report.tar (logs and figures), 16 MB at most in
 all; everything else lies in a temporary folder that is gone at the end, however it ends.
 
-`--only OP` builds what is not built, checks that op and runs its benchmark, in a minute.
+`--only checks` builds and compares every op with its reference, under the sanitizers too, and runs
+the tests of the device, in two minutes; `--only figures` builds and measures. `--only OP` builds
+what is not built, checks that op and runs its benchmark, in a minute.
 `--device cpu --shrink 100` rehearses all of it without a GPU on graphs of a hundredth.
 """
 
 import argparse
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -27,16 +30,22 @@ from gpu_steps import ROOT, Steps, Stopped, kill
 BUDGET_OF_ONE = 60  # seconds of one op, the build aside
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ARXIV, PRODUCTS, REDDIT = 169_343, 2_449_029, 232_965  # nodes
+PAPERS = 9_000_000  # as many as are made within a minute
+PRECISIONS = ("bfloat16", "tf32", "float32")
 
 # Which benchmark has an op's figures.
 BENCHMARKS = {"spmm": "spmm", "propagate": "propagate", "edge_dot": "distill", "gat": "train",
               "min_cosine": "influence"}  # fmt: skip
 
 
+CHECK_OPS = [sys.executable, "-W", "ignore::UserWarning", "benchmarks/check_ops.py"]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("report", metavar="REPORT", help="folder of the two files")
-    parser.add_argument("--only", choices=BENCHMARKS, metavar="OP", help=", ".join(BENCHMARKS))
+    parts = ["checks", "figures", *BENCHMARKS]
+    parser.add_argument("--only", choices=parts, metavar="PART", help=", ".join(parts))
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--shrink", type=int, default=1, metavar="N", help="divides the nodes")
     args = parser.parse_args()
@@ -86,38 +95,65 @@ class Check(Steps):
         # The package's version is read from its metadata.
         if not self.step("metadata", 30, sys.executable, "setup.py", "-q", "egg_info"):
             return False
-        if self.args.only:
-            return self.run_only(self.args.only)
-        # The large graphs take as long to make as to measure: that is done beside other steps.
-        nodes = self.nodes(REDDIT)
-        wide = (f"data.degree={min(490, nodes // 4)}", "data.features=602")
-        products = ["data.style=products", f"data.nodes={self.nodes(PRODUCTS)}"]
-        reddit = ["data.style=arxiv", f"data.nodes={nodes}", *wide]
-        self.prepare("products", products)
-        self.prepare("reddit", reddit)
+        only = self.args.only
+        if only in BENCHMARKS:
+            return self.run_only(only)
+        graphs = self.graphs()
+        if only != "checks":
+            for name, settings in graphs.items():
+                self.prepare(name, settings)
         if not self.build():
             return False
-        self.check_ops("ops", 40)
-        arxiv = ["--style", "arxiv", "--nodes", str(self.nodes(ARXIV))]
-        self.shape("arxiv", 50, *arxiv)
-        self.train("arxiv-synthetic", 70)
-        self.prepared_shape("products", 100, products)
-        for name in ("distill", "train", "inference"):
-            self.benchmark(name, 40, arxiv)
-        self.prepared_shape("reddit", 70, reddit)
-        row = self.nodes(1_000_001)  # a long one: of all other nodes
-        hub = ["--nodes", str(row), "--hub", str(row - 1)]
-        self.benchmark("hub", 30, hub, of="spmm")
-        self.tests(100)
-        self.sanitizer("memcheck", 60)
-        self.sanitizer("racecheck", 40, "--only", "min_cosine")
+        if only != "figures":
+            self.checks()
+        if only != "checks":
+            self.figures(graphs)
         return True
+
+    def graphs(self) -> dict[str, list[str]]:
+        """The experiment and the settings of each. Large ones take as long to make as to measure:
+        that is done beside other steps."""
+        reddit = self.nodes(REDDIT)
+        return {
+            "arxiv": ["arxiv-synthetic", f"data.nodes={self.nodes(ARXIV)}"],
+            "products": ["products-synthetic", f"data.nodes={self.nodes(PRODUCTS)}"],
+            "reddit": ["demo", "data.style=arxiv", f"data.nodes={reddit}", "data.features=602",
+                       f"data.degree={min(490, reddit // 10)}"],
+            "papers": ["papers100M-synthetic", f"data.nodes={self.nodes(PAPERS)}"],
+        }  # fmt: skip
+
+    def checks(self) -> None:
+        """What times nothing, at once."""
+        out = ["--device", self.args.device, "--json", str(self.results / "ops.json")]
+        sanitized = {
+            "memcheck": self.sanitizer("memcheck"),
+            "racecheck": self.sanitizer("racecheck", "--only", "gat", "min_cosine"),
+        }
+        found = {name: command for name, command in sanitized.items() if command}
+        self.together(120, ops=[*CHECK_OPS, *out], tests=self.tests(), **found)
+
+    def figures(self, graphs: dict[str, list[str]]) -> None:
+        of_arxiv = ["--style", "arxiv", "--nodes", str(self.nodes(ARXIV))]
+        self.shape("arxiv", 60, graphs["arxiv"])
+        for precision in PRECISIONS:
+            self.train(f"arxiv-synthetic-{precision}", 80, graphs["arxiv"], precision)
+        self.shape("products", 60, graphs["products"])
+        self.benchmark("train", 80, of_arxiv)
+        self.shape("papers", 40, graphs["papers"], "propagate", "--hops", "3")
+        for width in (64, 256):
+            self.benchmark(f"spmm-{width}", 30, [*of_arxiv, "--features", str(width)], of="spmm")
+        self.shape("reddit", 50, graphs["reddit"], "spmm")
+        row = self.nodes(1_000_001)  # a long one: of all other nodes
+        self.benchmark("hub", 30, ["--nodes", str(row), "--hub", str(row - 1)], of="spmm")
+        for name in ("distill", "inference"):
+            self.benchmark(name, 40, of_arxiv)
 
     def run_only(self, op: str) -> bool:
         if not self.build():
             return False
         self.last = time.monotonic() + self.slower * BUDGET_OF_ONE
-        self.check_ops("ops", 20, "--only", op)
+        out = ["--device", self.args.device, "--json", str(self.results / "ops.json")]
+        self.step("ops", 20, *CHECK_OPS, *out, "--only", op)
         self.benchmark(BENCHMARKS[op], 50, ["--style", "arxiv", "--nodes", str(self.nodes(ARXIV))])
         return True
 
@@ -128,61 +164,60 @@ class Check(Steps):
         command = [sys.executable, "setup.py", "build_ext", "-j2", "--inplace"]
         return self.step("build", 200, *command, log=self.scratch / "build.log")
 
-    def check_ops(self, name: str, limit: int, *arguments: str) -> None:
-        script = [sys.executable, "-W", "ignore::UserWarning", "benchmarks/check_ops.py"]
-        out = ["--device", self.args.device, "--json", str(self.results / f"{name}.json")]
-        self.step(name, limit, *script, *out, *arguments)
-
     def benchmark(self, name: str, limit: int, arguments: list[str], of: str = "") -> None:
         out = ["--device", self.args.device, "--json", str(self.results / f"{name}.json")]
         self.program(name, limit, "benchmark", of or name, *arguments, *out)
 
-    def prepared_shape(self, name: str, limit: int, settings: list[str]) -> None:
-        if self.prepared(name, limit):
-            self.shape(name, limit, "--set", *settings, f"data.prepared={self.scratch / name}")
-            shutil.rmtree(self.scratch / name)
+    def shape(self, name: str, limit: int, graph: list[str], *benchmark: str) -> None:
+        """A benchmark on a graph, or influence, a product and hops."""
+        if not self.prepared(name, limit):
+            return
+        chosen = list(benchmark) or ["all", "--only", "influence", "spmm", "propagate"]
+        out = ["--json", str(self.results / f"{name}.json")] if benchmark else []
+        out = out or ["--out", str(self.results / name)]
+        on = ["--config", graph[0], "--set", *graph[1:], f"data.prepared={self.scratch / name}"]
+        self.program(name, limit, "benchmark", *chosen, *on, "--device", self.args.device, *out)
 
-    def shape(self, name: str, limit: int, *graph: str) -> None:
-        """Influence, a product and hops on one graph."""
-        all_of = ["all", "--only", "influence", "spmm", "propagate"]
-        out = ["--device", self.args.device, "--out", str(self.results / name)]
-        self.program(name, limit, "benchmark", *all_of, *graph, *out)
-
-    def train(self, name: str, limit: int) -> None:
-        """One seed of a shipped experiment from end to end."""
+    def train(self, name: str, limit: int, graph: list[str], precision: str) -> None:
+        """One seed of a shipped experiment from end to end, in a process of its own."""
+        if not (self.scratch / "arxiv").exists():
+            self.record(name, "not run", "without its graph")
+            return
         run = self.scratch / "run"
-        options = ["--seeds", "0", "--set", f"data.nodes={self.nodes(ARXIV)}"]
-        options += ["train.epochs=20"] * (self.args.shrink > 1)
+        on = ["--config", graph[0], "--seeds", "0", "--set", *graph[1:]]
+        on += [f"data.prepared={self.scratch / 'arxiv'}", f"train.precision={precision}"]
+        on += ["train.epochs=20"] * (self.args.shrink > 1)
         out = ["--device", self.args.device, "--out", str(run)]
-        if self.program(name, limit, "train", "--config", name, *options, *out):
+        if self.program(name, limit, "train", *on, *out):
             shutil.copy(run / "metrics.json", self.results / f"{name}.json")
             self.write()
         for left in self.scratch.glob("run*"):
             shutil.rmtree(left)
 
-    def tests(self, limit: int) -> None:
+    def tests(self) -> list[str]:
         """Those that run on the device, the ops' first; on several cores where xdist is there."""
         ops = ROOT / "tests/ops"
         first = [ops / "test_spmm.py", ops / "test_propagate.py"]
         others = sorted({*ops.glob("test_*.py")} - {*first, ops / "test_sanitized.py"})
-        more = ["nn", "training", "influence", "propagation", "distillation",
-                "experiment/test_train.py"]  # fmt: skip
+        more = ["nn", "training", "influence", "propagation", "distillation", "graph",
+                "benchmark/test_pyg.py", "experiment/test_train.py"]  # fmt: skip
         files = [*first, *others, *(ROOT / "tests" / name for name in more)]
-        several = ["-n", "4"] if importlib.util.find_spec("xdist") else []
-        pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *several]
+        several = ["-n", str(max(1, (os.cpu_count() or 1) // 2))]
+        pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+        pytest += several if importlib.util.find_spec("xdist") else []
         pytest += ["-p", "no:benchmark"]  # pytest-benchmark warns beside xdist, which is an error
         chosen = ["--only-device", self.args.device, "--continue-on-collection-errors"]
-        self.step("tests", limit, *pytest, *chosen, *map(str, files))
+        return [*pytest, *chosen, *map(str, files)]
 
-    def sanitizer(self, tool: str, limit: int, *arguments: str) -> None:
+    def sanitizer(self, tool: str, *arguments: str) -> list[str]:
+        """Its command; none where it cannot run."""
         program = cuda_tool("compute-sanitizer")
         device = self.args.device == "cuda"
         if not device or program is None:
             self.record(tool, "not run", "without compute-sanitizer" if device else "without a GPU")
-            return
+            return []
         options = ["--tool", tool, "--kernel-regex", "kns=infgrand", "--error-exitcode", "1"]
-        script = [sys.executable, "-W", "ignore::UserWarning", "benchmarks/check_ops.py", "--small"]
-        self.step(tool, limit, program, *options, *script, *arguments)
+        return [program, *options, *CHECK_OPS, "--small", *arguments]
 
     def program(self, name: str, limit: int, *arguments: str) -> bool:
         return self.step(name, limit, sys.executable, "-m", "infgrand_dgl", *arguments)
@@ -193,9 +228,10 @@ class Check(Steps):
     # Graphs that are made while other steps run
 
     def prepare(self, name: str, settings: list[str]) -> None:
-        """Starts to make a prepared dataset in a process of its own."""
+        """Starts to make a prepared dataset of an experiment in a process of its own."""
         out = self.scratch / name
-        command = ["data", "prepare", "--config", "demo", "--set", *settings, "--out", str(out)]
+        command = ["data", "prepare", "--config", settings[0], "--set", *settings[1:]]
+        command += ["--out", str(out)]
         with (self.scratch / "prepare.log").open("ab") as log:
             process = self.spawn([sys.executable, "-m", "infgrand_dgl", *command], log)
         self.running.append(process)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 START = time.monotonic()
 LIMIT = 16 << 20  # bytes of the report
-BUDGET = 420  # seconds of everything
+BUDGET = 600  # seconds of everything
 SLOWER = {"cuda": 1, "cpu": 6}  # what a rehearsal may take of all times
 
 
@@ -54,28 +55,52 @@ class Steps:
 
     def step(self, name: str, limit: int, *command: str, log: Path | None = None) -> bool:
         """Runs it for so long at most, and within what is left; whether it went well."""
+        if not (limit := self.allowed(name, limit)):
+            return False
+        start, process = time.monotonic(), self.begin(name, command, log or self.log)
+        return self.finish(name, process, start, limit)
+
+    def together(self, limit: int, **commands: list[str]) -> None:
+        """Steps that time nothing, all at once, each with a log of its own until all have ended."""
+        limits = {name: self.allowed(name, limit) for name in commands}
+        start, logs = time.monotonic(), {name: self.scratch / f"{name}.log" for name in commands}
+        processes = {n: self.begin(n, commands[n], logs[n]) for n in commands if limits[n]}
+        try:
+            for name, process in processes.items():
+                self.finish(name, process, start, limits[name])
+        finally:
+            for name in processes:
+                self.log_text(logs[name].read_text(errors="replace"))
+
+    def allowed(self, name: str, limit: int) -> int:
+        """Seconds that a step may take; none: it is not run."""
         left, limit = self.last - time.monotonic(), self.slower * limit
         if left < min(10, limit):
             self.record(name, "not run", "for want of time")
-            return False
-        limit = min(limit, int(left))
-        with (log or self.log).open("ab") as out:
+            return 0
+        return min(limit, int(left))
+
+    def begin(self, name: str, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as out:
             out.write(f"\n== {name}: {' '.join(command)}\n".encode())
             out.flush()
-            start = time.monotonic()
             process = self.spawn(list(command), out)
-            self.running.append(process)
-            try:
-                status = process.wait(limit)
-                ended = ("failed", f"with status {status}") if status else ("done", "")
-            except subprocess.TimeoutExpired:
-                ended = ("ended", f"after {limit} s")
-            except Stopped:
-                self.record(name, "ended", "by the signal", time.monotonic() - start)
-                raise
-            finally:
-                kill(process)
-                self.running.remove(process)
+        self.running.append(process)
+        return process
+
+    def finish(self, name: str, process: subprocess.Popen[bytes], start: float, limit: int) -> bool:
+        """Waits until so long after the start; whether it went well."""
+        try:
+            status = process.wait(max(0, start + limit - time.monotonic()))
+            ended = ("failed", f"with status {status}") if status else ("done", "")
+        except subprocess.TimeoutExpired:
+            ended = ("ended", f"after {limit} s")
+        except Stopped:
+            self.record(name, "ended", "by the signal", time.monotonic() - start)
+            raise
+        finally:
+            kill(process)
+            self.running.remove(process)
         self.record(name, *ended, time.monotonic() - start)
         return ended[0] == "done"
 

@@ -22,12 +22,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--only-device", choices=DEVICES, help="only the tests that run on it")
 
 
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under --only-device: the tests whose parameter `device` it is."""
+    """Under --only-device: the tests whose parameter `device` it is, and those that need a GPU."""
     wanted = config.getoption("--only-device")
     if wanted is not None:
         parameters = [item.callspec.params if hasattr(item, "callspec") else {} for item in items]
-        chosen = [found.get("device") == wanted for found in parameters]
+        on_gpu = [needs_gpu.mark in item.iter_markers("skipif") for item in items]
+        chosen = [
+            found.get("device") == wanted or (needs and wanted == "cuda")
+            for found, needs in zip(parameters, on_gpu, strict=True)
+        ]
         others = [item for item, kept in zip(items, chosen, strict=True) if not kept]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item, kept in zip(items, chosen, strict=True) if kept]

@@ -4,7 +4,14 @@ import torch
 
 from infgrand_dgl import InputError
 from infgrand_dgl.nn.mlp import MLP
-from infgrand_dgl.serving import load_student, predict, rows_of, save_weights
+from infgrand_dgl.serving import (
+    likeliest,
+    load_classes,
+    load_student,
+    predict,
+    rows_of,
+    save_weights,
+)
 
 
 def test_student_file_is_complete(tmp_path):
@@ -14,6 +21,20 @@ def test_student_file_is_complete(tmp_path):
     again = load_student(tmp_path / "s.safetensors")
     x = torch.randn(11, 5)
     torch.testing.assert_close(again(x), mlp.eval()(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("classes", [None, (4, 7, 10**12), ("art", "bio", "cs")])
+def test_classes_come_back(classes, tmp_path):
+    path = tmp_path / "s.safetensors"
+    save_weights(path, MLP(5, 7, 3, layers=2), classes)
+    found, numbers = load_classes(path), torch.randint(3, (20,))
+    named = likeliest(torch.eye(3)[numbers], found)
+    if classes is None:
+        assert found is None and named.tolist() == numbers.tolist() and named.dtype == np.int64
+    else:
+        assert found is not None and found.tolist() == list(classes)
+        assert named.tolist() == [classes[k] for k in numbers.tolist()]
+    assert load_student(path).shape["classes"] == 3
 
 
 def test_predict_in_batches():
@@ -53,6 +74,7 @@ def test_rows_of_nodes():
         ([-1], "expected ids 0 to 8, found -1"),
         ([[1]], r"expected integers \[n\], found int64 \[1, 1\]"),
         ([0.5], r"expected integers \[n\], found float64 \[1\]"),
+        (np.eye(9, dtype=int)[3], "expected ids; found 9 zeros and ones, as in a mask: .* of it"),
         ([True], r"expected integers \[n\], found bool \[1\]"),
     ],
 )

@@ -105,7 +105,8 @@ std::tuple<Tensor, Tensor> gat_aggregate_backward(const Tensor& indptr, const Te
         reading<T>(delta),
         writing<T>(sums),
         writing<T>(out)};
-    const int64_t held_out = transposed ? p.schedule.count * H * F : 0, heads = p.schedule.count * H;
+    const int64_t held_out = transposed ? p.schedule.count * H * F : 0,
+                  heads = p.schedule.count * H;
     const int64_t shape[] = {held_out + heads};
     const Tensor held = torch::stable::new_empty(own, shape);
     T* const data = writing<T>(held).data;

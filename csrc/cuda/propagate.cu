@@ -25,7 +25,8 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, c
     using T = decltype(type);
     for (int64_t k = 0; k < hops; ++k) {
       const Tensor& source = k ? *buffers[(k - 1) % 2] : start;
-      auto product = product_of<T>(indptr, indices, source, scale, scale, {}, self_weight, schedule);
+      auto product =
+          product_of<T>(indptr, indices, source, scale, scale, {}, self_weight, schedule);
       const bool last = k + 1 == hops;
       if (!last) product.y = writing<T>(*buffers[k % 2]);
       else if (!pool) product.y = writing<T>(result);

@@ -1,4 +1,6 @@
-"""What an experiment can choose: measures, methods, teachers, data sources, studies. No torch here.
+"""What an experiment can choose: measures, methods, teachers, data sources and formats, studies.
+
+No torch here.
 
 Every choice is one object in one file, which adds it here. The file's name is the choice's, with
 "-" for "_" (`influence/measures/pagerank.py`: "pagerank"), so that names are known without
@@ -127,6 +129,25 @@ class Source(Choice):
     streamed: Callable[..., bool] = lambda config, root: False
     write: Callable[..., Any] | None = None
     accuracy: Callable[..., float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format(Choice):
+    """A kind of files that a graph comes in: `data import`, or `data.root` of `directory`.
+
+    `place` is the order in which formats are asked whether a path is theirs.
+
+    Args:
+        about: one line, which files they are.
+        recognizes: (path) to whether it is such a file or folder; cheap, and raises nothing but
+            OSError.
+        read: (path, `data.imported.Options`) to an `Imported`; what fails in foreign ways is said
+            by `data.importing`.
+    """
+
+    about: str
+    recognizes: Callable[[Path], bool]
+    read: Callable[..., Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,4 +295,5 @@ measures: Registry[Measure] = Registry("measure", "influence/measures")
 methods: Registry[Method] = Registry("method", "distillation/methods")
 teachers: Registry[Teacher] = Registry("teacher", "nn/teachers")
 sources: Registry[Source] = Registry("data source", "data/sources")
+formats: Registry[Format] = Registry("format", "data/formats")
 studies: Registry[Study] = Registry("study", "studies/catalog")

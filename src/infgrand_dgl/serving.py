@@ -1,6 +1,7 @@
 """A student without its graph: kept in one file, loaded, asked."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,20 @@ from .system.reading import reading
 from .system.writing import writing
 
 
-def save_weights(path: Path, model: nn.Module) -> None:
-    """The state_dict; an MLP's shape rides along as JSON, so that its file is complete."""
+def save_weights(
+    path: Path, model: nn.Module, classes: Sequence[int] | Sequence[str] | None = None
+) -> None:
+    """The state_dict; an MLP's shape rides along as JSON, so that its file is complete.
+
+    Args:
+        classes: codes or names of the classes, by output; None: they are the outputs' numbers.
+    """
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    metadata = {"mlp": json.dumps(model.shape)} if isinstance(model, MLP) else None
+    metadata = {"mlp": json.dumps(model.shape)} if isinstance(model, MLP) else {}
+    if classes is not None:
+        metadata["classes"] = json.dumps(classes)
     with writing(path) as partial:
-        save_file(tensors, partial, metadata=metadata)
+        save_file(tensors, partial, metadata=metadata or None)
 
 
 def load_student(path: Path) -> MLP:
@@ -39,12 +48,37 @@ def load_student(path: Path) -> MLP:
     return model.eval()
 
 
+def load_classes(path: Path) -> np.ndarray | None:
+    """Codes or names of the classes by output, `[C]`, from the file of a student.
+
+    None where the classes are the outputs' numbers.
+
+    Raises:
+        InputError: there is no such file, or something else is in it.
+    """
+    with reading(path, "a student written by train"):
+        with safe_open(path, framework="pt") as file:
+            stored = json.loads((file.metadata() or {}).get("classes", "null"))
+        if stored is None:
+            return None
+        classes = np.array(stored)
+        if classes.ndim != 1 or classes.dtype.kind not in "iU":
+            raise ValueError(f"classes: found {classes.dtype} {list(classes.shape)}")
+        return classes
+
+
+def likeliest(probabilities: Tensor, classes: np.ndarray | None) -> np.ndarray:
+    """The class of each row of `[n, C]`: its number, int64, or its code or name."""
+    numbers = probabilities.argmax(dim=1).numpy()
+    return numbers if classes is None else classes[numbers]
+
+
 def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
     """The rows of some nodes, `[n, D]`, in memory.
 
     Args:
         inputs: of all nodes, `[N, D]`.
-        nodes: ids `[n]`, any integers; repetitions are fine.
+        nodes: ids `[n]`, any integers; repetitions are fine, but for a mask, N zeros and ones.
 
     Raises:
         InputError: starts with `where`; they are no ids of nodes.
@@ -56,6 +90,9 @@ def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
     if wrong.any():
         expected = f"expected ids 0 to {len(inputs) - 1}"
         raise InputError(f"{where}: {expected}, found {nodes[wrong][0]}")
+    if len(nodes) == len(inputs) > 2 and nodes.max() <= 1:
+        found = f"found {len(nodes)} zeros and ones, as in a mask"
+        raise InputError(f"{where}: expected ids; {found}: np.flatnonzero makes ids of it")
     return inputs[nodes]
 
 

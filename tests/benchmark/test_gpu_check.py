@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import pytest_collection_modifyitems
+from tests.conftest import needs_gpu, pytest_collection_modifyitems
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks/gpu_check.py"
@@ -160,23 +160,36 @@ def test_steps_in_their_order(gpu_check, tmp_path, monkeypatch):
         return True
 
     monkeypatch.setattr(check, "step", step)
+
+    def together(limit, **commands):
+        ran.extend((name, tuple(command)) for name, command in commands.items())
+
+    monkeypatch.setattr(check, "together", together)
     monkeypatch.setattr(check, "prepare", lambda name, settings: None)
     monkeypatch.setattr(
         check, "prepared", lambda name, limit: (tmp_path / "scratch" / name).mkdir() or True
     )
-    monkeypatch.setattr(check, "train", lambda name, limit: ran.append((name, ())))
+    monkeypatch.setattr(check, "train", lambda name, *rest: ran.append((name, ())))
     monkeypatch.setattr(gpu_check, "cuda_tool", lambda name: f"/bin/{name}")
     assert check.run()
     commands = dict(ran)
-    assert list(commands) == [
-        *["metadata", "build", "ops", "arxiv", "arxiv-synthetic", "products", "distill", "train"],
-        *["inference", "reddit", "hub", "tests", "memcheck", "racecheck"],
-    ]
+    checks = ["ops", "tests", "memcheck", "racecheck"]
+    figures = ["arxiv", *(f"arxiv-synthetic-{p}" for p in ("bfloat16", "tf32", "float32"))]
+    figures += ["products", "train", "papers", "spmm-64", "spmm-256", "reddit", "hub"]
+    figures += ["distill", "inference"]
+    assert list(commands) == ["metadata", "build", *checks, *figures]
+    for part, names in (("checks", checks), ("figures", figures)):
+        ran.clear()
+        for folder in (tmp_path / "scratch").iterdir():
+            if folder.name in figures:
+                folder.rmdir()
+        check.args.only = part
+        assert check.run() and list(dict(ran)) == ["metadata", "build", *names]
     assert check.environment["INFGRAND_DGL_CUDA_ARCH"] == "90a"
     files = [part for part in commands["tests"] if "test_" in part]
     assert [Path(file).name for file in files[:2]] == ["test_spmm.py", "test_propagate.py"]
     assert all(Path(file).exists() for file in files) and "sanitized" not in "".join(files)
-    assert {"data.style=products", "data.nodes=2449029"} < set(commands["products"])
+    assert {"products-synthetic", "data.nodes=2449029"} < set(commands["products"])
     for tool in ("memcheck", "racecheck"):
         assert commands[tool][:3] == ("/bin/compute-sanitizer", "--tool", tool)
         assert "--small" in commands[tool] and "kns=infgrand" in commands[tool]
@@ -296,16 +309,22 @@ def test_a_wrong_op_is_reported_and_the_others_run(capsys, monkeypatch):
 def test_the_tests_of_one_device():
     """What --only-device leaves of a collection."""
 
-    def item(**parameters):
-        return types.SimpleNamespace(callspec=types.SimpleNamespace(params=parameters))
+    def item(*marks, **parameters):
+        callspec = types.SimpleNamespace(params=parameters)
+        return types.SimpleNamespace(callspec=callspec, iter_markers=lambda name: marks)
 
-    plain, on_cpu, on_gpu, other = (
-        types.SimpleNamespace(), item(device="cpu"), item(device="cuda", width=3), item(width=3),
-    )  # fmt: skip
-    for wanted, left in ((None, [plain, on_cpu, on_gpu, other]), ("cuda", [on_gpu])):
-        items: list[Any] = [plain, on_cpu, on_gpu, other]
+    plain, needs = item(pytest.mark.skipif(True, reason="").mark), item(needs_gpu.mark)
+    on_cpu, on_gpu, other = item(device="cpu"), item(device="cuda", width=3), item(width=3)
+    del plain.callspec
+    everything = [plain, needs, on_cpu, on_gpu, other]
+    for wanted, left in (
+        (None, everything),
+        ("cuda", [needs, on_gpu]),
+        ("cpu", [on_cpu]),
+    ):
+        items: list[Any] = list(everything)
         gone: list[Any] = []
         hook = types.SimpleNamespace(pytest_deselected=lambda items, gone=gone: gone.extend(items))
         config: Any = types.SimpleNamespace(getoption=lambda name, w=wanted: w, hook=hook)
         pytest_collection_modifyitems(config, items)
-        assert items == left and len(items) + len(gone) == 4
+        assert items == left and len(items) + len(gone) == 5

@@ -1,6 +1,6 @@
 import torch
 
-from infgrand_dgl.benchmark import backends, train
+from infgrand_dgl.benchmark import backends, pyg, train
 from infgrand_dgl.cli import main
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_source
@@ -10,7 +10,11 @@ from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 
 def test_epochs_of_each_backend_and_a_seed(tmp_path):
     found = run("train", *MODELS, "--set", "train.epochs=2", tmp_path=tmp_path)
-    names = [f"{t.name}_{b}" for t in teachers.in_order() for b in backends.BACKENDS]
+    names = [
+        f"{t.name}_{kind}"
+        for t in teachers.in_order()
+        for kind in (*backends.BACKENDS, *(f"pyg_{form}" for form in pyg.FORMS[t.name]))
+    ]
     assert [row["method"] for row in found["rows"]] == [*names, "student", "seed"]
     assert [row["epochs"] for row in found["rows"]] == [*[1] * (len(names) + 1), 2]
     check_rows(found["rows"], alike="epochs")

@@ -9,18 +9,20 @@ def config(**settings):
 
 def of(mean, pace=None, **parts):
     metrics = {part: {"mean": mean, "std": 0.0123} for part in ("val", "test")} | parts
-    return metrics | ({} if pace is None else {"milliseconds_per_1000_nodes": {"mean": pace}})
+    times = {"milliseconds_per_1000_nodes": pace, "milliseconds_per_request": pace and 2 * pace}
+    return metrics | {key: {"mean": time} for key, time in times.items() if time is not None}
 
 
 def test_rows_and_columns():
     metrics = {"teacher": of(0.5), "mlp": of(0.25, 1.234), "glnn": of(0.75), "student": of(1.0)}
     header, rows = accuracy_table(config(train={"baselines": ["mlp", "glnn"]}), metrics)
-    assert header == ["model", "validation (%)", "test (%)", "ms per 1000 nodes"]
+    times = ["ms per 1000 nodes", "ms per request of 10"]
+    assert header == ["model", "validation (%)", "test (%)", *times]
     assert rows == [
-        ["plain MLP", "25.0 ± 1.2", "25.0 ± 1.2", "1.23"],
-        ["GLNN student", "75.0 ± 1.2", "75.0 ± 1.2", "-"],
-        ["teacher (gcn)", "50.0 ± 1.2", "50.0 ± 1.2", "-"],
-        ["InfGraND student", "100.0 ± 1.2", "100.0 ± 1.2", "-"],
+        ["plain MLP", "25.0 ± 1.2", "25.0 ± 1.2", "1.23", "2.47"],
+        ["GLNN student", "75.0 ± 1.2", "75.0 ± 1.2", "-", "-"],
+        ["teacher (gcn)", "50.0 ± 1.2", "50.0 ± 1.2", "-", "-"],
+        ["InfGraND student", "100.0 ± 1.2", "100.0 ± 1.2", "-", "-"],
     ]
 
 
@@ -29,7 +31,7 @@ def test_inductive_and_without_a_teacher():
     metrics = {"student": of(0.5, test_observed={"mean": 0.25, "std": 0.0})}
     header, rows = accuracy_table(config(method="mlp"), metrics)
     assert header[1:4] == ["validation (%)", "test (%)", "test, observed (%)"]
-    assert rows == [["plain MLP", "50.0 ± 1.2", "50.0 ± 1.2", "25.0 ± 0.0", "-"]]
+    assert rows == [["plain MLP", "50.0 ± 1.2", "50.0 ± 1.2", "25.0 ± 0.0", "-", "-"]]
 
 
 def test_methods_of_others(monkeypatch):

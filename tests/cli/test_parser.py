@@ -28,7 +28,9 @@ def names(commands, above=()):
 
 def test_order_of_the_commands():
     expected = ["train", "influence", "propagate", "predict", "report"]
-    expected += [f"data {name}" for name in ("list", "describe", "prepare", "verify")]
+    expected += [
+        f"data {name}" for name in ("list", "describe", "import", "split", "prepare", "verify")
+    ]
     expected += ["study", *(f"benchmark {name}" for name in (*BENCHMARKS, "all")), "info"]
     assert list(names(COMMANDS)) == expected
 

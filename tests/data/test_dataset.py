@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from infgrand_dgl.data.dataset import NodeDataset, Split, check
 from infgrand_dgl.errors import InputError
+from infgrand_dgl.graph.csr import CSRGraph
 from tests.conftest import random_undirected
 
 HIDDEN = torch.tensor([1, 4, 10, 11])
@@ -90,3 +93,57 @@ def test_features_are_checked(sparse):
     message = "rows of finite numbers" if sparse else "NaN or infinity in row 17"
     with pytest.raises(InputError, match=f"somewhere: features: .*{message}"):
         check(replace(data, features=x.to_sparse_csr() if sparse else x), "somewhere")
+
+
+def from_arrays_inputs(n: int = 12):
+    edges = np.random.randint(0, n, size=(2, 30))
+    x = np.random.rand(n, 4) * (np.random.rand(n, 4) < 0.5)
+    x[0] = 1.0
+    labels = np.append(np.arange(n - 1) % 3, -1)
+    return edges, x, labels
+
+
+@pytest.mark.parametrize("kind", [torch.from_numpy, np.asarray, sp.csr_matrix, sp.coo_array])
+def test_from_arrays(kind):
+    edges, x, labels = from_arrays_inputs()
+    split = Split(torch.arange(3), torch.arange(3, 6), torch.arange(6, 11))
+    dataset = NodeDataset.from_arrays(edges, kind(x), labels, split)
+    torch.testing.assert_close(dataset.dense_features(), torch.from_numpy(x).float())
+    expected = CSRGraph.from_edges(edges[0], edges[1], 12)
+    assert torch.equal(dataset.csr.indptr, expected.indptr)
+    assert torch.equal(dataset.csr.indices, expected.indices)
+    assert dataset.num_classes == 3 and dataset.labels.tolist() == labels.tolist()
+    assert dataset.parts is split
+    assert NodeDataset.from_arrays(expected, kind(x), list(labels)).split is None
+
+
+@pytest.mark.parametrize("kind", [np.asarray, list, torch.as_tensor])
+def test_from_arrays_codes_and_several_splits(kind):
+    """Codes, and where it is not torch, names."""
+    edges, x, labels = from_arrays_inputs()
+    splits = [Split(torch.arange(3) + k, torch.arange(3, 6) + k, torch.tensor([8])) for k in (0, 2)]
+    every = [np.array([111, 5411, 9999, -1]), np.array(["a", "b", "c", None], object)]
+    for codes in every[: 1 if kind is torch.as_tensor else 2]:
+        dataset = NodeDataset.from_arrays(edges, x, kind(codes[labels]), splits)
+        assert dataset.classes == tuple(codes[:3]) and dataset.num_classes == 3
+        assert dataset.labels.tolist() == labels.tolist()
+        assert dataset.split is None and dataset.splits == tuple(splits)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"labels": np.full(12, 0.5)}, "labels: expected whole numbers .* found 0.5 at node 0"),
+        ({"labels": np.zeros(11, int)}, r"labels: expected shape \[12\], found \[11\]"),
+        ({"features": np.zeros(12)}, r"features: expected numbers \[N, D\].*found float64 \[12\]"),
+        ({"features": np.full((12, 1), 1e300)}, "within float32"),
+        ({"features": np.full((12, 1), np.nan)}, "features: expected finite numbers"),
+        ({"graph": sp.eye(5)}, r"features: expected shape \[5, D\], found \[12, 4\]"),
+        ({"graph": "edges"}, "graph: expected a DGLGraph.*found str"),
+        ({"split": Split(*torch.arange(12).split([6, 5, 1]))}, "split test: node 11 has no label"),
+    ],
+)
+def test_from_arrays_refuses(change, told):
+    edges, x, labels = from_arrays_inputs()
+    with pytest.raises(InputError, match=told):
+        NodeDataset.from_arrays(**{"graph": edges, "features": x, "labels": labels, **change})

@@ -8,7 +8,7 @@ import torch
 
 from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import DataConfig
-from infgrand_dgl.data import load_source
+from infgrand_dgl.data import load_source, with_split
 from infgrand_dgl.graph.dgl_bridge import dgl
 
 EDGES = np.array([[0, 1], [1, 2], [3, 4], [4, 5], [2, 2], [1, 0]])
@@ -25,8 +25,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def load(folder: Path, **settings):
-    return load_source(DataConfig(name="directory", root=str(folder), **settings))
+def load(folder: Path, seed: int = 0, **settings):
+    config = DataConfig(name="directory", root=str(folder), **settings)
+    return with_split(load_source(config), config, seed)
 
 
 def pairs(dataset):
@@ -95,6 +96,58 @@ def test_dgl_file_with_and_without_the_other_files(folder):
     assert d.parts.val.tolist() == [2, 3]
 
 
+@pytest.fixture
+def several(folder):
+    """The folder with three splits as masks of graph.bin, and the masks."""
+    graph = dgl.graph((torch.from_numpy(EDGES[:, 0]), torch.from_numpy(EDGES[:, 1])), num_nodes=N)
+    owner = torch.tensor(
+        [[0, 1, 2], [0, 2, 1], [1, 0, 0], [1, 0, 2], [2, 1, 0], [2, 2, 1], [3] * 3]
+    )
+    masks = {part: owner == k for k, part in enumerate(("train", "val", "test"))}
+    graph.ndata.update({f"{part}_mask": mask.byte() for part, mask in masks.items()})
+    dgl.save_graphs(str(folder / "graph.bin"), [graph])
+    for file in ("edges.npy", "splits.json"):
+        (folder / file).unlink()
+    return folder, masks
+
+
+@pytest.mark.parametrize("setting", ["0", "2", "seed"])
+def test_several_splits(setting, several):
+    """One of them by its number, or by the seed's."""
+    folder, masks = several
+    for seed in (0, 5):
+        split = setting if setting == "seed" else int(setting)
+        d = load(folder, seed, split=split)
+        k = seed % 3 if split == "seed" else split
+        for part, mask in masks.items():
+            assert getattr(d, part).tolist() == mask[:, k].nonzero().flatten().tolist()
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"), [({}, "null"), ({"split": 3}, "3")], ids=["none", "too large"]
+)
+def test_several_splits_and_none_chosen(setting, found, several):
+    told = rf"data.split: .* has 3 splits, \[7, 3\]: expected 0 to 2 .*or seed .*; found {found}$"
+    with pytest.raises(InputError, match=told):
+        load(several[0], **setting)
+
+
+def test_chosen_split_is_part_of_the_fingerprint(several):
+    prints = {load(several[0], split=k).fingerprint for k in range(3)}
+    assert len(prints) == 3
+
+
+def test_codes_and_names_of_classes(folder):
+    whole = load(folder)
+    for codes in (np.array([4, 7, 9, -1]), np.array(["a", "b", "c", ""])):
+        np.save(folder / "labels.npy", codes[whole.labels])
+        d = load(folder)
+        assert torch.equal(d.labels, whole.labels) and d.num_classes == 3
+        assert d.classes == tuple(codes[:3].tolist()) and d.class_names == [*map(str, codes[:3])]
+        assert d.fingerprint != whole.fingerprint
+    assert whole.classes is None and whole.class_names == ["0", "1", "2"]
+
+
 def test_directed_must_list_every_reverse(folder):
     with pytest.raises(InputError, match="has no reverse.*data.edges: undirected"):
         load(folder, edges="directed")
@@ -139,20 +192,20 @@ BAD = {
     "negative edge id in CSV": (lambda f: csv(f, "-1,1\n0,1\n"), "found edge -1, 1 in row 0"),
     "missing edge id in CSV": (
         lambda f: csv(f, "0,\n0,1\n"),
-        "edges.csv: expected integer node ids, found float64",
+        r"edges.csv: expected a node id as a whole number.*found '' in row 0 \(line 1\)",
     ),
     "text late in CSV": (
         lambda f: csv(f, "0,1\n" * 300_000 + "0,x\n"),
-        "edges.csv: expected integer node ids, found",
+        r"edges.csv: expected node ids 0 to 6 .*found 0, x in row 300000 \(line 300001\)",
     ),
     "weights in CSV": (
         lambda f: csv(f, "source,target\n0,1,1\n"),
-        r"edges.csv: expected shape \[E, 2\], found \[1, 3\]; edge weights",
+        "edges.csv: expected 2 fields a row, as in its header, found 3",
     ),
     "empty CSV": (lambda f: csv(f, ""), "edges.csv: not a readable .csv file"),
     "other encoding in CSV": (
         lambda f: csv(f, "0,1\n", encoding="utf-16"),
-        "edges.csv: not a readable .csv file",
+        "edges.csv: not a readable .csv file in UTF-8",
     ),
     "float edge list": (
         lambda f: np.save(f / "edges.npy", [[0.0, 1.0]]),
@@ -212,34 +265,57 @@ BAD = {
         lambda f: np.save(f / "features.npy", np.where(np.eye(N, 2, -3) > 0, 1e300, 1.0)),
         "features.npy: expected numbers within float32, found an overflow in row 3",
     ),
-    "missing features": (lambda f: (f / "features.npy").unlink(), "features.npy: no such file"),
+    "missing features": (
+        lambda f: (f / "features.npy").unlink(),
+        r"features.npy: no such file: expected numbers \[N, D\]; .* such as their degrees",
+    ),
     "corrupt features": (
         lambda f: (f / "features.npy").write_bytes(b"nonsense"),
         "features.npy: not a readable .npy file",
     ),
     "label out of range": (
         lambda f: np.save(f / "labels.npy", [0, 1, 0, 1, 2, 2, -2]),
-        "labels: expected 0 to 2, or -1 for none; found -2 at node 6",
-    ),
-    "label too large": (
-        lambda f: np.save(f / "labels.npy", [0, 1, 0, 1, 2, 2, 10**12]),
-        "labels: expected less than the number of nodes, 7; found 1000000000000",
+        "labels.npy: expected whole numbers from 0 .*, or -1 for none; found -2 at node 6",
     ),
     "label that wraps": (
         lambda f: np.save(f / "labels.npy", np.full(N, 2**64 - 1, np.uint64)),
-        "labels: expected less than the number of nodes, 7; found 18446744073709551615",
+        "labels.npy: expected whole numbers .*; found 18446744073709551615 at node 0",
     ),
     "no labels": (
         lambda f: np.save(f / "labels.npy", np.empty(0, int)),
         r"labels: expected shape \[7\], found \[0\]",
     ),
     "float labels": (
-        lambda f: np.save(f / "labels.npy", np.zeros(N)),
-        "labels.npy: expected integers, found float64",
+        lambda f: np.save(f / "labels.npy", np.full(N, 0.5)),
+        "labels.npy: expected whole numbers .*; found 0.5 at node 0",
+    ),
+    "labels of Python": (
+        lambda f: np.save(f / "labels.npy", np.array(["a"] * N, object), allow_pickle=True),
+        r"labels.npy: expected numbers or texts, found objects of Python; array.astype\(str\)",
+    ),
+    "ids as labels": (
+        lambda f: np.save(f / "labels.npy", np.arange(N) * 7),
+        "labels.npy: expected classes that nodes share, found 7 labels, all unlike",
+    ),
+    "missing labels": (
+        lambda f: (f / "labels.npy").unlink(),
+        "labels.npy: no such file: training needs it$",
+    ),
+    "no label": (
+        lambda f: np.save(f / "labels.npy", np.full(N, -1)),
+        "labels.npy: expected labels, found none",
+    ),
+    "training nodes of one class": (
+        lambda f: change_splits(f, train=[1, 3], val=[0, 2]),
+        "split train: expected nodes of several classes, found 2 of one",
     ),
     "empty train split": (
         lambda f: change_splits(f, train=[]),
         "split train: expected at least one node, found none",
+    ),
+    "empty splits": (
+        lambda f: change_splits(f, train=[], val=[], test=[]),
+        "splits.json: expected nodes in train, val and test, found none",
     ),
     "split id >= N": (
         lambda f: change_splits(f, test=[7]),

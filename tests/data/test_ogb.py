@@ -11,7 +11,7 @@ import torch
 from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import NodeDataset, load_source, ogb, ogb_csv
-from infgrand_dgl.training.loop import accuracy
+from infgrand_dgl.training.metrics import accuracy
 from tests.data.ogb_layout import D, N, papers100M, products, write
 
 # Raised inside ogb, and by what it makes of pandas and torch.

@@ -1,8 +1,13 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
+from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source, with_split
-from infgrand_dgl.data.splits import per_class
+from infgrand_dgl.data.dataset import Split, check_labels, check_split
+from infgrand_dgl.data.splits import per_class, with_observed
 
 LABELS = torch.randint(5, (4000,), generator=torch.Generator().manual_seed(0))
 
@@ -33,7 +38,7 @@ def test_unlabelled_nodes_are_left_out():
 
 
 def test_inductive_hides_a_fifth_of_the_test_nodes():
-    config = DataConfig(name="synthetic", nodes=2000, setting="inductive")
+    config = DataConfig(name="synthetic", nodes=2000, setting="inductive", observed="authors")
     source = load_source(config)
     whole = source.parts
     d = with_split(source, config, 7)
@@ -60,6 +65,69 @@ def test_inductive_hides_a_fifth_of_the_test_nodes():
     s, t = d.graph.edges()
     keep = inside[s] & inside[t]
     assert found == set(zip(s[keep].tolist(), t[keep].tolist(), strict=True))
+
+
+def test_nodes_outside_the_splits_stay_observed():
+    """All but the hidden ones, and those of the splits first, in the order of the authors'."""
+    config = DataConfig(name="synthetic", nodes=2000, setting="inductive")
+    source = load_source(config)
+    published = config.model_copy(update={"observed": "authors"})
+    theirs, ours = (with_split(source, c, 7) for c in (published, config))
+    assert torch.equal(ours.test, theirs.test)
+    first, all_seen = theirs.parts.observed, ours.parts.observed
+    assert first is not None and all_seen is not None
+    assert torch.equal(all_seen[: len(first)], first)
+    everything = torch.cat([all_seen, ours.test]).sort().values
+    assert torch.equal(everything, torch.arange(2000)) and len(first) + len(ours.test) < 2000
+    assert ours.observed_view().num_nodes == 2000 - len(ours.test)
+
+
+@pytest.mark.parametrize("setting", ["transductive", "inductive"])
+def test_what_propagation_needs_is_what_training_sees(setting):
+    config = DataConfig(name="synthetic", nodes=2000, setting=setting)
+    source = load_source(config)
+    found, whole = (f(source, config, 3).parts.observed for f in (with_observed, with_split))
+    if setting == "transductive":
+        assert found is None and whole is None
+    else:
+        assert found is not None and whole is not None and torch.equal(found, whole)
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (([0, 1], [2], []), "^x: split test: expected at least one node, found none$"),
+        (([0, 1], [2], [9]), "split test: expected ids 0 to 7, found 9"),
+        (([0, 1], [2], [-1]), "split test: expected ids 0 to 7, found -1"),
+        (([0, 1], [2], [1]), r"split test: node 1 is in the splits twice \(train, test\)"),
+        (([0, 1, 1], [2], [3]), r"split train: node 1 is in the splits twice \(train, train\)"),
+        (([0, 1], [2], [7]), "split test: node 7 has no label"),
+        (([0, 2], [1], [3]), "split train: expected nodes of several classes, found 2 of one"),
+    ],
+)
+def test_bad_split(parts, told):
+    labels = torch.tensor([0, 1, 0, 1, 0, 1, 0, -1])
+    split = Split(*(torch.tensor(p, dtype=torch.long) for p in parts))
+    with pytest.raises(InputError, match=told):
+        check_split(split, len(labels), "x")
+        check_labels(split, labels, "x")
+
+
+@pytest.mark.parametrize("mask", [torch.ones(8, dtype=torch.bool), torch.ones(8, 1).byte()])
+def test_masks_are_no_ids(mask):
+    told = (
+        r"^x: split val: expected ids, int64 \[n\], found (bool \[8\]|uint8 \[8, 1\]); mask.nonzero"
+    )
+    with pytest.raises(InputError, match=told):
+        check_split(Split(torch.tensor([0, 1]), mask, torch.tensor([2])), 8, "x")
+
+
+def test_number_of_a_split_that_is_drawn():
+    source = replace(load_source(DataConfig(name="synthetic")), split=None)
+    with pytest.raises(InputError, match="data.split: expected seed or null, .*; found 1"):
+        with_split(source, DataConfig(name="synthetic", split=1), 0)
+    drawn = with_split(source, DataConfig(name="synthetic", split="seed"), 4)
+    assert torch.equal(drawn.train, per_class(source.labels, 4).train)
 
 
 def test_label_rate_keeps_a_share_of_each_class():

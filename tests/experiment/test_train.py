@@ -23,7 +23,7 @@ from infgrand_dgl.present.curves import influence_histogram
 from infgrand_dgl.propagation.inputs import student_inputs
 from infgrand_dgl.serving import load_student
 from infgrand_dgl.system.runtime import Runtime, resolve_device
-from infgrand_dgl.training.loop import accuracy
+from infgrand_dgl.training.metrics import accuracy
 
 QUIET = Reporter(quiet=True)
 

@@ -1,6 +1,6 @@
 """Small teachers on small graphs, on one backend or on both."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
@@ -10,6 +10,14 @@ from infgrand_dgl.training.teacher import build_teacher
 from tests.conftest import random_undirected
 
 BACKENDS = get_args(Backend)
+
+# Settings of what is around the convolutions.
+AROUND: list[dict[str, Any]] = [
+    {},
+    {"norm": "layer", "residual": True},
+    {"norm": "batch", "jumping_knowledge": "sum"},
+    {"residual": True, "jumping_knowledge": "max", "input_dropout": 0.3},
+]
 
 
 def setup(model, layers=2, **options):

@@ -12,7 +12,7 @@ from infgrand_dgl.graph.dgl_bridge import dgl
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.sampling import Neighborhoods
 from tests.conftest import random_undirected
-from tests.nn.models import both
+from tests.nn.models import AROUND, both
 
 MODELS = ["gcn", "gat", "sage"]
 
@@ -46,9 +46,10 @@ def assert_equal(one, other, graphs, inputs):
 
 @pytest.mark.parametrize("in_features", [7, 40])  # aggregated before and after the product with W
 @pytest.mark.parametrize("model", MODELS)
-def test_backends_agree_on_a_full_graph(model, in_features, device):
+@pytest.mark.parametrize("around", AROUND)
+def test_backends_agree_on_a_full_graph(around, model, in_features, device):
     csr = random_undirected(50, 120)
-    one, other = both(model, in_features, device=device)
+    one, other = both(model, in_features, device=device, **around)
     x = torch.randn(50, in_features)
     inputs = x, x.to(device)
     assert_equal(one, other, (csr.to_dgl(), csr.to(device)), inputs)
@@ -67,12 +68,13 @@ def test_backends_agree_on_directed_graphs(model, in_features):
 
 @pytest.mark.parametrize("in_features", [7, 40])
 @pytest.mark.parametrize("model", MODELS)
-def test_backends_agree_on_sampled_blocks(model, in_features, device):
+@pytest.mark.parametrize("around", AROUND)
+def test_backends_agree_on_sampled_blocks(around, model, in_features, device):
     graph = random_undirected(200, 900).to_dgl()
     sampler = dgl.dataloading.NeighborSampler([4, 3, 2])
     sources, _, blocks = sampler.sample_blocks(graph, torch.randperm(200)[:20])
     x = torch.randn(len(sources), in_features)
-    one, other = both(model, in_features, device=device)
+    one, other = both(model, in_features, device=device, **around)
     inputs = x, x.to(device)
     moved = [CSRGraph.from_dgl(block).to(device) for block in blocks]
     assert_equal(one, other, (blocks, moved), inputs)
@@ -80,10 +82,11 @@ def test_backends_agree_on_sampled_blocks(model, in_features, device):
 
 @pytest.mark.parametrize("in_features", [7, 40])
 @pytest.mark.parametrize("model", MODELS)
-def test_sparse_inputs(model, in_features, device):
+@pytest.mark.parametrize("around", AROUND)
+def test_sparse_inputs(around, model, in_features, device):
     csr = random_undirected(50, 120)
     x = torch.randn(50, in_features) * (torch.rand(50, in_features) < 0.1)
-    one, other = both(model, in_features, device=device)
+    one, other = both(model, in_features, device=device, **around)
     inputs = x, SparseMatrix.of(x).to(device)
     assert_equal(one, other, (csr.to_dgl(), csr.to(device)), inputs)
 

@@ -140,8 +140,10 @@ def test_influence_in_pieces(normalization, hops, signed, device, tmp_path):
         Runtime.on(device), scratch=tmp_path, progress=lambda *done: steps.append(done)
     )
     found = influence(config, replace(dataset, features=x), runtime)
-    whole = cosine_influence(dataset.csr, x, hops=hops, normalization=normalization)
-    torch.testing.assert_close(found.scores.cpu(), whole.scores, rtol=1e-6, atol=1e-6)
+    whole = cosine_influence(
+        dataset.csr.to(device), x.to(device), hops=hops, normalization=normalization
+    )
+    torch.testing.assert_close(found.scores.cpu(), whole.scores.cpu(), rtol=1e-6, atol=1e-6)
     assert steps == [(k + 1, len(steps)) for k in range(len(steps))]
     assert not list(tmp_path.iterdir())
     if whole.minimum is not None and found.minimum is not None:

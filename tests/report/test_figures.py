@@ -12,6 +12,17 @@ def test_the_same_figure_the_same_picture():
     assert len({data_uri(figure) for figure in drawn}) == 1
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [(["bio", "x" * 30], ["bio", "x" * 12 + "…"]), (["5", "9"], ["5", "9"])],
+)
+def test_classes_have_their_names_on_the_axes(names, shown):
+    (axes,) = figures.confusion_matrix(np.array([[5, 1], [0, 7]]), names).axes
+    for axis in (axes.xaxis, axes.yaxis):
+        assert [tick.get_text() for tick in axis.get_ticklabels()] == shown
+        assert axis.get_ticklocs().tolist() == [0, 1]
+
+
 def wilson(correct: int, count: int, z: float = 1.959964) -> list[float]:
     """By the book: the middle is drawn towards a half."""
     share, spread = correct / count, z * z / count

@@ -43,6 +43,19 @@ def test_rows_are_those_of_train(tmp_path):
     assert kept == {"cell.json", "config.yaml", "metrics.json", "history.csv", "teacher_logits.npy"}
 
 
+def test_another_metric_is_that_of_rows_and_page(tmp_path):
+    asked = cells(seeds=[1], more=["train.metric=macro_f1"])
+    run("table1", asked, tmp_path / "out")
+    found = results(tmp_path / "out").set_index("model")
+    metrics = json.loads((tmp_path / "out/cells" / asked[0].name / "metrics.json").read_text())
+    for model in ("teacher", "glnn"):
+        assert found["test"][model] == pytest.approx(metrics[model]["macro_f1"]["test"]["mean"])
+        assert found["validation"][model] == metrics[model]["macro_f1"]["val"]["mean"]
+    assert set(found["metric"]) == {"macro_f1"}
+    page = (tmp_path / "out/table1.md").read_text()
+    assert "Test macro-F1 in percent" in page and "Test accuracy" not in page
+
+
 def started(out):
     return {p: p.stat().st_mtime_ns for p in sorted((out / "cells").glob("*/cell.json"))}
 

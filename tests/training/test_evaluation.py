@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from infgrand_dgl.data import NodeDataset, Split
-from infgrand_dgl.training.evaluation import evaluate, milliseconds_per_1000_nodes
+from infgrand_dgl.training.evaluation import (
+    REQUEST,
+    evaluate,
+    milliseconds_per_1000_nodes,
+    milliseconds_per_request,
+)
 from tests.conftest import random_undirected
 
 
@@ -31,7 +36,7 @@ PREDICTED = torch.tensor([0, 0, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0])
 
 def test_accuracy_and_macro_f1_by_hand(dataset):
     """Macro-F1: the mean over the classes of 2·TP / (2·TP + FP + FN)."""
-    found = evaluate(lambda ids: PREDICTED[ids], dataset)
+    found = evaluate(lambda ids, read: PREDICTED[ids], dataset)
     assert {part: found[part] for part in found["macro_f1"]} == {
         "val": 3 / 4,
         "test": 1 / 4,
@@ -55,3 +60,19 @@ def test_pace(monkeypatch):
 
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     assert milliseconds_per_1000_nodes(forward) == pytest.approx(500)
+
+
+def test_request(monkeypatch):
+    """Distinct nodes, others every time, which take 6 ms."""
+    now, asked = 0.0, []
+
+    def serve(ids):
+        nonlocal now
+        now += 0.006
+        asked.append(ids.tolist())
+        return torch.zeros(len(ids), 2)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    assert milliseconds_per_request(serve, 40) == pytest.approx(6)
+    assert all(len(set(nodes)) == REQUEST and max(nodes) < 40 for nodes in asked)
+    assert len({tuple(nodes) for nodes in asked}) == len(asked) > 5

@@ -1,6 +1,7 @@
 """What of a training a GPU may replay, by a stand-in that replays on the CPU; and that nothing in it
 waits for the GPU."""
 
+import warnings
 from contextlib import contextmanager
 
 import pytest
@@ -14,6 +15,7 @@ from infgrand_dgl.training.graphed import WARM_UP, graphed
 from infgrand_dgl.training.loop import adam
 from infgrand_dgl.training.student import train_student
 from infgrand_dgl.training.teacher import train_teacher
+from tests.conftest import needs_gpu
 
 EPOCHS = 7
 CPU = torch.device("cpu")
@@ -71,6 +73,9 @@ CASES = [
     ("teacher", {"teacher.model": "gcn", "teacher.hidden": 80}),  # wider than the features
     ("teacher", {"teacher.model": "sage", "teacher.layers": 3, "train.precision": "bfloat16"}),
     ("teacher", {"teacher.model": "gat", "teacher.attention_dropout": 0.0}),
+    ("teacher", {"teacher.norm": "batch", "teacher.residual": True, "train.metric": "roc_auc"}),
+    ("teacher", {"teacher.norm": "layer", "teacher.jumping_knowledge": "max",
+                 "teacher.input_dropout": 0.3, "train.class_weights": "balanced"}),
     ("student", {"distillation.loss": "collapsed"}),
     ("student", {"distillation.loss": "collapsed", "distillation.kl": "reverse"}),
     ("student", {"distillation.loss": "edge_kl"}),
@@ -78,7 +83,11 @@ CASES = [
     ("student", {"train.precision": "bfloat16"}),
     ("student", {"method": "glnn"}),
     ("student", {"method": "mlp"}),
-]
+    ("student", {"train.metric": "macro_f1", "train.class_weights": "balanced"}),
+    ("student", {"train.metric": "balanced_accuracy"}),
+    ("student", {"method": "mlp", "train.metric": "average_precision",
+                 "train.class_weights": "balanced"}),
+]  # fmt: skip
 
 
 def changed(config, settings):
@@ -177,7 +186,9 @@ def no_waiting(device):
         with NoWaiting():
             yield
         return
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it does not see everything
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
@@ -208,7 +219,7 @@ def test_the_watch_sees():
             waiting()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_gpu
 @pytest.mark.parametrize(("model", "settings"), CASES)
 def test_on_a_gpu(model, settings, tiny_config, monkeypatch, caplog):
     """Recorded indeed, with fresh dropout masks in every replay: as without recording."""

@@ -11,14 +11,16 @@ from infgrand_dgl.training import layerwise as module
 from infgrand_dgl.training.layerwise import cuts, layerwise
 from infgrand_dgl.training.teacher import build_teacher
 from tests.conftest import random_undirected
+from tests.nn.models import AROUND
 
 
 @pytest.mark.parametrize("entries", [1, 60, 400, 10**6])
 @pytest.mark.parametrize("in_features", [7, 40])
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
-def test_equals_the_full_forward(model, in_features, entries, device):
+@pytest.mark.parametrize("around", AROUND)
+def test_equals_the_full_forward(around, model, in_features, entries, device):
     csr, x = random_undirected(150, 600), torch.randn(150, in_features)
-    config = TeacherConfig(model=model, layers=3, hidden=16, heads=2)
+    config = TeacherConfig(model=model, layers=3, hidden=16, heads=2, **around)
     teacher = build_teacher(config, in_features, 5).to(device).eval()
     found = layerwise(teacher, csr, FeatureMatrix(x), Runtime.on(device), entries=entries)
     full = teacher(csr.to(device), x.to(device)).detach().cpu()
@@ -47,8 +49,12 @@ def test_layers_that_do_not_fit_are_mapped(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "new_array", noted)
     csr, x = random_undirected(80, 200), torch.randn(80, 12)
-    teacher = build_teacher(TeacherConfig(layers=3, hidden=8), 12, 3).eval()
+    jumping = TeacherConfig(layers=3, hidden=8, jumping_knowledge="sum")
     runtime = Runtime(torch.device("cpu"), Budget(1), tmp_path)
+    layerwise(build_teacher(jumping, 12, 3).eval(), csr, FeatureMatrix(x), runtime)
+    assert [size for size, _ in made] == [(80, 8)] * 3 + [(80, 3)]  # one holds the sum
+    made.clear()
+    teacher = build_teacher(TeacherConfig(layers=3, hidden=8), 12, 3).eval()
     found = layerwise(teacher, csr, FeatureMatrix(x), runtime, dtype=torch.float16)
     sizes = [(80, 8), (80, 8), (80, 3)]
     assert made == list(zip(sizes, [torch.float32, torch.float32, torch.float16], strict=True))

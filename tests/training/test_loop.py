@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from infgrand_dgl import InputError
-from infgrand_dgl.training.loop import Task, accuracy, fit, seed_everything
+from infgrand_dgl.training.loop import Task, fit, seed_everything
 
 
 def run(val, patience=3, loss=lambda w: w.square().sum()):
@@ -48,9 +48,7 @@ def test_divergence_is_told():
         run([0.5], loss=lambda w: (w * torch.nan).sum())
 
 
-def test_accuracy_and_seeding():
-    logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
-    assert float(accuracy(logits.argmax(1), torch.tensor([0, 1, 1]))) == pytest.approx(2 / 3)
+def test_seeding():
     draws = []
     for _ in range(2):
         seed_everything(5)

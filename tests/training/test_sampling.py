@@ -15,15 +15,17 @@ from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.sampling import Neighborhoods, mixed, shuffled
 from infgrand_dgl.training.teacher import build_teacher
 from tests.conftest import random_undirected
+from tests.nn.models import AROUND
 
 CPU = Runtime.on("cpu")
 
 
 @pytest.mark.parametrize("in_features", [7, 40])  # aggregated before and after the product with W
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
-def test_all_neighbours_give_the_full_graphs_logits(model, in_features, device):
+@pytest.mark.parametrize("around", AROUND)
+def test_all_neighbours_give_the_full_graphs_logits(around, model, in_features, device):
     csr, x = random_undirected(200, 900), torch.randn(200, in_features)
-    config = TeacherConfig(model=model, layers=3, hidden=16, heads=2)
+    config = TeacherConfig(model=model, layers=3, hidden=16, heads=2, **around)
     teacher = build_teacher(config, in_features, 5).to(device).eval()
     sampler = Neighborhoods(csr, FeatureMatrix(x), [200] * 3, Runtime.on(device))
     nodes = torch.randperm(200)[:90]

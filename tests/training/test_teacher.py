@@ -27,11 +27,13 @@ from infgrand_dgl.training.teacher import (
     fits,
     is_sampled,
     load_logits,
+    neighbourhood_logits,
     teacher_device,
     teacher_inputs,
     teacher_logits,
     train_teacher,
 )
+from tests.nn.models import AROUND
 
 CPU = torch.device("cpu")
 ROOMY, TIGHT = Budget(1 << 50, 1 << 50), Budget(1, 1)
@@ -67,11 +69,25 @@ def test_what_a_full_graph_takes_grows_with_the_model(tiny_config, monkeypatch):
     assert fits(tiny_config, dataset, runtime)
     assert not fits(tiny_config.replace("teacher", hidden=1024), dataset, runtime)
     assert not fits(tiny_config.replace("teacher", layers=200), dataset, runtime)
+    most = max(
+        h
+        for h in range(8, 1024)
+        if fits(tiny_config.replace("teacher", hidden=h), dataset, runtime)
+    )
+    for around in (
+        {"norm": "layer"},
+        {"residual": True},
+        {"jumping_knowledge": "sum"},
+        {"input_dropout": 0.1},
+    ):
+        assert fits(tiny_config.replace("teacher", **around), dataset, runtime)
+        assert not fits(tiny_config.replace("teacher", hidden=most, **around), dataset, runtime)
 
 
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
-def test_sampled_training_learns(model, tiny_config, device):
-    options = {"batch_size": 16, "fanouts": [5, 5], "model": model, "heads": 2}
+@pytest.mark.parametrize("around", AROUND)
+def test_sampled_training_learns(around, model, tiny_config, device):
+    options = {"batch_size": 16, "fanouts": [5, 5], "model": model, "heads": 2, **around}
     config = tiny_config.replace("teacher", **options).replace("train", epochs=12)
     dataset = load_dataset(config)
     teacher, epochs = train(config, dataset, device)
@@ -257,9 +273,10 @@ def test_processes_train_one_model_on_their_shares(tiny, tmp_path):
 
 @pytest.mark.parametrize("setting", ["transductive", "inductive"])
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
-def test_logits_do_not_depend_on_what_fits(model, setting, tiny_config, tmp_path, device):
+@pytest.mark.parametrize("around", [AROUND[0], AROUND[-1]])
+def test_logits_do_not_depend_on_what_fits(around, model, setting, tiny_config, tmp_path, device):
     config = tiny_config.replace("data", setting=setting)
-    config = config.replace("teacher", model=model, heads=2, layers=3)
+    config = config.replace("teacher", model=model, heads=2, layers=3, **around)
     dataset = load_dataset(config)
     teacher = build_teacher(config.teacher, 60, 3).to(device).eval()
     roomy = Runtime(torch.device(device), ROOMY)
@@ -279,6 +296,19 @@ def test_logits_do_not_depend_on_what_fits(model, setting, tiny_config, tmp_path
         seen = dataset.parts.observed
         torch.testing.assert_close(changed[seen], full[seen], rtol=1e-5, atol=1e-5)
         assert not torch.allclose(changed, full)
+
+
+@pytest.mark.parametrize("around", [AROUND[0], AROUND[-1]])
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+def test_logits_of_some_nodes_need_their_neighbourhood_alone(model, around, tiny_config, device):
+    config = tiny_config.replace("teacher", model=model, heads=2, **around)
+    dataset, runtime = load_dataset(config), Runtime(torch.device(device), ROOMY)
+    teacher = build_teacher(config.teacher, 60, 3).to(device).eval()
+    nodes = torch.randperm(300)[:10]
+    with torch.no_grad():
+        found = neighbourhood_logits(teacher, dataset, runtime)(nodes)
+    full = teacher_logits(teacher, dataset, runtime)[nodes]
+    torch.testing.assert_close(found.cpu(), full, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

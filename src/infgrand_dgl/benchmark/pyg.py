@@ -1,7 +1,7 @@
 """The teachers on PyTorch Geometric's layers, for `benchmark train`: the same equations and widths.
 
-A graph is PyG's `edge_index`, of which every edge's message is made, or an adjacency in CSR (`adj`),
-which PyG hands to torch's sparse products; GATConv takes an `edge_index` alone.
+A graph is PyG's `edge_index`, of which every edge makes a message, or a CSR adjacency (`adj`) for
+torch's sparse products; GATConv takes an `edge_index` alone.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..config.schema import Config
 from ..data import NodeDataset
 from ..graph.csr import CSRGraph
-from ..nn.gnn import GNN, layer_widths
+from ..nn.gnn import GNN, around, layer_widths
 from ..system.precision import products_in
 from ..system.runtime import Runtime
 from ..training.loop import OnEpoch, adam, fit, seed_everything
@@ -50,10 +50,9 @@ def train(
 ) -> GNN:
     """As `train_teacher` on the full graph."""
     seed_everything(seed)
-    widths = layer_widths(config.teacher, view.num_features, view.num_classes)
-    name, device = config.teacher.model, runtime.device
-    model = GNN(_layers(config, widths), widths, _between(config), "dgl").to(device)
-    graph = graph_of(name, view.csr.to(device), form)
+    device = runtime.device
+    model = model_of(config, view.num_features, view.num_classes).to(device)
+    graph = graph_of(config.teacher.model, view.csr.to(device), form)
     task = on_full_graph(config, model, view, graph, view.dense_features(device), runtime)
     with products_in(config.train.precision, device):
         fit(
@@ -67,6 +66,14 @@ def train(
     return model
 
 
+def model_of(config: Config, in_features: int, classes: int) -> GNN:
+    """The teacher that `config` describes; dropout is before a layer of GAT, else after one."""
+    widths = layer_widths(config.teacher, in_features, classes)
+    between = 0.0 if config.teacher.model == "gat" else config.teacher.dropout
+    settings = around(config.teacher, classes)
+    return GNN(_layers(config, widths), widths, between, "dgl", **settings)
+
+
 class Layer(nn.Module):
     """PyG's, called as ours are."""
 
@@ -76,11 +83,6 @@ class Layer(nn.Module):
 
     def forward(self, graph: Graph, x: Tensor) -> Tensor:
         return self.conv(self.dropout(x), *graph.arguments)
-
-
-def _between(config: Config) -> float:
-    """Dropout after a layer; GAT's is before it."""
-    return 0.0 if config.teacher.model == "gat" else config.teacher.dropout
 
 
 def _layers(config: Config, widths: list[int]) -> Iterator[nn.Module]:

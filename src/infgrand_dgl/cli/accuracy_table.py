@@ -5,6 +5,8 @@ from typing import Any
 
 from ..config.schema import Config
 from ..registry import methods
+from ..training.evaluation import TIMES
+from ..training.metrics import METRICS
 
 PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
 
@@ -18,12 +20,17 @@ def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str
     names: dict[str, str] = {name: student_name(name) for name in config.train.baselines}
     names["teacher"] = f"teacher ({config.teacher.model})"
     names["student"] = student_name(config.method)
-    parts = [part for part in PARTS if part in metrics["student"]]
-    header = ["model", *(f"{PARTS[part]} (%)" for part in parts), "ms per 1000 nodes"]
+    metric = METRICS[config.train.metric]
+    scores = {model: metric.of_model(metrics[model]) for model in names if model in metrics}
+    parts = [part for part in PARTS if part in scores["student"]]
+    header = ["model", *(metric.title(PARTS[part]) for part in parts), *TIMES.values()]
     return header, [
-        [name, *(_percent(metrics[model][part]) for part in parts), _pace(metrics[model])]
-        for model, name in names.items()
-        if model in metrics
+        [
+            names[model],
+            *(_percent(score[part]) for part in parts),
+            *(_time(metrics[model], key) for key in TIMES),
+        ]
+        for model, score in scores.items()
     ]
 
 
@@ -33,11 +40,11 @@ def student_name(method: str) -> str:
     return f"{label} student" if methods[method].needs_teacher else f"plain {label}"
 
 
-def _percent(accuracy: Mapping[str, float]) -> str:
-    return f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f}"
+def _percent(score: Mapping[str, float]) -> str:
+    return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
 
 
-def _pace(model: Mapping[str, Any]) -> str:
-    """A model whose pass over the nodes was not timed has none."""
-    pace = model.get("milliseconds_per_1000_nodes")
-    return f"{pace['mean']:.2f}" if pace else "-"
+def _time(model: Mapping[str, Any], key: str) -> str:
+    """A model that was not timed has none."""
+    time = model.get(key)
+    return f"{time['mean']:.2f}" if time else "-"

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 from ..config.reading import load_config
 from ..config.schema import Config
-from ..data import NodeDataset, load_dataset
+from ..data import NodeDataset, load_source
 from ..data.dataset import describe
+from ..data.splits import with_observed
+from ..data.summary import seen
 from ..present.console import Reporter
 from ..system.runtime import Runtime, resolve_device
 from ..system.writing import check_writable
@@ -20,11 +22,18 @@ class Loaded(NamedTuple):
 
 
 def load(args: argparse.Namespace) -> Loaded:
-    """The experiment with its dataset; what can be wrong with `--out` is found before that."""
+    """The experiment with its dataset; what can be wrong with `--out` is found before that.
+
+    It needs neither labels nor a split: nothing is trained.
+    """
     config = load_config(args.config, args.set)
     device = resolve_device(args.device or config.train.device)
     check_writable(args.out)
     report = Reporter(args.quiet)
-    dataset = load_dataset(config, args.seed)
+    seed = config.train.seeds[0] if args.seed is None else args.seed
+    dataset = with_observed(load_source(config.data), config.data, seed)
     report.line(describe(dataset))
+    if config.data.setting == "inductive":
+        nobody = "no split, so that no node is hidden: each sees the whole graph"
+        report.line(nobody if dataset.parts.observed is None else seen(dataset, config.data))
     return Loaded(config, dataset, Runtime.on(device, config.resources), report)

@@ -24,6 +24,7 @@ from ..registry import Registry, measures, methods, sources, teachers
 from .explain import explain
 
 Precision = Literal["float32", "tf32", "bfloat16"]
+MetricName = Literal["accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "average_precision"]
 Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
 
 MeasureName = Annotated[str, AfterValidator(measures.check)]
@@ -87,6 +88,9 @@ def _check_taken(section: Section, keys: set[str], key: str, registry: Registry[
         raise ValueError(f"{', '.join(strange)}: only for {key}: {', '.join(takers)}, not {name}")
 
 
+OF_SPLITS = {"setting", "split", "observed", "split_rate", "label_rate", "label_choice"}
+
+
 class DataConfig(Section):
     """Which graph, and what of it a run may see."""
 
@@ -96,6 +100,12 @@ class DataConfig(Section):
     """The download folder, or for `directory` the folder that holds the graph; null: the cache."""
     setting: Literal["transductive", "inductive"] = "transductive"
     """Whether training sees all nodes, or hides some of the test nodes."""
+    split: int | Literal["seed"] | None = None
+    """Where the graph comes with several splits: the number of one, from 0, or `seed` for the one
+    of each seed's number (modulo their count)."""
+    observed: Literal["all", "authors"] = "all"
+    """What training sees when inductive: all nodes but the hidden ones, or of these those alone
+    that are in a split, as in the authors' code."""
     split_rate: float = Field(0.2, gt=0, lt=1)
     """Share of the test nodes that is hidden when inductive."""
     label_rate: float | None = Field(None, gt=0, le=1)
@@ -126,7 +136,14 @@ class DataConfig(Section):
 
     def of_splits(self) -> dict[str, Any]:
         """The settings that say what of the data a run may see."""
-        return self.model_dump(include={"setting", "split_rate", "label_rate", "label_choice"})
+        return self.model_dump(include=OF_SPLITS)
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _number_or_seed(cls, value: Any) -> Any:
+        if value is not None and value != "seed" and (type(value) is not int or value < 0):
+            raise ValueError(f"expected a number from 0, or seed; found {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:
@@ -190,6 +207,15 @@ class TeacherConfig(Section):
     """Of hidden layers; of `gat`: of every layer's input."""
     attention_dropout: float = Field(0.3, ge=0, lt=1)
     """Of `gat`."""
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    """Of the features."""
+    norm: Literal["none", "batch", "layer"] = "none"
+    """Normalization of hidden layers, before ReLU."""
+    residual: bool = False
+    """Whether every layer adds a linear map of its own input."""
+    jumping_knowledge: Literal["none", "sum", "max"] = "none"
+    """What of all layers' outputs a linear map to the classes gets; none: the last one's are the
+    logits."""
     lr: float = Field(0.01, gt=0)
     """Learning rate of Adam."""
     weight_decay: float = Field(5e-4, ge=0)
@@ -272,7 +298,13 @@ class TrainConfig(Section):
     epochs: Epochs = 500
     """At most."""
     patience: Epochs = 50
-    """Epochs without a validation accuracy as high as the best, after which training ends."""
+    """Epochs without a validation metric as high as the best, after which training ends."""
+    metric: MetricName = "accuracy"
+    """What the best epoch is chosen by, on the validation nodes, and what is shown. The last two
+    rank the nodes: of two classes by class 1, of more each against the others (macro)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Of the labelled nodes in the cross-entropies of teacher, student and baselines; balanced:
+    every class weighs the same in all."""
     seeds: list[Seed] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
     """One run each."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

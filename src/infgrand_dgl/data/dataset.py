@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..features.convert import as_features
 from ..features.matrix import FeatureMatrix
+from ..graph.convert import GraphLike, edges_of
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
-from ..system.arrays import release, slices
+from ..system.arrays import dtype_name, release, slices
+from .labels import UNLABELLED as UNLABELLED
+from .labels import Classes, read_labels
 
-UNLABELLED = -1
+PARTS = ("train", "val", "test")  # as files and masks are named
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,12 @@ class NodeDataset:
             in a prepared one), or sparse CSR where few are non-zero.
         labels: int64 `[N]`, in `[0, num_classes)`; -1 marks a node without one.
         num_classes: C.
-        split: which nodes train, validate and test; None until it is drawn for a seed.
+        split: which nodes train, validate and test; None until it is chosen or drawn for a seed.
         provenance: where the data came from.
         content: stands for all but the split in `fingerprint`; None: the arrays themselves.
+        classes: codes or names of the classes in the user's files; None: they are 0 to C-1.
+        splits: where the dataset comes with several; `split` is one of them, or None.
+        lacks: why nothing can be trained on it, in the words of an error; None: it can.
     """
 
     name: str
@@ -59,6 +67,52 @@ class NodeDataset:
     split: Split | None
     provenance: dict[str, Any]
     content: str | None = None
+    classes: Classes | None = None
+    splits: tuple[Split, ...] = ()
+    lacks: str | None = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """By which people know the classes."""
+        return [str(each) for each in self.classes or range(self.num_classes)]
+
+    @classmethod
+    def from_arrays(
+        cls,
+        graph: GraphLike,
+        features: Any,
+        labels: Any,
+        split: Split | Sequence[Split] | None = None,
+        *,
+        name: str = "arrays",
+    ) -> NodeDataset:
+        """A dataset of what a program holds, checked.
+
+        Args:
+            graph: of any kind that `influence_scores` takes; each edge stands for both directions.
+            features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library.
+            labels: numbers, codes or names of classes `[N]`: what `labels.read_labels` takes, of
+                NumPy, torch or a list; -1, NaN or empty where there is none.
+            split: node ids; or several splits, of which `data.split` takes one; None: drawn for
+                each seed.
+
+        Raises:
+            InputError: shapes that do not fit, ids or labels out of range, numbers that are not
+                finite, a graph of another kind.
+        """
+        x = as_features(features)
+        y = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+        values, C, classes = read_labels(y, "labels")
+        source, target, N, _ = edges_of(graph, len(x))
+        csr = CSRGraph.from_edges(source, target, N)
+        given = {"source": "arrays", "split": "drawn" if split is None else "given"}
+        one, several = (split, ()) if isinstance(split, Split | None) else (None, tuple(split))
+        made = cls(name, csr, x, values, C, one, given, classes=classes, splits=several)
+        check(made, name)
+        for each in several if one is None else [one]:
+            check_split(each, N, name)
+            check_labels(each, values, name)
+        return made
 
     @property
     def parts(self) -> Split:
@@ -129,12 +183,13 @@ class NodeDataset:
         """
         digest = hashlib.blake2b((self.content or "").encode(), digest_size=16)
         arrays = [self.csr.indptr, self.csr.indices, self.labels, *self.matrix.parts]
-        split = (
-            [] if self.split is None else [t for t in vars(self.split).values() if t is not None]
-        )
+        splits = [*self.splits, *([] if self.split is None else [self.split])]
+        split = [t for each in splits for t in vars(each).values() if t is not None]
+        if self.classes is not None:  # which a run keeps with its students
+            digest.update(repr(self.classes).encode())
         for array in split if self.content else arrays + split:
             digest.update(f"{array.dtype} {list(array.shape)}".encode())
-            for block in array.contiguous().flatten().split(1 << 22):
+            for block in array.contiguous().flatten().split(1 << 22) if array.numel() else ():
                 digest.update(block.view(torch.uint8).numpy())
         return digest.hexdigest()
 
@@ -202,9 +257,12 @@ class View(NamedTuple):
 
 
 def check(dataset: NodeDataset, where: str) -> NodeDataset:
-    """The dataset, or an InputError that starts with `where` and names what is wrong."""
+    """The dataset, or an InputError that starts with `where` and names what is wrong.
+
+    Its splits are checked where one is chosen (`splits.with_split`).
+    """
     N, C = dataset.num_nodes, dataset.num_classes
-    labels, split = dataset.labels, dataset.split
+    labels = dataset.labels
     try:
         dataset.matrix.check_stored(N)
         if labels.shape != (N,):
@@ -218,34 +276,52 @@ def check(dataset: NodeDataset, where: str) -> NodeDataset:
                 f"labels: expected 0 to {C - 1}, or -1 for none; "
                 f"found {int(labels[node])} at node {node}"
             )
-        if split is not None:
-            _check_split(split, labels)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return dataset
 
 
-def _check_split(split: Split, labels: Tensor) -> None:
-    owner = torch.zeros(len(labels), dtype=torch.int8)
-    for number, part in enumerate(("train", "val", "test"), start=1):
-        ids = getattr(split, part)
-        if not len(ids):
-            raise InputError(f"split {part}: expected at least one node, found none")
-        if ids.min() < 0 or ids.max() >= len(labels):
-            bad = int(ids[(ids < 0) | (ids >= len(labels))][0])
-            raise InputError(f"split {part}: expected ids 0 to {len(labels) - 1}, found {bad}")
-        if (owner[ids] != 0).any() or len(ids.unique()) < len(ids):
-            twice = ids[owner[ids] != 0]
-            node = int(twice[0] if len(twice) else ids[(ids.bincount() > 1)[ids]][0])
-            raise InputError(f"split {part}: node {node} is in the splits twice")
-        if (labels[ids] == UNLABELLED).any():
-            node = int(ids[labels[ids] == UNLABELLED][0])
-            raise InputError(f"split {part}: node {node} has no label")
-        owner[ids] = number
+def check_split(split: Split, num_nodes: int, where: str) -> None:
+    """Raises an InputError that starts with `where` unless the parts are ids of nodes, none is
+    empty, and no node is there twice."""
+    ids = {part: getattr(split, part) for part in PARTS}
+    for part, nodes in ids.items():
+        if nodes.ndim != 1 or nodes.dtype != torch.long:
+            found = f"{dtype_name(nodes.dtype)} {list(nodes.shape)}"
+            do = "mask.nonzero().flatten() makes them of a mask"
+            raise InputError(f"{where}: split {part}: expected ids, int64 [n], found {found}; {do}")
+        if not len(nodes):
+            raise InputError(f"{where}: split {part}: expected at least one node, found none")
+        wrong = (nodes < 0) | (nodes >= num_nodes)
+        if wrong.any():
+            expected, bad = f"expected ids 0 to {num_nodes - 1}", int(nodes[wrong][0])
+            raise InputError(f"{where}: split {part}: {expected}, found {bad}")
+    everyone, counts = torch.cat([*ids.values()]).unique(return_counts=True)
+    if len(twice := everyone[counts > 1]):
+        node = int(twice[0])
+        parts = [part for part, nodes in ids.items() for _ in range(int((nodes == node).sum()))]
+        raise InputError(
+            f"{where}: split {parts[1]}: node {node} is in the splits twice ({', '.join(parts)})"
+        )
+
+
+def check_labels(split: Split, labels: Tensor, where: str) -> None:
+    """Raises an InputError that starts with `where` unless every node of the split has a label,
+    and those that train are of several classes where all of them are."""
+    of = {part: labels[getattr(split, part)] for part in PARTS}
+    for part, found in of.items():
+        if (found == UNLABELLED).any():
+            node = int(getattr(split, part)[found == UNLABELLED][0])
+            raise InputError(f"{where}: split {part}: node {node} has no label")
+    if len(of["train"].unique()) == 1 < len(torch.cat([*of.values()]).unique()):
+        raise InputError(
+            f"{where}: split train: expected nodes of several classes, found "
+            f"{len(of['train'])} of one (one-hot labels are no masks)"
+        )
 
 
 def describe(dataset: NodeDataset) -> str:
     return (
         f"{dataset.name}: {dataset.num_nodes:,} nodes, {dataset.num_edges:,} edges, "
-        f"{dataset.num_features:,} features, {dataset.num_classes} classes"
+        f"{dataset.num_features:,} features, {dataset.num_classes or 'no'} classes"
     )

@@ -15,8 +15,9 @@ from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
-from .dataset import NodeDataset, Split
-from .splits import PARTS
+from .dataset import PARTS, UNLABELLED, NodeDataset, Split
+from .labels import Labels, read_labels
+from .masks import from_json, from_masks
 
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
 WEIGHTS = ("w", "weight", "weights", "edge_weight")
@@ -29,11 +30,13 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
       or `graph.bin`, a graph saved by `dgl.save_graphs`. With `data.edges: undirected` every edge
       stands for both directions; with `directed` the reverse of each must be listed too.
     - `features.npy`: numbers `[N, D]`; row i belongs to node i.
-    - `labels.npy`: integers `[N]` from 0; -1 where there is none.
-    - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}.
+    - `labels.npy`: classes `[N]`, as `labels.read_labels` takes them.
+    - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}, or what else `masks.from_json`
+      takes.
 
     Beside `graph.bin` the last three may be left out: `ndata` "feat", "label", "train_mask",
-    "val_mask" and "test_mask" stand in for them.
+    "val_mask" and "test_mask" stand in for them. Labels and splits may be left out altogether:
+    nothing is trained then (`NodeDataset.lacks`).
     """
     if not root.is_dir():
         raise InputError(f"data.root: no such folder: {root}")
@@ -45,8 +48,11 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     saved = _graph_bin(path) if path.suffix == ".bin" else None
 
     features = _features(root, saved)
-    labels, num_classes = _labels(root, saved)
     N = len(features)
+    labels, lacks = _labels(root, saved, N)
+    splits = _splits(root, saved, N)
+    if isinstance(splits, str):
+        lacks, splits = lacks or splits, ()
     source, target = _edges(path) if saved is None else (ids.numpy() for ids in saved.edges())
     wrong = (source < 0) | (source >= N) | (target < 0) | (target >= N)
     if wrong.any():
@@ -68,10 +74,13 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         name=root.name,
         csr=csr,
         features=_row_normalized(features) if config.row_normalize else features,
-        labels=labels,
-        num_classes=num_classes,
-        split=_split(root, saved, N),
-        provenance={"source": "directory", "files": str(root), "split": "given"},
+        labels=labels.values,
+        num_classes=labels.num_classes,
+        classes=labels.classes,
+        split=splits[0] if len(splits) == 1 else None,
+        splits=splits if len(splits) > 1 else (),
+        provenance={"source": "directory", "files": str(root), "split": _told(splits)},
+        lacks=lacks,
     )
 
 
@@ -161,6 +170,10 @@ def _array(root: Path, saved: DGLGraph | None, file: str, key: str) -> tuple[np.
 
 
 def _features(root: Path, saved: DGLGraph | None) -> Tensor:
+    file = root / "features.npy"
+    if saved is None and not file.exists():
+        do = "nodes without features need some of their own, such as their degrees"
+        raise InputError(f"{file}: no such file: expected numbers [N, D]; {do}")
     array, where = _array(root, saved, "features.npy", "feat")
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiub":
         raise InputError(
@@ -182,37 +195,47 @@ def _features(root: Path, saved: DGLGraph | None) -> Tensor:
         ) from None
 
 
-def _labels(root: Path, saved: DGLGraph | None) -> tuple[Tensor, int]:
-    """The labels and the number of classes."""
+def _labels(root: Path, saved: DGLGraph | None, num_nodes: int) -> tuple[Labels, str | None]:
+    """The labels, and why nobody can learn them."""
+    if not (root / "labels.npy").exists() and (saved is None or "label" not in saved.ndata):
+        also = ", or ndata 'label' in graph.bin" if saved is not None else ""
+        missing = f"{root / 'labels.npy'}: no such file: training needs it{also}"
+        return Labels(torch.full((num_nodes,), UNLABELLED), 0, None), missing
     array, where = _array(root, saved, "labels.npy", "label")
-    if array.dtype.kind not in "iu":
-        raise InputError(f"{where}: expected integers, found {array.dtype}")
-    if array.shape[1:] == (1,):
-        array = array[:, 0]
-    # Counted before the conversion, in which unsigned labels may wrap.
-    num_classes = max(int(array.max(initial=0)) + 1, 1)
-    return torch.from_numpy(array.astype(np.int64)), num_classes
+    labels = read_labels(array, where)
+    known = int((labels.values != UNLABELLED).sum())
+    if known == 0:
+        return labels, f"{where}: expected labels, found none"
+    if labels.num_classes == known > 1:
+        return (
+            labels,
+            f"{where}: expected classes that nodes share, found {known} labels, all unlike",
+        )
+    return labels, None
 
 
-def _split(root: Path, saved: DGLGraph | None, num_nodes: int) -> Split:
-    path = root / "splits.json"
-    if saved is not None and not path.exists():
-        masks = [_ndata(root, saved, path.name, f"{part}_mask") for part in PARTS]
-        return Split(*(torch.from_numpy(np.flatnonzero(m)) for m in masks if m is not None))
-    with reading(path, "valid JSON"):
-        content = json.loads(path.read_text())
-    parts = []
-    for part in PARTS:
-        ids = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(ids, list):
-            raise InputError(f"{path}: {part}: expected a list of node ids")
-        for i in ids:
-            if type(i) is not int or not 0 <= i < num_nodes:
-                raise InputError(
-                    f"{path}: {part}: expected node ids 0 to {num_nodes - 1}, found {i!r}"
-                )
-        parts.append(torch.tensor(ids, dtype=torch.long))
-    return Split(*parts)
+def _splits(root: Path, saved: DGLGraph | None, num_nodes: int) -> tuple[Split, ...] | str:
+    """The splits, or why there is none."""
+    path, masks = root / "splits.json", [f"{part}_mask" for part in PARTS]
+    if path.exists():
+        with reading(path, "valid JSON"):
+            content = json.loads(path.read_text())
+        splits, where = from_json(content, num_nodes, f"{path}: "), str(path)
+    elif saved is None or not any(mask in saved.ndata for mask in masks):
+        also = f", or ndata {', '.join(masks)} in graph.bin" if saved is not None else ""
+        return f"{path}: no such file: training needs it{also}"
+    else:
+        where = f"{root / 'graph.bin'}: ndata "
+        arrays = [_ndata(root, saved, path.name, mask) for mask in masks]
+        given = {part: a for part, a in zip(PARTS, arrays, strict=True) if a is not None}
+        splits = from_masks(given, num_nodes, where)
+    if not any(len(getattr(split, part)) for split in splits for part in PARTS):
+        return f"{where}: expected nodes in train, val and test, found none"
+    return splits
+
+
+def _told(splits: tuple[Split, ...]) -> str:
+    return ("none", "given")[len(splits)] if len(splits) < 2 else f"{len(splits)} given"
 
 
 def _row_normalized(features: Tensor) -> Tensor:

@@ -7,20 +7,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..config.schema import Config, DataConfig
+from ..config.schema import OF_SPLITS, Config, DataConfig
 from ..errors import InputError
 from ..graph.csr import CSRGraph
 from ..present.console import Reporter
 from ..registry import sources
+from ..system.reading import reading
 from ..system.writing import new_folder
-from .dataset import NodeDataset, Split
+from .dataset import PARTS, NodeDataset, Split, check_labels, check_split
 from .original import load_original
 from .root import root_of
-from .splits import PARTS
 from .store import FOLDER, MANIFEST, Store, open_array, read_manifest
 
 # Settings that change nothing in the folder.
-FREE = {"root", "prepared", "setting", "split_rate", "label_rate", "label_choice"}
+FREE = {"root", "prepared"} | OF_SPLITS
 
 
 def prepare(
@@ -51,6 +51,10 @@ def prepare(
             else:
                 with report.timed("loading"):
                     dataset = load_original(data)
+                if dataset.lacks is None:
+                    for split in dataset.splits or filter(None, [dataset.split]):
+                        check_split(split, dataset.num_nodes, data.root or data.name)
+                        check_labels(split, dataset.labels, data.root or data.name)
                 counts = _write(dataset, store)
             store.write_manifest(counts, data.model_dump())
         except OSError as error:
@@ -64,6 +68,8 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
     store.put("labels", dataset.labels)
     if dataset.split is not None:
         store.split(dataset.split)
+    for k, split in enumerate(dataset.splits):
+        store.split(split, f"_{k}")
     blocks = (block for _, block in dataset.matrix.blocks())
     store.features(blocks, dataset.num_nodes, dataset.num_features)
     return {
@@ -72,6 +78,9 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
         "edges": dataset.num_edges,
         "features": dataset.num_features,
         "classes": dataset.num_classes,
+        "class_names": dataset.classes,
+        "splits": len(dataset.splits),
+        "lacks": dataset.lacks,
         "provenance": dataset.provenance,
     }
 
@@ -100,7 +109,11 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         if name not in arrays or list(arrays[name].shape) != shape:
             given = list(arrays[name].shape) if name in arrays else "none"
             raise InputError(f"{folder / MANIFEST}: {name}: expected shape {shape}, found {given}")
-    split = Split(*(arrays[part] for part in PARTS)) if "train" in arrays else None
+    names = manifest.get("class_names")
+    with reading(folder / MANIFEST, "a manifest written by data prepare"):
+        split = Split(*(arrays[part] for part in PARTS)) if "train" in arrays else None
+        numbers = range(manifest.get("splits", 0))
+        splits = tuple(Split(*(arrays[f"{part}_{k}"] for part in PARTS)) for k in numbers)
     return NodeDataset(
         name=manifest["name"],
         csr=CSRGraph(arrays["indptr"], arrays["indices"], N, symmetric=True),
@@ -110,11 +123,15 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         split=split,
         provenance={**manifest["provenance"], "prepared": str(folder)},
         content=_content(manifest),
+        classes=names and tuple(names),
+        splits=splits,
+        lacks=manifest.get("lacks"),
     )
 
 
 def _content(manifest: dict[str, Any]) -> str:
     """32 digits that stand for all but the split in the dataset's fingerprint."""
-    arrays = {name: entry for name, entry in manifest["arrays"].items() if name not in PARTS}
+    stored = manifest["arrays"].items()
+    arrays = {name: entry for name, entry in stored if name.split("_")[0] not in PARTS}
     text = json.dumps([arrays, manifest["classes"]], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

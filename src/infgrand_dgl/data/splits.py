@@ -1,4 +1,4 @@
-"""Splits that depend on the run's seed, drawn as the authors draw them."""
+"""Which split a run takes: of several that are given, or drawn as the authors draw them."""
 
 from dataclasses import replace
 
@@ -7,23 +7,67 @@ from torch import Tensor
 
 from ..config.schema import DataConfig
 from ..errors import InputError
-from .dataset import UNLABELLED, NodeDataset, Split
-
-PARTS = ("train", "val", "test")  # as files and masks are named
+from .dataset import PARTS as PARTS
+from .dataset import UNLABELLED, NodeDataset, Split, check_labels, check_split
 
 
 def with_split(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
-    """The dataset with its split for one seed: drawn if not published, then hidden and thinned.
+    """The dataset with its split for one seed: chosen or drawn, then hidden and thinned.
 
     Labels that are chosen by influence are not thinned yet: see `by_influence`.
+
+    Raises:
+        InputError: there is none, none is chosen, or one cannot train by it.
     """
-    split = dataset.split or per_class(dataset.labels, seed)
+    if dataset.lacks is not None:
+        raise InputError(dataset.lacks)
+    split = _chosen(dataset, config, seed)
+    check_labels(split, dataset.labels, _where(dataset, config))
     if config.setting == "inductive":
-        split = hide(split, config.split_rate, seed)
+        split = hide(split, config, seed, dataset.num_nodes)
     if config.label_rate is not None and config.label_choice == "random":
         train = thin(split.train, dataset.labels, config.label_rate, seed)
         split = replace(split, train=train)
     return replace(dataset, split=split)
+
+
+def with_observed(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
+    """The dataset with what propagation and influence need of a split: who is hidden.
+
+    Nobody is when transductive, or where the dataset comes without splits; they are then not
+    looked at, and neither are labels.
+    """
+    none = torch.empty(0, dtype=torch.long)
+    split = Split(none, none, none)
+    given = dataset.lacks is None or dataset.split is not None or dataset.splits
+    if config.setting == "inductive" and given:
+        split = hide(_chosen(dataset, config, seed), config, seed, dataset.num_nodes)
+    return replace(dataset, split=split)
+
+
+def _chosen(dataset: NodeDataset, config: DataConfig, seed: int) -> Split:
+    """The split that `data.split` names, checked; of a dataset with one it need not."""
+    given, wanted = dataset.splits, config.split
+    if not given and dataset.split is not None:
+        given = (dataset.split,)
+    if not given and isinstance(wanted, int):
+        expected = f"expected seed or null, as {dataset.name}'s splits are drawn by seed"
+        raise InputError(f"data.split: {expected}; found {wanted}")
+    if not given:
+        return per_class(dataset.labels, seed)
+    k, number = len(given), seed % len(given) if wanted == "seed" else wanted or 0
+    if (wanted is None and k > 1) or number >= k:
+        where, found = _where(dataset, config), "null" if wanted is None else wanted
+        raise InputError(
+            f"data.split: {where} has {k} splits, [{dataset.num_nodes}, {k}]: expected 0 to "
+            f"{k - 1} for one of them, or seed for one a seed; found {found}"
+        )
+    check_split(given[number], dataset.num_nodes, _where(dataset, config))
+    return given[number]
+
+
+def _where(dataset: NodeDataset, config: DataConfig) -> str:
+    return config.prepared or config.root or dataset.name
 
 
 def per_class(
@@ -48,14 +92,20 @@ def per_class(
     return Split(*parts)
 
 
-def hide(split: Split, rate: float, seed: int) -> Split:
-    """Hides `rate` of the test nodes: the rest of the splits is what training observes."""
+def hide(split: Split, config: DataConfig, seed: int, num_nodes: int) -> Split:
+    """Hides `data.split_rate` of the test nodes. What training observes is all else, or with
+    `data.observed: authors` the rest of the splits."""
+    rate = config.split_rate
     order = torch.randperm(len(split.test), generator=torch.Generator().manual_seed(seed))
     cut = int(len(order) * rate)
     if cut == 0:
         raise InputError(f"data.split_rate: {rate} of {len(order)} test nodes hides none")
     hidden, kept = split.test[order[:cut]], split.test[order[cut:]]
     observed = torch.cat([split.train, split.val, kept])
+    if config.observed == "all":
+        outside = torch.ones(num_nodes, dtype=torch.bool)
+        outside[observed] = outside[hidden] = False
+        observed = torch.cat([observed, outside.nonzero().flatten()])
     return replace(split, test=hidden, test_observed=kept, observed=observed)
 
 

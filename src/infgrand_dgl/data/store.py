@@ -4,7 +4,8 @@
     indptr.npy, indices.npy   int64 [N + 1], int32 [E]: both directions and a self-loop per node
     features.npy              float32, float16, or bfloat16 kept as uint16; [N, D]
     labels.npy                int64 [N], -1 for none
-    train.npy, val.npy, test.npy   int64 ids, where the dataset comes with a split
+    train.npy, val.npy, test.npy   int64 ids, where the dataset comes with a split; of several
+                              train_0.npy, val_0.npy, test_0.npy, train_1.npy and so on
 
 The checksums are of the arrays' bytes, headers left out.
 """
@@ -28,8 +29,7 @@ from ..present.console import Reporter
 from ..system.arrays import first_not_finite, map_array
 from ..system.reading import reading
 from ..system.writing import FolderKind
-from .dataset import Split
-from .splits import PARTS
+from .dataset import PARTS, Split
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -67,9 +67,9 @@ class Store:
             for block in values.split(BLOCK_BYTES // values.element_size()):
                 array.append(block.numpy())
 
-    def split(self, split: Split) -> None:
+    def split(self, split: Split, suffix: str = "") -> None:
         for part in PARTS:
-            self.put(part, getattr(split, part))
+            self.put(f"{part}{suffix}", getattr(split, part))
 
     def features(self, blocks: Iterable[Tensor], nodes: int, width: int) -> None:
         """`features.npy` out of blocks of rows, in the dtype of the folder."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from ..config.schema import DataConfig
 from ..graph.csr import CSRGraph
 from ..system.arrays import dtype_name
 from .dataset import NodeDataset, Split
 
 CLASSES_SHOWN = 50
+NAMES_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Summary:
         homophily: `NodeDataset.homophily`.
         class_counts: labelled nodes of each class.
         part_counts: nodes of each part of the split.
+        classes: codes or names of the classes, where they are not their numbers.
+        lacks: `NodeDataset.lacks`.
     """
 
     degrees: Degrees
@@ -49,24 +54,30 @@ class Summary:
     class_counts: list[int]
     part_counts: dict[str, int]
     provenance: dict[str, Any]
+    classes: Sequence[int | str] | None = None
+    lacks: str | None = None
 
     def lines(self) -> list[str]:
         d, counts = self.degrees, self.class_counts
         kind = "sparse" if self.sparse else "dense"
-        classes = ", ".join(map(str, counts[:CLASSES_SHOWN]))
+        shown = list(map(str, counts[:CLASSES_SHOWN]))
+        if self.classes is not None:
+            shown = [f"{name}: {n}" for name, n in zip(self.classes, shown, strict=False)]
+        classes = ", ".join(shown) or "none"
+        parts = ", ".join(f"{part} {n:,}" for part, n in self.part_counts.items())
         return [
             f"neighbours: mean {d.mean:.2f}, quartiles {', '.join(map(str, d.quartiles))}, "
             f"99% {d.percent_99}, max {d.max}, isolated {d.isolated}",
             f"features: {kind} {dtype_name(self.dtype)}, {self.nonzero:.2%} non-zero",
             f"edge homophily: {self.homophily:.4f}",
             f"nodes per class: {classes}{', ...' if len(counts) > CLASSES_SHOWN else ''}",
-            "split: " + ", ".join(f"{part} {n:,}" for part, n in self.part_counts.items()),
+            f"split: {parts or f'none ({self.lacks})'}",
             "provenance: " + ", ".join(f"{k} {v}" for k, v in self.provenance.items()),
         ]
 
 
 def summarize(dataset: NodeDataset) -> Summary:
-    """Of a dataset whose split is drawn; mapped features are read once, block by block."""
+    """Of a dataset, after its split is drawn; mapped features are read once, by blocks."""
     x, labels = dataset.matrix, dataset.labels
     return Summary(
         degrees(dataset.csr),
@@ -75,8 +86,10 @@ def summarize(dataset: NodeDataset) -> Summary:
         x.count_nonzero() / (x.num_rows * x.num_columns),
         dataset.homophily(),
         torch.bincount(labels[labels >= 0], minlength=dataset.num_classes).tolist(),
-        part_counts(dataset.parts),
+        {} if dataset.split is None else part_counts(dataset.parts),
         dataset.provenance,
+        dataset.classes,
+        dataset.lacks,
     )
 
 
@@ -101,3 +114,26 @@ def part_counts(split: Split) -> dict[str, int]:
     if split.observed is not None:
         parts |= {"test_observed": split.test_observed, "observed": split.observed}
     return {part: len(nodes) for part, nodes in parts.items()}
+
+
+def seen(dataset: NodeDataset, config: DataConfig) -> str:
+    """What training sees of the nodes, in a line."""
+    N, split = dataset.num_nodes, dataset.parts
+    if split.observed is None:
+        return f"training sees all {N:,} nodes"
+    hidden, observed = len(split.test), len(split.observed)
+    text = f"training sees {observed:,} of {N:,} nodes: {hidden:,} test nodes are hidden"
+    if outside := N - observed - hidden:
+        text += f", {outside:,} in no split are left out (data.observed: {config.observed})"
+    return text
+
+
+def untrained(dataset: NodeDataset) -> str | None:
+    """Which classes have no training node, in a line; None: all have."""
+    counts = torch.bincount(dataset.labels[dataset.train], minlength=dataset.num_classes)
+    names = [name for name, n in zip(dataset.class_names, counts.tolist(), strict=True) if n == 0]
+    if not names:
+        return None
+    more = ", ..." if len(names) > NAMES_SHOWN else ""
+    what = f"{len(names)} of {dataset.num_classes} classes have no training node"
+    return f"{what}, so that no model learns them: {', '.join(names[:NAMES_SHOWN])}{more}"

@@ -30,8 +30,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 
 from ..errors import InputError, check_choice, check_shape
-from ..graph.csr import CSRGraph, as_csr
-from ..graph.dgl_bridge import DGLGraph, dgl
+from ..graph.convert import GraphLike, as_csr
+from ..graph.csr import CSRGraph
+from ..graph.dgl_bridge import dgl
 from ..ops import Direction, edge_kl, spmm
 from ..system.arrays import blocks, first_not_finite, release
 
@@ -45,8 +46,9 @@ class DistillationLoss(nn.Module):
     r"""$L_d$ of a student's logits against a fixed teacher.
 
     Args:
-        graph: an undirected graph, completed to one self-loop per node (`CSRGraph.undirected`);
-            a `CSRGraph` is taken as it is, parallel edges and all. Row i holds N(i).
+        graph: an undirected graph of any kind that `influence_scores` takes, completed to one
+            self-loop per node; a `CSRGraph` is taken as it is, parallel edges and all. Row i holds
+            N(i).
         teacher_logits: $h^t$, `[N, C]`, floating point.
         influence: $I_g$, `[N]`.
         gamma1, gamma2: $\gamma_1, \gamma_2 \ge 0$.
@@ -77,7 +79,7 @@ class DistillationLoss(nn.Module):
 
     def __init__(
         self,
-        graph: DGLGraph | CSRGraph,
+        graph: GraphLike,
         teacher_logits: Tensor,
         influence: Tensor,
         *,
@@ -91,8 +93,12 @@ class DistillationLoss(nn.Module):
         out: Tensor | None = None,
     ) -> None:
         super().__init__()
+        for name, given in (("teacher_logits", teacher_logits), ("influence", influence)):
+            if not isinstance(given, Tensor):
+                raise InputError(f"{name}: expected a tensor, found {type(given).__name__}")
         device = teacher_logits.device
-        csr = as_csr(graph, device)
+        check_shape("teacher_logits", teacher_logits, ["N", "C"])
+        csr = as_csr(graph, device, len(teacher_logits))
         N = csr.num_rows
         check_shape("teacher_logits", teacher_logits, [N, "C"])
         check_shape("influence", influence, [N])
@@ -228,6 +234,7 @@ def supervised_loss(
     delta1: float,
     delta2: float,
     count: int | None = None,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     r"""$L_s = \delta_1\,\mathrm{mean}(CE) + \delta_2\,\mathrm{mean}(CE\cdot I_g)$.
 
@@ -237,7 +244,8 @@ def supervised_loss(
             mask would make a GPU wait for the shape.)
         influence: $I_g$ of the same nodes, `[n]`.
         count: of labelled nodes, over which the means are taken; n by default.
+        class_weights: of each class's CE, `[C]`; by default 1.
     """
-    ce = cross_entropy(logits, labels, reduction="none", ignore_index=-1)
+    ce = cross_entropy(logits, labels, class_weights, reduction="none", ignore_index=-1)
     weighted = delta1 * ce.sum() + delta2 * (ce * influence).sum()
     return weighted / (len(labels) if count is None else count)

@@ -20,6 +20,7 @@ from ..registry import methods
 from ..system.arrays import new_array
 from ..system.kept import kept
 from ..system.runtime import Runtime
+from .class_weights import class_weights
 from .loss import DistillationLoss, supervised_loss
 
 Rows: TypeAlias = dict[str, Any]  # Tensor or SparseMatrix, [n, ...]
@@ -41,6 +42,11 @@ class Lesson:
     influence: Tensor | None
     logits: Tensor | None
     runtime: Runtime
+
+    def class_weights(self) -> Tensor | None:
+        """Of `train.class_weights`, `[C]` on the runtime's device; None where all weigh alike."""
+        weights = class_weights(self.config, self.view)
+        return None if weights is None else weights.to(self.runtime.device)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ def distilling(
     view, lambda_ = lesson.view, lesson.config.distillation.lambda_
     labels = torch.full((view.num_nodes,), UNLABELLED)
     labels[view.train] = view.labels[view.train]
+    of_classes = lesson.class_weights()
     rows: Rows = {"labels": labels, "influence": influence.float()}
     all_at_once = distillation.form != "collapsed"
     if not all_at_once:
@@ -93,6 +100,7 @@ def distilling(
             delta1=delta1,
             delta2=delta2,
             count=len(view.train),
+            class_weights=of_classes,
         )
         distilled = distillation(logits, *(() if all_at_once else (batch["targets"], batch["own"])))
         total = lambda_ * supervised + (1 - lambda_) * distilled

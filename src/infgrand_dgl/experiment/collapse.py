@@ -8,7 +8,7 @@ too (docs/reproduction.md). Such a student is trained once more without weight d
 from ..config import Config
 from .fitting import Outcome
 
-GAP = 0.05  # in validation accuracy, below the teacher
+GAP = 0.05  # in the validation metric, below the teacher
 
 WARNING = (
     "the student collapsed: its teacher's soft labels are so uniform that "

@@ -1,8 +1,8 @@
 """The run directory: what a training writes, and how it is read back.
 
     config.yaml               the resolved experiment
-    metrics.json              accuracies, macro-F1 and seconds; its presence says the run is whole
-    history.csv               losses and accuracies of every epoch
+    metrics.json              metrics of the models and seconds; its presence says the run is whole
+    history.csv               losses and metrics of every epoch
     stages.json               what each finished stage was made of
     influence.npy             I_g, float32 [N]      } in seed-<S>/ when inductive
     propagated.npy            X~, float32 [N, D]    }
@@ -45,6 +45,7 @@ from ..system.writing import (
     umask,
     writing,
 )
+from ..training.metrics import METRICS
 from .artifacts import Stages
 
 log = logging.getLogger(__name__)
@@ -201,10 +202,12 @@ class RunDirectory:
         return load_config(self.path / "config.yaml")
 
     @cached_property
-    def val_accuracy(self) -> dict[int, float]:
-        """Of each seed's student, by metrics.json."""
+    def val(self) -> dict[int, float]:
+        """The validation metric of each seed's student, by metrics.json."""
         with reading(self.path / "metrics.json", "written by train"):
-            per_seed = self.metrics["student"]["val"]["per_seed"]
+            student = self.metrics["student"]
+            metric = METRICS[self.metrics.get("metric", "accuracy")]
+            per_seed = metric.of_model(student)["val"]["per_seed"]
             return dict(zip(self.metrics["seeds"], map(float, per_seed), strict=True))
 
     @staticmethod
@@ -243,7 +246,7 @@ class RunDirectory:
 
     def best_seed(self) -> int:
         """The seed whose student did best on the validation nodes; the first of equals."""
-        return max(self.val_accuracy, key=self.val_accuracy.__getitem__)
+        return max(self.val, key=self.val.__getitem__)
 
     def propagated(self, seed: int) -> np.ndarray:
         """What the student reads, X̃ or X, `[N, D]`, mapped from the file."""
@@ -255,6 +258,6 @@ class RunDirectory:
         return here if here.exists() else self.of_seed(seed, name)
 
     def student(self, seed: int) -> MLP:
-        if seed not in self.val_accuracy:
-            raise InputError(f"--seed {seed}: expected one of {list(self.val_accuracy)}")
+        if seed not in self.val:
+            raise InputError(f"--seed {seed}: expected one of {list(self.val)}")
         return load_student(self.weights(seed, "student"))

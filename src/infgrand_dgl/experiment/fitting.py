@@ -7,7 +7,9 @@ from typing import Any
 from ..present.console import Reporter
 from ..system.runtime import Runtime
 from ..training.checkpoint import Checkpoint
+from ..training.evaluation import warning
 from ..training.loop import OnEpoch
+from ..training.metrics import METRICS
 from .artifacts import Stages
 from .directory import CHECKPOINT, RunDirectory
 from .history import History
@@ -22,20 +24,28 @@ class Outcome:
     """What a trained model is worth, and the seconds of its training.
 
     Args:
+        metric: by which models are compared.
         retrained: it had collapsed at first.
     """
 
     metrics: Metrics
     seconds: float
+    metric: str = "accuracy"
     retrained: bool = False
 
     @property
+    def scores(self) -> Mapping[str, float]:
+        """The metric by part of the split."""
+        return METRICS[self.metric].of_model(self.metrics)
+
+    @property
     def val(self) -> float:
-        return self.metrics["val"]
+        return self.scores["val"]
 
     def __str__(self) -> str:
-        accuracies = f"validation {self.val:.4f}, test {self.metrics['test']:.4f}"
-        return f"{self.seconds:.1f} s, {accuracies}"
+        named = "" if self.metric == "accuracy" else f"{METRICS[self.metric].label}: "
+        scores = f"{named}validation {self.val:.4f}, test {self.scores['test']:.4f}"
+        return f"{self.seconds:.1f} s, {scores}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class Fitting:
     Args:
         runtime: of the run; a model may be trained in another.
         checkpoint_every: epochs.
+        metric: of `METRICS`.
     """
 
     run: RunDirectory
@@ -53,6 +64,7 @@ class Fitting:
     runtime: Runtime
     report: Reporter
     checkpoint_every: int
+    metric: str
 
     def fit(
         self,
@@ -79,7 +91,7 @@ class Fitting:
         outcome: Outcome | None
         done = ranks.tell(self.stages.finished(key, fingerprint))
         if done is not None:
-            outcome = Outcome(done["metrics"], done["seconds"])
+            outcome = Outcome(done["metrics"], done["seconds"], self.metric)
             self.report.line(f"{label:<28} reused, {outcome}")
             return outcome
         outcome = None
@@ -107,11 +119,13 @@ class Fitting:
                     self.history.begin(seed, model, epoch - 1)
                     begun = True
                 self.history.add({"seed": seed, "stage": model, "epoch": epoch, **values})
-                bar.update(epoch, note=f"validation {values['val_accuracy']:.3f}")
+                bar.update(epoch, note=f"validation {values[f'val_{self.metric}']:.3f}")
 
             judge = work(checkpoint, on_epoch)
             seconds = checkpoint.seconds
-            outcome = Outcome(judge(), seconds)
+            outcome = Outcome(judge(), seconds, self.metric)
             if self.runtime.ranks.first:
                 bar.result = str(outcome)
+        if self.runtime.ranks.first and (text := warning(outcome.metrics, self.metric)):
+            self.report.warn(f"{label} {text}")
         return outcome

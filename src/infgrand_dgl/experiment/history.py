@@ -12,24 +12,17 @@ from ..system.writing import writing
 
 log = logging.getLogger(__name__)
 
-HISTORY = (
-    "seed",
-    "stage",
-    "epoch",
-    "loss",
-    "supervised_loss",
-    "distillation_loss",
-    "val_accuracy",
-    "test_accuracy",
-    "test_observed_accuracy",
-)
+KEYS = ("seed", "stage", "epoch")
+LOSSES = ("loss", "supervised_loss", "distillation_loss")
+PARTS = ("val", "test", "test_observed")
 
 
 class History:
-    """Losses and accuracies of every epoch: history.csv, a line as soon as there is one.
+    """Losses and metrics of every epoch: history.csv, a line as soon as there is one.
 
     Args:
-        path: a file that is there already is read first.
+        path: a file that is there already is read first, as far as it has this metric.
+        metric: of `training.metrics.METRICS`.
         tensorboard: also scalars into this folder.
         writes: False: nothing is written.
 
@@ -37,9 +30,17 @@ class History:
         InputError: TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, path: Path, tensorboard: Path | None = None, writes: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        metric: str = "accuracy",
+        tensorboard: Path | None = None,
+        writes: bool = True,
+    ) -> None:
         self.path, self.writes = path, writes
-        self.rows = self._read() if path.is_file() else []
+        self.columns = [*KEYS, *LOSSES, *(f"{part}_{metric}" for part in PARTS)]
+        rows = self._read() if path.is_file() else []
+        self.rows = [row for row in rows if f"val_{metric}" in row]
         self.scalars: Any = None
         if tensorboard is not None and writes:
             try:
@@ -71,9 +72,9 @@ class History:
         if not self.writes:
             return
         with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, HISTORY).writerow(row)
+            csv.DictWriter(file, self.columns).writerow(row)
         if self.scalars is not None:
-            for key in row.keys() - {"seed", "stage", "epoch"}:
+            for key in row.keys() - set(KEYS):
                 name = f"seed-{row['seed']}/{row['stage']}/{key}"
                 self.scalars.add_scalar(name, row[key], row["epoch"])
 
@@ -81,7 +82,7 @@ class History:
         if not self.writes:
             return
         with writing(self.path) as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, HISTORY)
+            writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(rows)
 
@@ -112,11 +113,11 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     rows = []
     with path.open(newline="") as file:
         lines = csv.DictReader(file)
-        if missing := set(HISTORY[:3]) - set(lines.fieldnames or ()):
+        if missing := set(KEYS) - set(lines.fieldnames or ()):
             raise ValueError(f"no column {min(missing)}")
         for row in lines:
             if None not in row.values():  # a line that a kill cut short
-                numbers = {k: float(v) for k, v in row.items() if k not in HISTORY[:3] and v}
+                numbers = {k: float(v) for k, v in row.items() if k not in KEYS and v}
                 first = {"seed": int(row["seed"]), "stage": row["stage"]}
                 rows.append({**first, "epoch": int(row["epoch"]), **numbers})
     return rows

@@ -37,6 +37,7 @@ def metrics_of(
         "setting": config.data.setting,
         "method": config.method,
         "precision": config.train.precision,
+        "metric": config.train.metric,
         "seeds": config.train.seeds,
         **{model: summary([seed[model].metrics for seed in outcomes]) for model in names},
         "retrained": [[model for model in seed if seed[model].retrained] for seed in outcomes],

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from ..config import Config
 from ..data import NodeDataset, by_influence
+from ..data.summary import seen, untrained
 from ..distillation.objective import reads_propagated
 from ..features.matrix import FeatureMatrix
+from ..features.sparse import first_layer_input
 from ..influence.compute import influence
 from ..influence.scores import flat_warning, spread
+from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..present.console import Reporter
 from ..propagation.inputs import student_inputs
@@ -24,12 +27,19 @@ from ..system.ranks import ALONE
 from ..system.runtime import Runtime
 from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
-from ..training.evaluation import evaluate, milliseconds_per_1000_nodes
+from ..training.evaluation import (
+    Read,
+    check_defined,
+    evaluate,
+    milliseconds_per_1000_nodes,
+    milliseconds_per_request,
+)
 from ..training.loop import OnEpoch
-from ..training.student import classes, train_student
+from ..training.student import outputs, train_student
 from ..training.teacher import (
     is_sampled,
     load_logits,
+    neighbourhood_logits,
     teacher_device,
     teacher_inputs,
     teacher_logits,
@@ -53,6 +63,7 @@ class Experiment:
         students: by name.
         data: the fingerprint of the dataset and of what of it a run may see.
         scores: the influence last computed, for the picture.
+        told: what was said of a seed's split, which others need not say again.
     """
 
     config: Config
@@ -64,6 +75,7 @@ class Experiment:
     artifacts: Artifacts
     fitting: Fitting
     scores: list[Tensor] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -78,10 +90,23 @@ class Experiment:
         data = fingerprint(source.fingerprint, config.data.of_splits())
         stages = Stages(run.path)
         board = run.path / "tensorboard" if config.train.tensorboard else None
-        history = History(run.path / "history.csv", board, runtime.ranks.first)
+        metric = config.train.metric
+        history = History(run.path / "history.csv", metric, board, runtime.ranks.first)
         artifacts = Artifacts(run.path, stages, runtime, report)
-        fitting = Fitting(run, stages, history, runtime, report, config.train.checkpoint_every)
+        every = config.train.checkpoint_every
+        fitting = Fitting(run, stages, history, runtime, report, every, metric)
         return cls(config, students, data, run, runtime, report, artifacts, fitting)
+
+    def tell(self, dataset: NodeDataset) -> None:
+        """What training sees when inductive, and which classes it does not learn: once."""
+        news: dict[str, Callable[[str], None]] = {}
+        if dataset.parts.observed is not None:
+            news[seen(dataset, self.config.data)] = self.report.line
+        if missing := untrained(dataset):
+            news[missing] = self.report.warn
+        for text in news.keys() - self.told if self.runtime.ranks.first else ():
+            news[text](text)
+        self.told.update(news)
 
 
 class Steps:
@@ -96,6 +121,8 @@ class Steps:
         t, device = self.config.train, self.runtime.device.type
         # What every training depends on.
         self.basis = [experiment.data, seed, t.epochs, t.patience, t.inputs, t.precision, device]
+        self.basis += [t.metric, t.class_weights]
+        check_defined(t.metric, dataset)
 
     def choose_labels(self) -> None:
         """Training keeps the labels of the most, or of the least influential nodes."""
@@ -183,11 +210,7 @@ class Steps:
 
             def judge() -> Metrics:
                 metrics = self._teacher_metrics(logits)
-                if not sampled:
-                    full = teacher_inputs(teacher, dataset, config.train.inputs)
-                    pace = milliseconds_per_1000_nodes(lambda: teacher(*full))
-                    metrics["milliseconds_per_1000_nodes"] = pace
-                return metrics
+                return metrics if sampled else metrics | self._teacher_times(teacher, runtime)
 
             return judge
 
@@ -208,7 +231,8 @@ class Steps:
         logits = load_logits(file, self.dataset.num_nodes, self.dataset.num_classes)
         stat = file.stat()
         made_of = fingerprint(str(file), stat.st_size, stat.st_mtime_ns)
-        return Artifact(logits, made_of), Outcome(self._teacher_metrics(logits), 0.0)
+        metrics = self._teacher_metrics(logits)
+        return Artifact(logits, made_of), Outcome(metrics, 0.0, self.config.train.metric)
 
     def distil(self, name: str, teacher: Artifact, judged: Outcome) -> Outcome:
         """One student of the teacher, and if it collapses, once more without weight decay."""
@@ -286,20 +310,43 @@ class Steps:
         if self.runtime.ranks.first:
             path = self.experiment.run.weights(self.seed, model)
             path.parent.mkdir(exist_ok=True)
-            save_weights(path, weights)
+            save_weights(path, weights, self.dataset.classes)
 
     # Evaluation
 
     def _teacher_metrics(self, logits: Tensor) -> Metrics:
-        return evaluate(lambda ids: logits[ids].argmax(dim=1), self.dataset)
+        return evaluate(lambda ids, read: read(logits[ids]), self.dataset, self.config.train.metric)
+
+    def _teacher_times(self, teacher: GNN, runtime: Runtime) -> Metrics:
+        """Of the whole graph, and of a request: by that, or by the neighbourhood that is asked for,
+        whichever is faster (both are exact)."""
+        dataset, inputs = self.dataset, self.config.train.inputs
+        full, N = teacher_inputs(teacher, dataset, inputs), dataset.num_nodes
+        ways = [lambda ids: teacher(*full)[ids.to(runtime.device)]]
+        if teacher.backend == "native":
+            ways.append(neighbourhood_logits(teacher, dataset, runtime, inputs))
+        return {
+            "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: teacher(*full)),
+            "milliseconds_per_request": min(milliseconds_per_request(way, N) for way in ways),
+        }
 
     def _student_metrics(self, student: MLP, inputs: Tensor) -> Metrics:
-        """Its accuracies, and the time of a pass over nodes that are on its device."""
-        device = self.runtime.device
+        """Its metrics, and the times of a pass over nodes that are on its device, in the form that
+        the teacher's inputs have there, and of a request, whose rows are taken from where they
+        are kept."""
+        device, N = self.runtime.device, self.dataset.num_nodes
         x = FeatureMatrix(inputs).to_dense()
-        ids = torch.arange(min(self.dataset.num_nodes, TIMED_NODES), device=x.device)
-        rows = x[ids].to(device).float()
+        ids = torch.arange(min(N, TIMED_NODES), device=x.device)
+        rows = first_layer_input(x[ids], device, self.config.train.inputs)
+
+        def serve(ids: Tensor) -> Tensor:
+            return student(x[ids.to(x.device)].to(device).float())
+
+        def of_nodes(ids: Tensor, read: Read) -> Tensor:
+            return outputs(student, x, ids, device, read)
+
         return {
-            **evaluate(lambda ids: classes(student, x, ids, device), self.dataset),
+            **evaluate(of_nodes, self.dataset, self.config.train.metric),
             "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: student(rows)),
+            "milliseconds_per_request": milliseconds_per_request(serve, N),
         }

@@ -18,6 +18,7 @@ from ..registry import measures, methods
 from ..system.memory import Budget
 from ..system.ranks import joined
 from ..system.runtime import Runtime, resolve_device
+from ..training.metrics import METRICS
 from .directory import RunDirectory, is_complete, is_damaged, shared_run
 from .fitting import Metrics, Outcome
 from .metrics import metrics_of
@@ -77,6 +78,8 @@ def all_seeds(
     source = load_source(config.data)
     seconds = {"load": time.perf_counter() - start, "influence": 0.0, "propagate": 0.0}
     report.line(describe(source))
+    for seed in config.train.seeds:  # before hours of training: may it, by its split
+        with_split(source, config.data, seed)
 
     experiment = Experiment.of(config, students, source, run, runtime, report)
     outcomes = [one_seed(experiment, source, seed) for seed in config.train.seeds]
@@ -97,6 +100,7 @@ def one_seed(experiment: Experiment, source: NodeDataset, seed: int) -> dict[str
     steps = Steps(experiment, dataset, seed)
     if config.data.label_choice != "random":
         steps.choose_labels()
+    experiment.tell(steps.dataset)
 
     for student in students.values():  # before hours of training, what may fail
         early = not measures[student.influence.measure].needs_teacher
@@ -119,7 +123,9 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
     run, history = experiment.run, experiment.fitting.history
     history.settle(dict(zip(metrics["seeds"], metrics["retrained"], strict=True)))
     if history.rows:  # of reused stages there are none, where their file was damaged
-        training_curves(history.rows, run.path / "figures/training_curves.png")
+        metric = METRICS[experiment.config.train.metric]
+        curves = run.path / "figures/training_curves.png"
+        training_curves(history.rows, curves, metric.name, metric.label)
     if experiment.scores:
         influence_histogram(experiment.scores[-1], run.path / "figures/influence_histogram.png")
     run.write_metrics(metrics)

@@ -63,15 +63,30 @@ class CSRGraph:
         if graph.is_block:
             raise InputError("graph: expected a whole graph, found a sampled block")
         rows, cols = torch.repeat_interleave(raw.row_lengths).numpy(), raw.indices.numpy()
-        keys, mirrored = (_sorted_keys(raw.num_rows, pair) for pair in ((rows, cols), (cols, rows)))
-        if not np.array_equal(keys, mirrored):
-            alone = np.setdiff1d(keys, mirrored, assume_unique=True)[0]
-            target, source = divmod(int(alone), raw.num_rows)
+        return cls.mirrored(cols, rows, raw.num_rows, "dgl.to_bidirected(graph) adds it")
+
+    @classmethod
+    def mirrored(
+        cls, source: np.ndarray, target: np.ndarray, num_nodes: int, advice: str = ""
+    ) -> CSRGraph:
+        """The paper's graph over integer edges `[E]` that are listed in both directions.
+
+        Args:
+            advice: how the caller adds the reverse of an edge.
+
+        Raises:
+            InputError: an edge without its reverse.
+        """
+        pairs = ((target, source), (source, target))
+        keys, reversed_keys = (_sorted_keys(num_nodes, pair) for pair in pairs)
+        if not np.array_equal(keys, reversed_keys):
+            alone = np.setdiff1d(keys, reversed_keys, assume_unique=True)[0]
+            row, column = divmod(int(alone), num_nodes)
             raise InputError(
-                f"graph: expected an undirected graph, but edge {source} -> {target} has no "
-                f"reverse; dgl.to_bidirected(graph) adds it"
+                f"graph: expected an undirected graph, but edge {column} -> {row} has no reverse"
+                f"{advice and f'; {advice}'}"
             )
-        return cls._from_keys(keys, raw.num_rows)
+        return cls._from_keys(keys, num_nodes)
 
     @classmethod
     def from_edges(cls, source: np.ndarray, target: np.ndarray, num_nodes: int) -> CSRGraph:
@@ -255,8 +270,3 @@ def rows_of_keys(
     indices = np.empty(len(keys), dtype=np.int32)
     np.remainder(keys, num_cols, out=indices, casting="unsafe")
     return indptr, indices
-
-
-def as_csr(graph: DGLGraph | CSRGraph, device: torch.device | str = "cpu") -> CSRGraph:
-    """A CSRGraph as it is, a DGLGraph as the paper's undirected graph; on `device`."""
-    return (graph if isinstance(graph, CSRGraph) else CSRGraph.undirected(graph)).to(device)

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from ..config import Config
 from ..errors import check_choice
-from ..graph.csr import CSRGraph, as_csr
-from ..graph.dgl_bridge import DGLGraph
+from ..features.convert import as_features
+from ..graph.convert import GraphLike, as_csr
 from ..registry import measures
 from .cosine import cosine_influence
 from .measure import Inputs, Normalization, measured
@@ -19,8 +21,8 @@ FLAT = 0.05
 
 
 def influence_scores(
-    graph: DGLGraph | CSRGraph,
-    features: Tensor,
+    graph: GraphLike,
+    features: Tensor | np.ndarray | sp.sparray,
     *,
     hops: int = 2,
     measure: str = "cosine",
@@ -32,8 +34,11 @@ def influence_scores(
     r"""Global influence $I_g$ of every node, float32 `[N]`.
 
     Args:
-        graph: an undirected graph (see `propagate_features`).
-        features: $X$, floating point `[N, D]`, dense or sparse CSR.
+        graph: an undirected graph: a `DGLGraph`; a `CSRGraph`; edge_index, integers `[2, E]`, with
+            both directions; a SciPy or torch sparse matrix `[N, N]`; a NetworkX graph, whose nodes
+            are 0 to N - 1, or else numbered in the order of `graph.nodes`; or PyG's `Data`.
+        features: $X$, floating point `[N, D]`, dense or sparse CSR; arrays and SciPy matrices
+            become float32.
         hops: k of $X^{(k)}$.
         measure: "cosine", the paper's, or another of `registry.measures`.
         normalization: "minmax" (the authors' code) gives $[0, 1]$; "max" (the paper's text)
@@ -43,12 +48,14 @@ def influence_scores(
         mix: "hybrid": the share of the cosine in its mix with the entropy; None: their product.
 
     Raises:
-        InputError: a directed graph, features of another length, NaN or infinite features, an
-            unknown measure or normalization, no logits where they are needed.
+        InputError: a directed or weighted graph or none, features of another length, NaN or
+            infinite features, an unknown measure or normalization, no logits where they are needed.
     """
     check_choice("measure", measure, list(measures))
     check_choice("normalization", normalization, get_args(Normalization))
-    chosen, csr = measures[measure], as_csr(graph, features.device)
+    if not isinstance(features, Tensor):
+        features = as_features(features)
+    chosen, csr = measures[measure], as_csr(graph, features.device, len(features))
     settings: dict[str, Any] = {
         "hops": hops,
         "normalization": normalization,

@@ -22,9 +22,10 @@ from .dropout import dropout
 
 @dataclass(frozen=True, eq=False)
 class Aggregated:
-    r"""$\hat A X$ of a layer's inputs X, `[N, D_in]`."""
+    r"""$\hat A X$ of a layer's inputs X, `[N, D_in]`, and X itself where a residual needs it."""
 
     values: Tensor
+    source: Tensor | None = None
 
 
 Graph: TypeAlias = DGLGraph | CSRGraph

@@ -12,10 +12,15 @@ from torch import Tensor
 from .style import BLUE, look, models, save, subplots
 
 
-def training_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Validation accuracy by epoch."""
-    figure, axes = _figure("Epoch", "Validation accuracy (%)")
-    draw_curves(axes, history, "val_accuracy", 100)
+def training_curves(
+    history: Sequence[Mapping[str, Any]],
+    path: Path,
+    metric: str = "accuracy",
+    label: str = "accuracy",
+) -> None:
+    """The metric on the validation nodes by epoch, under its label."""
+    figure, axes = _figure("Epoch", f"Validation {label} (%)")
+    draw_curves(axes, history, f"val_{metric}", 100)
     axes.legend(loc="lower right")
     save(figure, path)
 

@@ -10,13 +10,16 @@ import math
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from ..errors import InputError, check_choice
+from ..features.convert import as_features
 from ..features.matrix import FeatureMatrix
-from ..graph.csr import CSRGraph, as_csr
-from ..graph.dgl_bridge import DGLGraph
+from ..graph.convert import GraphLike, as_csr
+from ..graph.csr import CSRGraph
 from ..ops import Pooling, propagate
 
 
@@ -53,8 +56,8 @@ class Propagation:
 
 @torch.no_grad()
 def propagate_features(
-    graph: DGLGraph | CSRGraph,
-    features: Tensor,
+    graph: GraphLike,
+    features: Tensor | np.ndarray | sp.sparray,
     *,
     hops: int,
     pooling: Pooling = "mean",
@@ -66,9 +69,11 @@ def propagate_features(
     and little more than the result on the CPU.
 
     Args:
-        graph: an undirected graph; parallel edges are merged, and the self-loops it may have give
+        graph: an undirected graph of any kind that `influence_scores` takes; parallel edges are
+            merged, and the self-loops it may have give
             way to `self_loop_weight`. A `CSRGraph` is taken as it is.
-        features: $X$, floating point `[N, D]`, dense or sparse CSR.
+        features: $X$, floating point `[N, D]`, dense or sparse CSR; arrays and SciPy matrices
+            become float32.
         hops: P; 0 returns the features.
         pooling: "mean", "max" or "min", elementwise over the P + 1 matrices.
         self_loop_weight: w; 1 is the paper's text, 2 the authors' code.
@@ -77,10 +82,12 @@ def propagate_features(
         `[N, D]`, dense, on the device and of the dtype of `features`.
 
     Raises:
-        InputError: a directed graph, features of another length, NaN or infinite features, a
-            negative number of hops, an unknown pooling.
+        InputError: a directed or weighted graph or none, features of another length, NaN or
+            infinite features, a negative number of hops, an unknown pooling.
     """
     propagation = Propagation(hops, self_loop_weight, pooling)
     check_choice("pooling", pooling, get_args(Pooling))
-    csr = as_csr(graph, features.device)
+    if not isinstance(features, Tensor):
+        features = as_features(features)
+    csr = as_csr(graph, features.device, len(features))
     return propagation.of(csr, FeatureMatrix(features).checked_dense(csr.num_rows))

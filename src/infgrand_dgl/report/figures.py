@@ -12,6 +12,7 @@ from ..present.style import BLACK, BLUE, RC, look, subplots
 from .statistics import Calibration
 
 WIDTH, HEIGHT, SQUARE = 4.4, 3.1, 3.9  # inches
+NAME = 12  # letters of a class's name on an axis
 
 
 def axes_of(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -67,8 +68,12 @@ def accuracy_by(
     return figure
 
 
-def confusion_matrix(matrix: np.ndarray) -> Figure:
-    """Counts, shaded by their share of the row."""
+def confusion_matrix(matrix: np.ndarray, classes: Sequence[str] = ()) -> Figure:
+    """Counts, shaded by their share of the row.
+
+    Args:
+        classes: their names; numbers are left to the axes.
+    """
     figure, axes = axes_of("Predicted class", "True class", SQUARE)
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -77,8 +82,13 @@ def confusion_matrix(matrix: np.ndarray) -> Figure:
         if nodes:
             color = "white" if share[i, j] > 0.5 else BLACK
             axes.text(j, i, f"{nodes}", ha="center", va="center", color=color, fontsize=size)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))
+    if list(classes) == list(map(str, range(len(classes)))):
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))
+    else:
+        names = [f"{name[:NAME]}…" if len(name) > NAME + 1 else name for name in classes]
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=size)
+        axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
     return figure

@@ -12,7 +12,9 @@ from ..errors import InputError
 from ..experiment.directory import RunDirectory
 from ..experiment.history import read_history
 from ..present.style import look, models
+from ..serving import load_classes
 from ..system.reading import reading
+from ..training.metrics import METRICS
 from . import sections
 from .content import Part, Section, Table
 from .metrics import Metrics, lead, model_scores, origin, results, times
@@ -28,9 +30,10 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
     """
     run = RunDirectory.open(path)
     config, seed = run.config, run.best_seed()
+    classes = load_classes(run.weights(seed, "student"))
     with reading(path / "metrics.json", "written by train"):
         metrics = json.loads((path / "metrics.json").read_text())
-        tables = results(metrics, config), times(metrics), origin(metrics)
+        tables = results(metrics, config), times(metrics), origin(metrics, classes)
         summary = lead(metrics)
     dataset = with_split(load_source(config.data), config.data, seed)
     _check_same(metrics["dataset"], dataset, path)
@@ -45,10 +48,10 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
         history = read_history(path / "history.csv")
     parts = [
         tables[0],
-        sections.training(history),
+        sections.training(history, METRICS[config.train.metric]),
         sections.influence(scores, degrees, config) if scores is not None else None,
         sections.accuracy(test, scored, scores, degrees, seed),
-        sections.confidence(test, dataset.num_classes, seed),
+        sections.confidence(test, dataset.class_names, seed),
         *tables[1:],
         Section("Configuration", listing=(path / "config.yaml").read_text()),
     ]
@@ -74,8 +77,13 @@ def comparison(runs: Mapping[str, Metrics]) -> Part:
     """The results of several runs beside each other."""
     rows = []
     for model in models():
-        scores = {name: model_scores(m[model]) for name, m in runs.items() if model in m}
-        for title in max(scores.values(), key=len, default={}):  # a part may be lacking elsewhere
+        scores = {
+            name: model_scores(m[model], METRICS[m.get("metric", "accuracy")])
+            for name, m in runs.items()
+            if model in m
+        }
+        # A part, or a metric, may be lacking elsewhere.
+        for title in dict.fromkeys(title for row in scores.values() for title in row):
             cells = [scores.get(name, {}).get(title, "") for name in runs]
             rows.append([f"{look(model).label}, {title}", *cells])
     table = Table(rows, ["", *runs], "Mean ± standard deviation over the seeds of each run.")

@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 from ..config.schema import Config
 from ..influence.scores import spread
 from ..present.curves import draw_curves, draw_histogram
+from ..training.metrics import Metric
 from . import figures
 from .content import Picture, Section, Table
 from .predictions import Predictions
@@ -21,23 +22,24 @@ MOST_CONFUSED = 15
 DOTS = 20_000  # of a scatter plot
 
 
-def training(history: Sequence[Mapping[str, Any]]) -> Section:
-    """Validation accuracy and loss by epoch."""
+def training(history: Sequence[Mapping[str, Any]], metric: Metric) -> Section:
+    """The metric on the validation nodes, and loss, by epoch."""
     loss, axes = figures.axes_of("Epoch", "Training loss")
     draw_curves(axes, history, "loss")
     if all(row["loss"] > 0 for row in history):
         axes.set_yscale("log")
         axes.set_ylabel("Training loss (log scale)")
     figures.legend(loss)
-    accuracy, axes = figures.axes_of("Epoch", "Validation accuracy (%)")
-    draw_curves(axes, history, "val_accuracy", 100)
-    figures.legend(accuracy)
+    validation, axes = figures.axes_of("Epoch", f"Validation {metric.label} (%)")
+    draw_curves(axes, history, f"val_{metric.name}", 100)
+    figures.legend(validation)
+    label = metric.label[0].upper() + metric.label[1:]
     how = "thin: each seed, thick: their mean."
     pictures = [
         Picture.of(
-            accuracy,
-            "Validation accuracy of each model by epoch",
-            f"Accuracy on the validation nodes by epoch; {how}",
+            validation,
+            f"Validation {metric.label} of each model by epoch",
+            f"{label} on the validation nodes by epoch; {how}",
         ),
         Picture.of(
             loss,
@@ -151,17 +153,21 @@ def _accuracy_by(
     return figures.accuracy_by(groups, correct, xlabel)
 
 
-def confidence(test: Predictions, classes: int, seed: int) -> Section:
-    """Confusions of the student, and calibration of every model."""
+def confidence(test: Predictions, classes: Sequence[str], seed: int) -> Section:
+    """Confusions of the student, and calibration of every model.
+
+    Args:
+        classes: their names, by number.
+    """
     predicted = test.probabilities["student"].argmax(axis=1)
-    matrix = confusion_matrix(test.labels, predicted, labels=range(classes))
+    matrix = confusion_matrix(test.labels, predicted, labels=range(len(classes)))
     tables, pictures = [], []
-    if classes > LARGEST_MATRIX:
-        tables.append(_confusions(matrix))
+    if len(classes) > LARGEST_MATRIX:
+        tables.append(_confusions(matrix, classes))
     else:
         pictures.append(
             Picture.of(
-                figures.confusion_matrix(matrix),
+                figures.confusion_matrix(matrix, classes),
                 "Confusion matrix of the student on the test nodes",
                 "Test nodes by true class and the student's; the darker, the larger the share "
                 "of the true class.",
@@ -181,10 +187,10 @@ def confidence(test: Predictions, classes: int, seed: int) -> Section:
     return Section("Confusions and calibration", note, tables=tables, pictures=pictures)
 
 
-def _confusions(matrix: np.ndarray) -> Table:
+def _confusions(matrix: np.ndarray, classes: Sequence[str]) -> Table:
     sizes = matrix.sum(axis=1)
     rows = [
-        [str(i), str(j), f"{n:,}", f"{100 * n / sizes[i]:.1f}"]
+        [classes[i], classes[j], f"{n:,}", f"{100 * n / sizes[i]:.1f}"]
         for i, j, n in most_confused(matrix, MOST_CONFUSED)
     ]
     header = ["true class", "predicted", "nodes", "of the class (%)"]

@@ -17,10 +17,10 @@ from ..data import load_dataset
 from ..nn.mlp import MLP
 from ..propagation.inputs import student_inputs
 from ..system.runtime import Runtime, resolve_device
+from ..training.evaluation import REQUEST
 from ..training.teacher import build_teacher, teacher_device, teacher_inputs
 from .grid import Cell
 
-REQUEST = 10  # nodes
 ROUNDS = 5
 
 

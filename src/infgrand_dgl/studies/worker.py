@@ -16,6 +16,7 @@ from ..experiment.train import train
 from ..present.console import Silent
 from ..registry import studies
 from ..system.writing import writing
+from ..training.metrics import METRICS
 from .grid import Cell
 
 KEPT = {"config.yaml", "metrics.json", "history.csv", "teacher_logits.npy"}
@@ -58,21 +59,23 @@ def run(study: str, cell: Cell, folder: Path) -> None:
 
 def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each trained model, as in results.csv."""
-    rows = []
+    rows, metric = [], cell.config.train.metric
     for name in [n for n in ("teacher", *cell.students) if n in metrics]:
         trained, (model, _, case) = metrics[name], name.partition(", ")
-        test = {p: trained[p]["mean"] if p in trained else None for p in ("test", "test_observed")}
+        values = METRICS[metric].of_model(trained)
+        test = {p: values[p]["mean"] if p in values else None for p in ("test", "test_observed")}
         pace = trained.get("milliseconds_per_1000_nodes")
         rows.append(
             {
                 **cell.where(),
                 "case": case or cell.case,
                 "model": model,
-                "validation": trained["val"]["mean"],
+                "validation": values["val"]["mean"],
                 **test,
                 "ms_per_1000_nodes": pace["mean"] if pace else None,
                 "seconds": metrics["seconds"][name][0],
                 "retrained": name in metrics["retrained"][0],
+                **({} if metric == "accuracy" else {"metric": metric}),
             }
         )
     return rows

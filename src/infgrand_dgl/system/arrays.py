@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from .reading import reading
 
 FINITE_ROWS = 1 << 16  # that are looked at together for what is not finite
@@ -25,7 +26,13 @@ def load_array(path: Path, mmap: bool = False) -> np.ndarray:
         if mmap:
             return np.lib.format.open_memmap(path, mode="r")
         with path.open("rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+            try:
+                return np.lib.format.read_array(file, allow_pickle=False)
+            except ValueError as error:
+                if "Object arrays" not in str(error):
+                    raise
+                expected = "expected numbers or texts, found objects of Python"
+                raise InputError(f"{path}: {expected}; array.astype(str) makes texts") from None
 
 
 def map_array(path: Path, write: bool = False) -> Tensor:

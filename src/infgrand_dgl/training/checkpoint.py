@@ -23,17 +23,17 @@ KEYS = {"fingerprint", "model", "optimizer", "progress", "random", "seconds"}
 
 @dataclass
 class TrainingState:
-    """How far a training has come, and its best epoch so far: validation accuracy and weights."""
+    """How far a training has come, and its best epoch so far: validation metric and weights."""
 
     epoch: int = 0
     best_val: float = -1.0
     best_epoch: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
 
-    def record(self, model: nn.Module, val_accuracy: float) -> None:
+    def record(self, model: nn.Module, val: float) -> None:
         """Keeps the epoch's weights, if it is as good as the best."""
-        if val_accuracy >= self.best_val:
-            self.best_val, self.best_epoch = val_accuracy, self.epoch
+        if val >= self.best_val:
+            self.best_val, self.best_epoch = val, self.epoch
             self.best_state = {k: v.clone() for k, v in model.state_dict().items()}
 
 

@@ -43,17 +43,25 @@ def layerwise(
         entries: edges of a block, at most (a row is never cut); None: as the budget allows.
         dtype: of the logits.
     """
-    device, last = runtime.device, len(model.layers) - 1
+    device, last, N = runtime.device, len(model.layers) - 1, csr.num_rows
     if entries is None:
         entries = _entries(max(model.widths), runtime)
     h, staging = row_source(features), Staging(device)
+    jumped = None if model.head is None else _matrix(N, model.widths[-1], torch.float32, runtime)
     for k, width in enumerate(model.widths[1:]):
-        out = _matrix(csr.num_rows, width, dtype if k == last else torch.float32, runtime)
+        if k == last:
+            width = width if model.head is None else model.head.out_features
+        out = _matrix(N, width, dtype if k == last else torch.float32, runtime)
         calls = (partial(_block, csr, h, rows, staging) for rows in cuts(csr.indptr, entries))
         for rows, block, x in prefetched(calls, device):
-            out[rows.start : rows.stop] = model.layer(k, block, x).cpu()
-            del block, x  # before the next one but one
-            for matrix in (h, out):  # of mapped ones
+            y, part = model.layer(k, block, x), slice(rows.start, rows.stop)
+            if jumped is not None and model.head is not None:
+                handed = model.jump(None if k == 0 else jumped[part].to(device), y)
+                y = model.head(handed) if k == last else y
+                jumped[part] = handed.cpu()
+            out[part] = y.cpu()
+            del block, x, y  # before the next one but one
+            for matrix in (h, jumped, out):  # of mapped ones
                 if isinstance(matrix, Tensor):
                     release(matrix)
         h = out

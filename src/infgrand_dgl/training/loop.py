@@ -1,6 +1,6 @@
 """The one training loop: evaluated every epoch, best-validation weights kept.
 
-On a GPU nothing in an epoch waits for it: losses and accuracies are read together, at its end.
+On a GPU nothing in an epoch waits for it: losses and metrics are read together, at its end.
 """
 
 import logging
@@ -24,11 +24,12 @@ from ..system.runtime import Runtime
 from .checkpoint import Checkpoint, TrainingState
 from .graphed import graphed
 from .interrupts import interruptible, obey
+from .metrics import METRICS
 
 log = logging.getLogger(__name__)
 
 Losses = Mapping[str, Tensor]  # "loss" is minimised, the others are only recorded
-Accuracies = Mapping[str, Tensor]  # "val" decides
+Scores = Mapping[str, Tensor]  # of the metric; "val" decides
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
@@ -39,13 +40,15 @@ class Task:
     Args:
         steps: (epoch, from 1) to the losses of its batches, one after the other: each is asked for
             when the weights have taken the step of the one before.
-        evaluate: accuracies in evaluation mode, without gradients, on the model's device.
+        evaluate: the metric's values in evaluation mode, without gradients, on the model's device.
+        metric: of `METRICS`: what they are values of.
         repeats: whether every epoch launches the same kernels on the same memory, drawing at random
             from torch's generator alone: a GPU then replays it (`graphed`).
     """
 
     steps: Callable[[int], Iterable[Losses]]
-    evaluate: Callable[[], Accuracies]
+    evaluate: Callable[[], Scores]
+    metric: str = "accuracy"
     repeats: bool = False
 
 
@@ -67,10 +70,10 @@ def fit(
     that are not.
 
     Args:
-        on_epoch: gets the epoch, the mean losses of its steps and its accuracies.
+        on_epoch: gets the epoch, the mean losses of its steps and its metrics.
         checkpoint: where to go on from, and what to save; an interrupt is heeded at the end of the
             epoch, when that is saved.
-        ranks: the processes that train together; the first one's accuracies count.
+        ranks: the processes that train together; the first one's metrics count.
 
     Raises:
         InputError: the loss is no longer finite.
@@ -94,13 +97,13 @@ def fit(
                     "a lower lr may help"
                 )
             on_epoch(state.epoch, recorded)
-            state.record(model, recorded["val_accuracy"])
+            state.record(model, recorded[f"val_{task.metric}"])
             signalled = ranks.greatest(interrupted())
             if checkpoint and (signalled or checkpoint.due(state.epoch)):
                 checkpoint.save(model, optimizer, state)
             obey(signalled)
-    best = state.best_epoch, state.epoch, state.best_val
-    log.info("best epoch %d of %d: validation accuracy %.4f", *best)
+    best = state.best_epoch, state.epoch, METRICS[task.metric].label, state.best_val
+    log.info("best epoch %d of %d: validation %s %.4f", *best)
     model.load_state_dict(state.best_state)
     model.eval()
     optimizer.zero_grad(set_to_none=True)
@@ -113,8 +116,8 @@ def _epoch(
     losses = _mean_losses(model, task.steps(number), optimizer, ranks)
     model.eval()
     with torch.no_grad():
-        accuracies = task.evaluate()
-    recorded = losses | {f"{name}_accuracy": value for name, value in accuracies.items()}
+        scores = task.evaluate()
+    recorded = losses | {f"{name}_{task.metric}": value for name, value in scores.items()}
     return list(recorded), torch.stack([value.double() for value in recorded.values()])
 
 
@@ -155,17 +158,12 @@ def forwards(
 
 
 def recorded_nodes(config: Config, view: NodeDataset) -> dict[str, tuple[Tensor, Tensor]]:
-    """The nodes whose accuracy the history records, and their labels, by part of the split.
+    """The nodes whose metric the history records, and their labels, by part of the split.
 
     An inductive training sees only the observed test nodes.
     """
     test = "test" if config.data.setting == "transductive" else "test_observed"
     return {name: (ids, view.labels[ids]) for name, ids in (("val", view.val), (test, view.test))}
-
-
-def accuracy(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Share of the predicted classes, int64 `[n]`, that are the labels, `[n]`; float64 `[]`."""
-    return (predicted == labels).double().mean()
 
 
 def seed_everything(seed: int) -> None:

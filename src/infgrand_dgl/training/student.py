@@ -18,17 +18,17 @@ from ..system.runtime import Runtime
 from .batches import NodeBatches
 from .checkpoint import Checkpoint
 from .loop import (
-    Accuracies,
     Losses,
     OnEpoch,
+    Scores,
     Task,
-    accuracy,
     adam,
     fit,
     forwards,
     recorded_nodes,
     seed_everything,
 )
+from .metrics import METRICS, likeliest
 from .placement import Placement, place
 
 EVALUATED_ROWS = 1 << 14  # at once
@@ -127,7 +127,7 @@ def _task(
     batches: NodeBatches,
     runtime: Runtime,
 ) -> Task:
-    device = runtime.device
+    device, metric = runtime.device, METRICS[config.train.metric]
     train, predict = forwards(model, config.train.precision, runtime)
     parts = {
         name: (ids.to(inputs.device), labels.to(device))
@@ -141,29 +141,41 @@ def _task(
             losses = objective.losses(train(_float(batch["x"])), batch)
             yield {name: scale * loss for name, loss in losses.items()}
 
-    def evaluate() -> Accuracies:
+    def evaluate() -> Scores:
+        read = {
+            name: outputs(predict, inputs, ids, device, metric.read)
+            for name, (ids, _) in parts.items()
+        }
         return {
-            name: accuracy(classes(predict, inputs, ids, device), labels)
-            for name, (ids, labels) in parts.items()
+            name: metric.value(read[name], labels, view.num_classes)
+            for name, (_, labels) in parts.items()
         }
 
     # An epoch must be one step of one process, and its evaluation, on what lies on the device.
     # (Rows of a `SparseMatrix` have to be counted; compiled code has graphs of its own.)
     resident = isinstance(inputs, Tensor) and inputs.device.type == device.type
     one_step = batches.full is not None and runtime.ranks.size == 1
-    return Task(steps, evaluate, repeats=resident and one_step and not config.train.compile)
+    repeats = resident and one_step and not config.train.compile
+    return Task(steps, evaluate, metric.name, repeats)
 
 
-def classes(
-    model: Callable[[Features], Tensor], inputs: Features, ids: Tensor, device: torch.device
+def outputs(
+    model: Callable[[Features], Tensor],
+    inputs: Features,
+    ids: Tensor,
+    device: torch.device,
+    read: Callable[[Tensor], Tensor] = likeliest,
 ) -> Tensor:
-    """The likeliest class of the nodes, int64 `[n]`, from their rows of `inputs`."""
+    """What is read of the logits of the nodes, int64 `[n]`, from their rows of `inputs`.
+
+    By default the likeliest class.
+    """
     parts = []
     for part in ids.split(EVALUATED_ROWS):
         x = inputs[part.to(inputs.device)]
         if isinstance(inputs, Tensor):
             release(inputs)
-        parts.append(model(_float(x.to(device))).argmax(dim=1))
+        parts.append(read(model(_float(x.to(device)))))
     return torch.cat(parts) if parts else ids.to(device)
 
 

@@ -1,15 +1,16 @@
 """The teacher: a GNN trained with cross-entropy on the graph that training may see."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
+from ..distillation.class_weights import class_weights
 from ..errors import InputError
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..graph import dgl_bridge
@@ -23,17 +24,17 @@ from ..system.runtime import Runtime
 from .checkpoint import Checkpoint
 from .layerwise import layerwise
 from .loop import (
-    Accuracies,
     Losses,
     OnEpoch,
+    Scores,
     Task,
-    accuracy,
     adam,
     fit,
     forwards,
     recorded_nodes,
     seed_everything,
 )
+from .metrics import METRICS
 from .sampling import Neighborhoods, mixed, shuffled
 
 BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
@@ -42,6 +43,9 @@ BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
 # layers in training (resident memory of 200,000 nodes on the CPU; the allocator's share included,
 # and aggregated features, which are no wider than the first layer's output).
 INFERRED = 4
+
+# Beside those, for what is around the convolutions: in training, and in a forward.
+NORM, RESIDUAL, JUMPING = (2, 2), (3, 1), (3, 2)
 
 
 def build_teacher(config: TeacherConfig, in_features: int, classes: int) -> GNN:
@@ -88,13 +92,24 @@ def is_sampled(config: Config, view: NodeDataset, runtime: Runtime) -> bool:
 
 def fits(config: Config, view: NodeDataset, runtime: Runtime) -> bool:
     """Whether training on the full graph takes no more than is left of the budget."""
-    outputs = layer_widths(config.teacher, view.num_features, view.num_classes)[1:]
-    return _fits(view, teachers[config.teacher.model].floats * sum(outputs), runtime)
+    t = config.teacher
+    outputs = layer_widths(t, view.num_features, view.num_classes)[1:]
+    floats = teachers[t.model].floats
+    floats += _around(t.norm, t.residual, t.jumping_knowledge, training=True)
+    dropped = view.matrix.input_bytes // view.num_nodes if t.input_dropout else 0
+    return _fits(view, floats * sum(outputs) + dropped, runtime)
+
+
+def _around(norm: str, residual: bool, jumping: str, training: bool) -> int:
+    """Floats per node and output."""
+    held = [NORM] * (norm != "none") + [RESIDUAL] * residual + [JUMPING] * (jumping != "none")
+    return sum(floats[0 if training else 1] for floats in held)
 
 
 def forward_fits(model: GNN, data: NodeDataset, runtime: Runtime) -> bool:
     """Whether the model on the full graph takes no more than is left of the budget."""
-    return _fits(data, INFERRED * max(model.widths[1:]), runtime)
+    floats = INFERRED + _around(model.norm, bool(model.residuals), model.jumping, training=False)
+    return _fits(data, floats * max(model.widths[1:]), runtime)
 
 
 def _fits(data: NodeDataset, floats: int, runtime: Runtime) -> bool:
@@ -124,6 +139,8 @@ def train_teacher(
     """
     seed_everything(seed)
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(runtime.device)
+    if runtime.ranks.size > 1 and runtime.device.type == "cuda" and model.norm == "batch":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if runtime.ranks.size > 1 or is_sampled(config, view, runtime):
         task = _sampled(config, model, view, seed, runtime)
     else:
@@ -161,25 +178,23 @@ def on_full_graph(
     repeats: bool = False,
 ) -> Task:
     """A step on all training nodes at once; graph and features as the model's layers take them."""
-    device = runtime.device
+    device, metric = runtime.device, METRICS[config.train.metric]
     train, labels = view.train.to(device), view.labels[view.train].to(device)
     parts = {
         name: (ids.to(device), labels.to(device))
         for name, (ids, labels) in recorded_nodes(config, view).items()
     }
     forward, _ = forwards(model, config.train.precision, runtime)
+    loss = _loss(config, view, device)
 
     def steps(epoch: int) -> Iterator[Losses]:
-        yield {"loss": cross_entropy(forward(graph, x).index_select(0, train), labels)}
+        yield {"loss": loss(forward(graph, x).index_select(0, train), labels)}
 
-    def evaluate() -> Accuracies:
+    def evaluate() -> Scores:
         logits = forward(graph, x)
-        return {
-            name: accuracy(logits[ids].argmax(dim=1), labels)
-            for name, (ids, labels) in parts.items()
-        }
+        return {name: metric(logits[ids], labels) for name, (ids, labels) in parts.items()}
 
-    return Task(steps, evaluate, repeats)
+    return Task(steps, evaluate, metric.name, repeats)
 
 
 def _repeats(model: GNN, config: TeacherConfig) -> bool:
@@ -190,11 +205,12 @@ def _repeats(model: GNN, config: TeacherConfig) -> bool:
 def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: Runtime) -> Task:
     """An epoch depends on the seed, its number and this process alone, not on those before it."""
     t, device, ranks = config.teacher, runtime.device, runtime.ranks
+    metric = METRICS[config.train.metric]
     size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * len(model.layers)
     sampler = Neighborhoods(view.csr, view.matrix, fanouts, runtime, config.train.inputs)
     train, predict = forwards(model, config.train.precision, runtime)
-    share = ranks.share(len(view.val))
-    val = view.val[share.start : share.stop]
+    loss, share = _loss(config, view, device), ranks.share(len(view.val))
+    val, val_labels = view.val[share.start : share.stop], view.labels[view.val].to(device)
 
     def steps(epoch: int) -> Iterator[Losses]:
         nodes = shuffled(view.train, ranks, seed, epoch)
@@ -202,16 +218,36 @@ def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: 
         torch.manual_seed(epoch_seed)
         for seeds, blocks, x in sampler.batches(nodes, size, epoch_seed):
             labels = view.labels[seeds].to(device, non_blocking=True)
-            yield {"loss": cross_entropy(train(blocks, x), labels)}
+            yield {"loss": loss(train(blocks, x), labels)}
 
-    def evaluate() -> Accuracies:
-        correct = torch.zeros((), dtype=torch.long, device=device)
-        for seeds, blocks, x in sampler.batches(val, size, mixed(seed, 0, ranks.rank)):
-            labels = view.labels[seeds].to(device, non_blocking=True)
-            correct += (predict(blocks, x).argmax(dim=1) == labels).sum()
-        return {"val": ranks.sum(correct).double() / len(view.val)}
+    def evaluate() -> Scores:
+        batches = sampler.batches(val, size, mixed(seed, 0, ranks.rank))
+        parts = [metric.read(predict(blocks, x)) for _, blocks, x in batches]
+        return {"val": metric.value(collected(parts), val_labels, view.num_classes)}
 
-    return Task(steps, evaluate)
+    def collected(parts: list[Tensor]) -> Tensor:
+        """Of all validation nodes, what the processes have read of theirs."""
+        if ranks.size == 1:
+            return torch.cat(parts)
+        return torch.cat([part.to(device) for part in ranks.gather(torch.cat(parts).cpu())])
+
+    return Task(steps, evaluate, metric.name)
+
+
+def _loss(
+    config: Config, view: NodeDataset, device: torch.device
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The mean cross-entropy of logits `[b, C]` and labels `[b]`, each by the weight of its class
+    (not divided by the batch's weights, which a batch of few classes would make uneven)."""
+    weights = class_weights(config, view)
+    if weights is None:
+        return cross_entropy
+    weights = weights.to(device)
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits, labels, weights, reduction="sum") / len(labels)
+
+    return loss
 
 
 @torch.no_grad()
@@ -233,6 +269,24 @@ def teacher_logits(
         return layerwise(model, data.csr, data.matrix, runtime, dtype=dtype)
 
     return dataset.by_view(logits)
+
+
+def neighbourhood_logits(
+    model: GNN, dataset: NodeDataset, runtime: Runtime, inputs: Inputs = "auto"
+) -> Callable[[Tensor], Tensor]:
+    """Distinct nodes, int64 `[b]`, to their logits, `[b, C]`, from what these depend on alone.
+
+    Args:
+        model: of the native backend, in evaluation mode, on the runtime's device.
+    """
+    everyone = [-1] * len(model.layers)
+    sampler = Neighborhoods(dataset.csr, dataset.matrix, everyone, runtime, inputs)
+
+    def logits(nodes: Tensor) -> Tensor:
+        ((_, blocks, x),) = sampler.batches(nodes, len(nodes), 0)
+        return model(blocks, x)
+
+    return logits
 
 
 def load_logits(path: Path, num_nodes: int, num_classes: int) -> Tensor:

@@ -106,7 +106,7 @@ ONE_INFINITE[9, 1] = -np.inf
         (
             "labels.npy",
             np.arange(60) % 3 - 2,
-            "labels: expected 0 to 0, or -1 for none; found -2 at node 0",
+            "or -1 for none; found -2 at node 0",
         ),
         ("edges.npy", np.array([[0, 60]]), "expected node ids 0 to 59"),
         ("edges.npy", np.array([[0.5, 1]]), "expected integer node ids, found float64"),

@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
     from ...influence.compute import influence
     from ...influence.scores import flat_warning, spread
     from ...registry import measures
+    from ...system.arrays import load_array
     from ...system.writing import save_array, writing
     from ...training.teacher import load_logits
 
@@ -39,7 +40,10 @@ def run(args: argparse.Namespace) -> None:
         if config.teacher.logits is None:
             expected = "needs teacher.logits, a file [N, C]"
             raise InputError(f"influence.measure: {measure.name} {expected}")
-        logits = load_logits(Path(config.teacher.logits), dataset.num_nodes, dataset.num_classes)
+        path, N = Path(config.teacher.logits), dataset.num_nodes
+        # Without labels there are as many classes as the file has columns.
+        classes = dataset.num_classes or load_array(path, mmap=True).size // N
+        logits = load_logits(path, N, classes)
     with writing(args.out) as partial:
         with report.bar("influence") as bar:
             start = time.perf_counter()

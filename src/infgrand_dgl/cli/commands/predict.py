@@ -20,20 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     rows.add_argument("--nodes", type=Path, metavar="IDS.npy", help="node ids [n] (default: all)")
     options.out(parser, "predictions.npy")
-    add("--probabilities", action="store_true", help="float32 [n, C] instead of int64 [n]")
+    add("--probabilities", action="store_true", help="float32 [n, C] instead of classes [n]")
 
 
 def run(args: argparse.Namespace) -> None:
-    import numpy as np
-
     from ...experiment.directory import RunDirectory
-    from ...serving import predict, rows_of
+    from ...serving import likeliest, load_classes, predict, rows_of
     from ...system.arrays import load_array
     from ...system.writing import check_writable, save_array
 
     run = RunDirectory.open(args.run)
     seed = run.best_seed() if args.seed is None else args.seed
     student = run.student(seed)
+    classes = load_classes(run.weights(seed, "student"))
     check_writable(args.out)
     if args.propagated is not None:
         inputs = load_array(args.propagated)
@@ -41,15 +40,17 @@ def run(args: argparse.Namespace) -> None:
         inputs = run.propagated(seed)
         if args.nodes is not None:
             inputs = rows_of(inputs, load_array(args.nodes), f"--nodes {args.nodes}")
-    probabilities = predict(student, inputs).numpy()
-    result = probabilities if args.probabilities else probabilities.argmax(1).astype(np.int64)
+    probabilities = predict(student, inputs)
+    result = probabilities.numpy() if args.probabilities else likeliest(probabilities, classes)
     save_array(args.out, result)
     if not args.quiet:
+        if args.probabilities and classes is not None:
+            print(f"columns: {', '.join(map(str, classes))}")
         print(f"student of seed {seed}: {len(result):,} nodes; wrote {args.out}")
 
 
 command = Command(
-    "class ids, or probabilities, from a run's student; no graph is touched",
+    "classes, or their probabilities, from a run's student; no graph is touched",
     "infgrand-dgl predict --run runs/cora --nodes ids.npy --out classes.npy",
     run,
     (options.quiet,),

@@ -9,6 +9,6 @@ sources.add(
         place=12,
         about="your own: edges, features.npy, labels.npy, splits.json in data.root",
         needs_root=True,
-        load=late("data.directory:load"),
+        load=late("data.importing:load"),
     )
 )

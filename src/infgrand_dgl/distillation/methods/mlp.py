@@ -15,8 +15,11 @@ def mlp(lesson: Lesson) -> Objective:
     if lesson.config.student.norm == "batch" and count < 2:
         raise InputError("student.norm: batch needs two training nodes for an MLP, found one")
 
+    weights = lesson.class_weights()
+
     def losses(logits: Tensor, batch: Rows) -> dict[str, Tensor]:
-        return {"loss": cross_entropy(logits, batch["labels"], reduction="sum") / count}
+        ce = cross_entropy(logits, batch["labels"], weights, reduction="sum")
+        return {"loss": ce / count}
 
     return Objective({"labels": view.labels[view.train]}, losses, view.train)
 

@@ -2,7 +2,7 @@ r"""Graph attention network (Veličković et al., 2018)."""
 
 from ...config.schema import TeacherConfig
 from ...registry import AMBER, Teacher, teachers
-from ..gnn import GNN, Backend, convolution, layer_widths
+from ..gnn import GNN, Backend, around, convolution, layer_widths
 
 
 class GAT(GNN):
@@ -10,19 +10,21 @@ class GAT(GNN):
     $\alpha_i^k = \mathrm{softmax}_j(\mathrm{LeakyReLU}_{0.2}(a_l\cdot W_kh_j + a_r\cdot W_kh_i))$.
 
     `heads` heads of `hidden / heads` each, concatenated; one head and no ReLU in the last layer.
-    Dropout acts on the input of every layer and on the attention; no residual.
+    Dropout acts on the input of every layer and on the attention.
     """
 
     def __init__(
         self, config: TeacherConfig, in_features: int, classes: int, backend: Backend
     ) -> None:
         widths, conv = layer_widths(config, in_features, classes), convolution("GATConv", backend)
-        inner = [(config.hidden // config.heads, config.heads)] * (config.layers - 1)
+        hidden = (config.hidden // config.heads, config.heads)
+        last = (classes, 1) if config.jumping_knowledge == "none" else hidden
+        heads_of = [*[hidden] * (config.layers - 1), last]
         convs = (
             conv(i, o, heads, feat_drop=config.dropout, attn_drop=config.attention_dropout)
-            for i, (o, heads) in zip(widths[:-1], [*inner, (classes, 1)], strict=True)
+            for i, (o, heads) in zip(widths[:-1], heads_of, strict=True)
         )
-        super().__init__(convs, widths, 0.0, backend)
+        super().__init__(convs, widths, 0.0, backend, **around(config, classes))
 
 
 teachers.add(

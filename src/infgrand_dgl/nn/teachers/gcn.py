@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from ...config.schema import TeacherConfig
 from ...registry import BLUE, Teacher, teachers
-from ..gnn import GNN, Backend, convolution, layer_widths
+from ..gnn import GNN, Backend, around, convolution, layer_widths
 
 
 class GCN(GNN):
@@ -19,7 +19,7 @@ class GCN(GNN):
     ) -> None:
         widths, conv = layer_widths(config, in_features, classes), convolution("GraphConv", backend)
         convs = (conv(i, o, norm="both") for i, o in pairwise(widths))
-        super().__init__(convs, widths, config.dropout, backend)
+        super().__init__(convs, widths, config.dropout, backend, **around(config, classes))
 
 
 teachers.add(

@@ -2,4 +2,6 @@
 
 from ...command import Group, find_commands
 
-command = Group("list, describe, prepare datasets", find_commands(__name__, __path__), place=6)
+command = Group(
+    "list, describe, import, split, prepare datasets", find_commands(__name__, __path__), place=6
+)

@@ -8,14 +8,20 @@ from ...command import Command
 
 def run(args: argparse.Namespace) -> None:
     from ....config.reading import load_config
-    from ....data import load_dataset
+    from ....data import load_source, with_split
     from ....data.dataset import describe
-    from ....data.summary import summarize
+    from ....data.summary import seen, summarize, untrained
 
-    dataset = load_dataset(load_config(args.config, args.set), args.seed)
+    config = load_config(args.config, args.set)
+    dataset = load_source(config.data)
+    if dataset.lacks is None:
+        seed = config.train.seeds[0] if args.seed is None else args.seed
+        dataset = with_split(dataset, config.data, seed)
     print(describe(dataset))
     for line in summarize(dataset).lines():
         print(line)
+    if dataset.lacks is None:
+        print(*filter(None, [seen(dataset, config.data), untrained(dataset)]), sep="\n")
 
 
 command = Command(

@@ -39,5 +39,5 @@ command = Command(
     run,
     (options.experiment, options.quiet),
     add_arguments,
-    place=3,
+    place=5,
 )

@@ -25,5 +25,5 @@ command = Command(
     run,
     (options.quiet,),
     add_arguments,
-    place=4,
+    place=6,
 )

@@ -1,0 +1,57 @@
+"""`infgrand-dgl data import`"""
+
+# ruff: noqa: N999 - the file is named as the command
+
+import argparse
+import sys
+from pathlib import Path
+
+from ... import options
+from ...command import Command
+from ...split_options import draw_of, split_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="a file or folder in a known format"
+    )
+    options.out(parser, "the folder", metavar="DIR")
+    parser.add_argument("--nodes", type=Path, metavar="FILE", help="node table of an edge list")
+    parser.add_argument("--features", type=Path, metavar="FILE", help=".npy, .npz, .csv, .parquet")
+    parser.add_argument("--id", metavar="COLUMN", help="of node ids in the node table")
+    parser.add_argument("--label", metavar="COLUMN", help="of labels in the node table")
+    parser.add_argument("--drop-weights", action="store_true", help="take the edges alone")
+    parser.add_argument(
+        "--trust", action="store_true", help="open pickles, which run the code that they hold"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the graph in --out")
+
+
+def run(args: argparse.Namespace) -> None:
+    from ....data.dataset import describe
+    from ....data.imported import Options
+    from ....data.importing import import_graph
+
+    given = {key: getattr(args, key) for key in Options.__dataclass_fields__}
+
+    def tell(line: str) -> None:
+        if not args.quiet:
+            print(line, file=sys.stderr)
+
+    dataset = import_graph(
+        args.source, args.out, Options(**given), draw_of(args), args.overwrite, tell
+    )
+    print(describe(dataset))
+    print(f"imported: {args.out}; infgrand-dgl train --config {args.out}/experiment.yaml")
+
+
+command = Command(
+    "a graph in another format as a folder for data.name: directory",
+    "infgrand-dgl data import cora_ml.npz --out cora_ml\n"
+    "infgrand-dgl data import links.txt --nodes people.csv --features x.npz --out people\n"
+    "infgrand-dgl train --config people/experiment.yaml --out runs/people",
+    run,
+    (options.quiet, split_options),
+    add_arguments,
+    place=3,
+)

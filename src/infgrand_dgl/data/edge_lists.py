@@ -1,0 +1,145 @@
+"""Edge lists: two columns of node ids, numbers or text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..system.arrays import load_array
+from ..system.reading import reading
+from .imported import Options, check_weights
+from .tables import Table, integers, numbers, read_table, texts, without_row_numbers
+
+SOURCES = ("source", "src", "from", "fromnodeid", "from_node_id", "from_id", "source_id", "u",
+           "id_1", "id1", "node_1", "node1", "head", "start", "citing")  # fmt: skip
+TARGETS = ("target", "dst", "to", "tonodeid", "to_node_id", "to_id", "target_id", "v", "id_2",
+           "id2", "node_2", "node2", "tail", "end", "cited", "dest")  # fmt: skip
+WEIGHTS = ("w", "weight", "weights", "edge_weight")
+
+
+class EdgeList(NamedTuple):
+    """
+    Args:
+        ids: int64 or text `[E, 2]`.
+        table: where they were read.
+        unused: columns that were not.
+    """
+
+    ids: np.ndarray
+    table: Table
+    unused: tuple[str, ...] = ()
+
+
+def read_edges(path: Path, options: Options) -> EdgeList:
+    """Of .npy `[E, 2]`, Parquet, or text.
+
+    Raises:
+        InputError: a missing id, which names its row; ids that are neither; weights.
+    """
+    if path.suffix == ".npy":
+        return _of_array(path)
+    table = without_row_numbers(read_table(path, (*SOURCES, *TARGETS)))
+    frame = table.frame
+    if frame.shape[1] < 2:
+        raise InputError(f"{path}: expected two node ids a row, found {list(frame.shape)}")
+    lower = [str(name).strip().lower() for name in frame.columns]
+    source = next((lower.index(name) for name in SOURCES if name in lower), None)
+    target = next((lower.index(name) for name in TARGETS if name in lower), None)
+    if source is None or target is None or not table.named:
+        source, target = 0, 1
+    others = [i for i in range(frame.shape[1]) if i not in (source, target)]
+    weights = [i for i in others if lower[i] in WEIGHTS or not table.named or lower[i] == ""]
+    for i in weights:
+        values = numbers(frame.iloc[:, i])
+        if values is None:
+            values = np.array(["text"])
+        if not options.drop_weights and len(values) and (values != values[0]).any():
+            # Even counts: a third column may mean anything, and is not dropped without a word.
+            low, high = np.nanmin(values), np.nanmax(values)
+            raise InputError(
+                f"{path}: expected shape [E, 2], found {list(frame.shape)}; edge weights are not "
+                f"supported, found {low:g} to {high:g}; data import --drop-weights leaves them out"
+            )
+        check_weights(values, options, str(path))
+    columns = [frame.iloc[:, source], frame.iloc[:, target]]
+    unused = tuple(str(frame.columns[i]) for i in others if i not in weights)
+    return EdgeList(_ids(columns, table), table, unused)
+
+
+def _ids(columns: list[pd.Series], table: Table) -> np.ndarray:
+    whole = [integers(column, table, "a node id") for column in columns]
+    if all(each is not None for each in whole):
+        return np.stack(whole, axis=1)  # type: ignore[arg-type]
+    ids = np.stack([texts(column) for column in columns], axis=1)
+    empty = (ids == "").any(axis=1)
+    if empty.any():
+        raise InputError(f"{table.path}: no node id in {table.place(int(empty.argmax()))}")
+    return ids
+
+
+def _of_array(path: Path) -> EdgeList:
+    edges = load_array(path)
+    with reading(path, "a readable list of edges"):
+        if edges.ndim != 2 or edges.shape[1] != 2:
+            shape = list(edges.shape)
+            weights = "; edge weights are not supported" if shape[1:] == [3] else ""
+            raise InputError(f"{path}: expected shape [E, 2], found {shape}{weights}")
+        table = Table(pd.DataFrame(edges), False, path, None)
+        if edges.dtype.kind not in "iuU":
+            raise InputError(f"{path}: expected integer node ids, found {edges.dtype}")
+        return EdgeList(_ids([table.frame[0], table.frame[1]], table), table)
+
+
+def positions(edges: EdgeList, ids: np.ndarray, where: str) -> np.ndarray:
+    """Rows of the ids, int64 `[E, 2]`.
+
+    Args:
+        ids: of the nodes, int64 or text `[N]`.
+        where: what has them, for the message.
+    """
+    given = edges.ids
+    if given.dtype.kind != ids.dtype.kind:
+        given, ids = given.astype(str), ids.astype(str)
+    found = pd.Index(ids).get_indexer(pd.Index(given.ravel())).reshape(given.shape)
+    missing = (found < 0).any(axis=1)
+    if missing.any():
+        row = int(missing.argmax())
+        name = given[row][found[row] < 0][0]
+        path, place = edges.table.path, edges.table.place(row)
+        raise InputError(f"{path}: expected ids of {where}, found {str(name)!r} in {place}")
+    return found.astype(np.int64)
+
+
+def in_range(edges: EdgeList, num_nodes: int, where: str) -> np.ndarray:
+    """Ids that are rows already, int64 `[E, 2]`.
+
+    Args:
+        where: what has so many rows.
+    """
+    ids, table = edges.ids, edges.table
+    expected = f"{table.path}: expected node ids 0 to {num_nodes - 1} ({where})"
+    hint = (
+        "; where ids are names, a node table (nodes.csv with a column id) says whose row is whose"
+    )
+    if ids.dtype.kind == "U":
+        row = next(i for i, pair in enumerate(ids) if not all(_whole(each) for each in pair))
+        raise InputError(
+            f"{expected}, found {ids[row, 0]}, {ids[row, 1]} in {table.place(row)}{hint}"
+        )
+    wrong = ((ids < 0) | (ids >= num_nodes)).any(axis=1)
+    if not wrong.any():
+        return ids
+    row = int(wrong.argmax())
+    if ids.min() == 1 and ids.max() == num_nodes:
+        hint = "; they seem to count from 1"
+    raise InputError(
+        f"{expected}, found edge {ids[row, 0]}, {ids[row, 1]} in {table.place(row)}{hint}"
+    )
+
+
+def _whole(text: str) -> bool:
+    return text.lstrip("+-").isdigit()

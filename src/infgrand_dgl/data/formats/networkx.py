@@ -1,0 +1,85 @@
+"""GraphML, GEXF and GML, as NetworkX, Gephi and yEd write them: attributes of nodes are columns."""
+
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+
+from ...errors import InputError
+from ...registry import Format, formats
+from ...system.reading import reading
+from ..feature_files import read_features
+from ..imported import Imported, Options, check_weights
+from ..node_tables import LABELS, read_nodes
+from ..tables import Table, texts
+
+READERS = {".graphml": nx.read_graphml, ".gexf": nx.read_gexf, ".gml": nx.read_gml}
+
+
+def recognizes(path: Path) -> bool:
+    return path.suffix.lower() in READERS and path.is_file()
+
+
+def read(path: Path, options: Options) -> Imported:
+    with reading(path, f"a readable {path.suffix} file"):
+        graph = READERS[path.suffix.lower()](path)
+    if not len(graph):
+        raise InputError(f"{path}: expected a graph with nodes, found none")
+    rows = [attributes for _, attributes in graph.nodes(data=True)]
+    frame = pd.DataFrame(rows).drop(columns=["viz", "id"], errors="ignore").astype(object)
+    frame = _vectors(frame.where(frame.notna(), ""), path)
+    if "label" in frame and options.label is None and _is_display(frame):
+        frame = frame.drop(columns="label")
+    nodes = read_nodes(Table(frame, True, path, None), options)
+    features = nodes.features if options.features is None else read_features(options.features)[0]
+    unused = ", ".join(nodes.unused)
+    weights = [weight for *_, weight in graph.edges(data="weight", default=1)]
+    check_weights(np.array(weights), options, str(path))
+    number = {node: i for i, node in enumerate(graph)}
+    pairs = [(number[u], number[v]) for u, v in graph.edges()]
+    return Imported(
+        edges=np.array(pairs, np.int64).reshape(-1, 2),
+        num_nodes=len(graph),
+        features=features,
+        labels=nodes.labels,
+        splits=nodes.splits,
+        notes=(f"{path}: text is not used: {unused}",) if unused else (),
+        ids=np.array([str(node) for node in graph]),
+    )
+
+
+def _is_display(frame: pd.DataFrame) -> bool:
+    """Whether `label` is a name for each node, which Gephi shows, and no class."""
+    labels = texts(frame["label"])
+    others = [name for name in frame if str(name).lower() in LABELS and name != "label"]
+    return bool(others) or (len(labels) > 2 and len(set(labels)) == len(labels))
+
+
+def _vectors(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Attributes that hold a list of numbers (GML), or its text, as a column for each."""
+    for name in list(frame):
+        first = frame[name].iloc[0]
+        if isinstance(first, str) and first.startswith("[") and first.endswith("]"):
+            frame[name] = [str(each).strip("[]").replace(",", " ").split() for each in frame[name]]
+            first = frame[name].iloc[0]
+        if not isinstance(first, list):
+            continue
+        lengths = {len(each) if isinstance(each, list) else 0 for each in frame[name]}
+        if len(lengths) > 1:
+            raise InputError(f"{path}: {name}: expected as many numbers of every node")
+        columns = pd.DataFrame(frame[name].tolist()).add_prefix(f"{name}_")
+        frame = pd.concat([frame.drop(columns=name), columns.astype(object)], axis=1)
+    return frame
+
+
+formats.add(
+    Format(
+        "networkx",
+        label="GraphML, GEXF, GML",
+        place=30,
+        about=".graphml, .gexf, .gml: attributes of nodes are label, split and features",
+        recognizes=recognizes,
+        read=read,
+    )
+)

@@ -1,0 +1,135 @@
+"""What a format reads: arrays, and what is to be told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..errors import InputError
+from .masks import from_masks
+from .splits import PARTS
+
+Part = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user says of a source beside its path.
+
+    Args:
+        nodes: a node table, for an edge list: `--nodes`.
+        features: a file of features: `--features`.
+        id, label: names of the columns of node ids and of labels: `--id`, `--label`.
+        trust: pickles may be opened, which run what they hold: `--trust`.
+        drop_weights: edge weights are not read: `--drop-weights`.
+    """
+
+    nodes: Path | None = None
+    features: Path | None = None
+    id: str | None = None
+    label: str | None = None
+    trust: bool = False
+    drop_weights: bool = False
+
+
+@dataclass(frozen=True)
+class Imported:
+    """
+    Args:
+        edges: integers `[E, 2]`, each edge for both directions; ids from 0.
+        num_nodes: N.
+        features: numbers `[N, D]`, dense or SciPy sparse; None: there are none.
+        labels: `[N]`, as `labels.read_labels` takes them; None: there are none.
+        splits: node ids by part, of each split.
+        files: those that the folder takes over as they are, by their names there.
+        notes: lines for the user.
+        ids: of the nodes in the source, integers or text `[N]`; None: they are 0 to N - 1.
+    """
+
+    edges: np.ndarray
+    num_nodes: int
+    features: np.ndarray | sp.csr_matrix | None = None
+    labels: np.ndarray | None = None
+    splits: tuple[Part, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    ids: np.ndarray | None = None
+
+
+def edges_of_matrix(matrix: Any, options: Options, where: str) -> np.ndarray:
+    """`[E, 2]` of a SciPy matrix `[N, N]`; a stored zero is no edge."""
+    coo = sp.coo_matrix(matrix)
+    if coo.shape[0] != coo.shape[1]:
+        raise InputError(f"{where}: expected an adjacency [N, N], found {list(coo.shape)}")
+    stored = coo.data != 0
+    check_weights(coo.data[stored], options, where)
+    return np.stack([coo.row[stored], coo.col[stored]], axis=1).astype(np.int64)
+
+
+def check_weights(values: np.ndarray, options: Options, where: str) -> None:
+    """Raises for weights, unless they are to be dropped: numbers that differ, and are no counts of
+    parallel edges."""
+    if options.drop_weights or not len(values) or values.dtype.kind in "b":
+        return
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"{where}: expected numbers as edge weights, found {values.dtype}")
+    counts = (values >= 1) & (values == np.floor(values))
+    if (values != values[0]).any() and not counts.all():
+        raise InputError(
+            f"{where}: edge weights are not supported, found {values.min():g} to "
+            f"{values.max():g}; --drop-weights imports the edges alone"
+        )
+
+
+def csr_of_parts(arrays: Mapping[str, np.ndarray], prefix: str, where: str) -> sp.csr_matrix:
+    """The matrix of `<prefix>data`, `indices`, `indptr` and `shape`, checked."""
+    data, indices, indptr, shape = (
+        arrays[prefix + part] for part in ("data", "indices", "indptr", "shape")
+    )
+    if shape.shape != (2,) or shape.dtype.kind not in "iu":
+        raise InputError(f"{where}: {prefix}shape: expected two integers, found {shape.tolist()!r}")
+    if data.dtype.kind not in "biuf":
+        raise InputError(f"{where}: {prefix}data: expected numbers, found {data.dtype}")
+    size = (int(shape[0]), int(shape[1]))
+    if not all(0 < n < 2**31 for n in size):
+        raise InputError(f"{where}: {prefix}shape: expected 1 to 2^31 - 1 each, found {list(size)}")
+    matrix = sp.csr_matrix((data, indices, indptr), shape=size)
+    matrix.check_format()
+    return matrix
+
+
+def classes_of(labels: Any, num_nodes: int, where: str) -> np.ndarray:
+    """`[N]`, as `labels.read_labels` takes them, of labels `[N]`, `[N, 1]`, `[1, N]`, or one-hot
+    `[N, C]`: -1 of a row of zeros."""
+    if sp.issparse(labels):
+        labels = labels.toarray()
+    if labels.ndim == 2 and 1 in labels.shape:
+        labels = labels.ravel()
+    if labels.ndim == 2 and labels.dtype.kind in "biuf":
+        hot = labels != 0
+        if not ((labels == 0) | (labels == 1)).all() or (hot.sum(axis=1) > 1).any():
+            raise InputError(f"{where}: expected one label a node, found several in some rows")
+        labels = np.where(hot.any(axis=1), hot.argmax(axis=1), -1)
+    if labels.shape != (num_nodes,):
+        found = list(labels.shape)
+        raise InputError(f"{where}: expected labels of {num_nodes} nodes, found shape {found}")
+    return labels
+
+
+def parts_of_masks(masks: Mapping[str, np.ndarray], num_nodes: int, where: str) -> tuple[Part, ...]:
+    """The splits of masks `[N]`, `[N, k]` or `[k, N]`, by part.
+
+    Args:
+        where: begins messages.
+    """
+    upright = {
+        part: mask.T if mask.ndim == 2 and mask.shape[1] == num_nodes != mask.shape[0] else mask
+        for part, mask in masks.items()
+    }
+    splits = from_masks(upright, num_nodes, f"{where}: ")
+    return tuple({part: getattr(split, part).numpy() for part in PARTS} for split in splits)

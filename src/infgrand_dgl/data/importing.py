@@ -1,0 +1,225 @@
+"""Graphs as people have them, read into the folder that `directory` loads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import yaml
+
+from ..config.schema import DataConfig
+from ..errors import InputError
+from ..features.convert import from_scipy, row_normalized
+from ..registry import Format, formats
+from ..system.reading import reading
+from ..system.writing import FolderKind, new_folder, writing
+from . import directory
+from .dataset import NodeDataset, check
+from .drawing import Draw, usual_split
+from .feature_files import check_features
+from .imported import Imported, Options
+from .splits import check_labels, check_split
+from .tabular import EDGES, FEATURES, LABELS, NODES
+
+log = logging.getLogger(__name__)
+
+FOLDER = FolderKind(
+    "graph folder",
+    "edges.npy",
+    r"edges\.npy|features\.np[yz]|labels\.npy|splits\.json|ids\.npy|experiment\.yaml",
+)
+# Files that `directory` does not read, or not in every form that they come in.
+FOREIGN = {*EDGES, *NODES, *FEATURES, *LABELS} - {"edges.npy", "features.npy", "labels.npy"}
+
+
+def recognized(path: Path) -> Format | None:
+    """The format that a path has; None: it is none of them."""
+    return next((each for each in formats.in_order() if each.recognizes(path)), None)
+
+
+def read(source: Path, options: Options, argument: str = "SOURCE") -> tuple[Format, Imported]:
+    """
+    Args:
+        argument: names the source in messages.
+
+    Raises:
+        InputError: no such path, no format that knows it, or one that fails to read it.
+    """
+    if not source.exists():
+        raise InputError(f"{argument}: no such file or folder: {source}")
+    form = recognized(source)
+    if form is None:
+        known = ", ".join(each.name for each in formats.in_order())
+        raise InputError(f"{source}: expected a graph in one of the formats {known}; found none")
+    with reading(source, f"readable in the format {form.name}"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numbers that overflow, and are refused below
+        imported = _checked(form.read(source, options), source)
+    return form, imported
+
+
+def _checked(imported: Imported, source: Path) -> Imported:
+    edges, N = imported.edges, imported.num_nodes
+    if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
+        found = f"{edges.dtype} {list(edges.shape)}"
+        raise InputError(f"{source}: expected integers [E, 2] as edges, found {found}")
+    wrong = ((edges < 0) | (edges >= N)).any(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{source}: expected node ids 0 to {N - 1}, found edge {edges[row, 0]}, "
+            f"{edges[row, 1]} in row {row}"
+        )
+    if imported.features is not None:
+        check_features(imported.features, f"{source}: features")
+        if imported.features.shape[0] != N:
+            found = imported.features.shape[0]
+            raise InputError(f"{source}: expected features of {N} nodes, found {found}")
+    return imported
+
+
+def import_graph(
+    source: Path,
+    out: Path,
+    options: Options,
+    draw: Draw | None = None,
+    overwrite: bool = False,
+    tell: Callable[[str], object] = log.warning,
+) -> NodeDataset:
+    """Writes a graph in any format to the folder `out`, which appears when it is whole, with
+    `experiment.yaml` beside it, for `train --config`.
+
+    Args:
+        draw: splits that are drawn instead of those of the source.
+        tell: gets lines for the user.
+
+    Raises:
+        InputError: as of `read`; what `directory` cannot load of it; or `out` holds something.
+    """
+    form, imported = read(source, options)
+    with new_folder(out, overwrite, FOLDER) as folder:
+        try:
+            imported = _with_splits(imported, draw, tell)
+            write(imported, folder)
+            with tempfile.TemporaryDirectory(dir=folder) as name:
+                config = DataConfig(name="directory", root=str(folder))
+                dataset = check(_through(Path(name), imported, config, source), str(source))
+            given = dataset.splits if dataset.split is None else (dataset.split,)
+            for k, split in enumerate(given):
+                check_split(split, dataset.num_nodes, f"{source}: split {k}")
+                check_labels(split, dataset.labels, f"{source}: split {k}")
+            experiment = {"data": {"name": "directory", "root": str(out.absolute())}}
+            (folder / "experiment.yaml").write_text(yaml.safe_dump(experiment))
+        except OSError as error:
+            raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
+    if dataset.lacks:
+        tell(dataset.lacks.replace(str(folder), str(out)))
+    for note in imported.notes:
+        tell(note)
+    provenance = {**dataset.provenance, "source": form.name, "files": str(source)}
+    return replace(dataset, name=out.name, provenance=provenance)
+
+
+def load(config: DataConfig, root: Path) -> NodeDataset:
+    """`data.root` of `directory`: its own folder, or a path in any of the formats."""
+    if not root.exists() or _is_own(root) or recognized(root) is None:
+        return directory.load(config, root)
+    form, imported = read(root, Options(), "data.root")
+    with tempfile.TemporaryDirectory(prefix="infgrand-dgl-") as name:
+        dataset = _through(Path(name), _with_splits(imported, None, log.warning), config, root)
+    for note in imported.notes:
+        log.warning(note)
+    provenance = {**dataset.provenance, "source": form.name, "files": str(root)}
+    return replace(dataset, name=root.name, provenance=provenance)
+
+
+def split_folder(root: Path, draw: Draw, overwrite: bool = False) -> Path:
+    """Draws splits of a folder of one's own, and writes its `splits.json`.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: a folder of another kind, one with splits unless `overwrite`, or what `load`
+            and `Draw.of` raise.
+    """
+    form = recognized(root) if root.is_dir() and not _is_own(root) else None
+    if not root.exists() or (form is None and not _is_own(root)):
+        raise InputError(f"DIR: expected a folder with edges and labels, found none: {root}")
+    if form is not None and form.name != "folder":
+        hint = "data import takes the same options"
+        raise InputError(f"{root}: expected a folder of one's own, found {form.name}; {hint}")
+    path = root / "splits.json"
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: is there already; --overwrite replaces it")
+    dataset = load(DataConfig(name="directory", root=str(root)), root)
+    names = np.array([*dataset.class_names, ""])[dataset.labels.numpy()]
+    with writing(path, "splits") as partial:
+        write_splits(draw.of(names), partial)
+    return path
+
+
+def _is_own(root: Path) -> bool:
+    """Whether `directory` reads the folder itself."""
+    graph = (root / "edges.npy").exists() or (root / "graph.bin").exists()
+    return graph and not any((root / name).exists() for name in FOREIGN)
+
+
+def _through(folder: Path, imported: Imported, config: DataConfig, source: Path) -> NodeDataset:
+    """What `directory` makes of the arrays, its messages about the source."""
+    x = imported.features
+    sparse = sp.issparse(x)
+    # Of sparse features `directory` gets a column, to count the rows: they stay sparse.
+    write(
+        replace(imported, features=np.zeros((imported.num_nodes, 1))) if sparse else imported,
+        folder,
+    )
+    try:
+        dataset = directory.load(config, folder)
+    except InputError as error:
+        raise InputError(str(error).replace(str(folder), str(source))) from None
+    if not sparse:
+        return dataset
+    with np.errstate(over="ignore"):  # infinity is refused as such
+        return replace(
+            dataset, features=from_scipy(row_normalized(x) if config.row_normalize else x)
+        )
+
+
+def _with_splits(imported: Imported, draw: Draw | None, tell: Callable[[str], object]) -> Imported:
+    if imported.labels is None or (draw is None and (imported.splits or imported.files)):
+        return imported
+    splits, told = (draw.of(imported.labels), "") if draw else usual_split(imported.labels)
+    if told:
+        tell(told)
+    return replace(imported, splits=splits, files={})
+
+
+def write(imported: Imported, folder: Path) -> None:
+    """The folder that `directory` loads."""
+    np.save(folder / "edges.npy", imported.edges.astype(np.int64))
+    if sp.issparse(imported.features):
+        sp.save_npz(folder / "features.npz", imported.features)
+    elif imported.features is not None:
+        np.save(folder / "features.npy", imported.features)
+    if imported.labels is not None:
+        np.save(folder / "labels.npy", imported.labels)
+    if imported.ids is not None:
+        np.save(folder / "ids.npy", imported.ids)
+    for name, path in imported.files.items():
+        shutil.copyfile(path, folder / name)
+    if imported.splits:
+        write_splits(imported.splits, folder / "splits.json")
+
+
+def write_splits(splits: tuple[dict[str, np.ndarray], ...], path: Path) -> None:
+    """One split as an object of ids by part, several as a list of those."""
+    content = [{part: ids.tolist() for part, ids in split.items()} for split in splits]
+    path.write_text(json.dumps(content[0] if len(content) == 1 else content))

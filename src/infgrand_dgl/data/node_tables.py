@@ -1,0 +1,175 @@
+"""A table of nodes: ids, labels and splits as columns, and what else is a number as features."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from .imported import Options, Part
+from .splits import PARTS
+from .tables import MISSING, Table, integers, integers_or_none, numbers, texts, without_row_numbers
+
+IDS = ("id", "node", "node_id", "nodeid", "node id", "new_id", "vertex", "index")
+LABELS = ("label", "labels", "class", "y", "target", "category", "community", "page_type",
+          "ml_target", "mature", "department", "group")  # fmt: skip
+SPLITS = ("split", "set", "subset", "fold", "part", "partition")
+NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+         "dev": "val", "test": "test", "testing": "test"}  # fmt: skip
+OUTSIDE = (*MISSING, "none", "-", "unlabeled", "unlabelled", "unused")
+COLUMNS = frozenset((*IDS, *LABELS, *SPLITS, *(f"{part}_mask" for part in PARTS)))
+
+
+class Nodes(NamedTuple):
+    """
+    Args:
+        rows: N.
+        ids: of the rows, int64 or text `[N]`; None: row i is node i.
+        labels: int64, -1 for none, or text, empty for none; None: there is no such column.
+        features: `[N, D]`; None: no other column holds numbers.
+        unused: columns that were not read.
+    """
+
+    rows: int
+    ids: np.ndarray | None
+    labels: np.ndarray | None
+    splits: tuple[Part, ...]
+    features: np.ndarray | None
+    unused: tuple[str, ...]
+
+
+def read_nodes(table: Table, options: Options) -> Nodes:
+    """The columns by their names, or by those that the options give.
+
+    Raises:
+        InputError: names the column and the row.
+    """
+    table = without_row_numbers(table)
+    frame = table.frame
+    names = {str(name).strip().lower(): name for name in reversed(list(frame.columns))}
+    id_column = _chosen(options.id, "--id", names, ("", *IDS), table)
+    label = _chosen(options.label, "--label", names, LABELS, table)
+    if not table.named and frame.shape[1] == 2 and options.id is options.label is None:
+        id_column, label = frame.columns
+    splits, of_splits = _splits(frame, table)
+    taken = {each for each in (id_column, label, *of_splits) if each is not None}
+    features, unused = _features(frame.drop(columns=list(taken)), table)
+    return Nodes(
+        len(frame),
+        None if id_column is None else ids_of(frame[id_column], table, str(id_column)),
+        None if label is None else _labels(frame[label], table, str(label)),
+        splits,
+        features,
+        unused,
+    )
+
+
+def _chosen(
+    given: str | None, option: str, names: dict[str, object], usual: tuple[str, ...], table: Table
+) -> object | None:
+    if given is None:
+        return next((names[name] for name in usual if name in names), None)
+    if given.lower() not in names:
+        raise InputError(f"{option} {given}: {table.path} has {', '.join(map(str, names))}")
+    return names[given.lower()]
+
+
+def ids_of(values: pd.Series, table: Table, column: str) -> np.ndarray:
+    """Distinct ids, int64 or text `[N]`."""
+    whole = integers(values, table, f"column {column}: a node id")
+    ids = texts(values) if whole is None else whole
+    if ids.dtype.kind == "U" and (ids == "").any():
+        row = int((ids == "").argmax())
+        raise InputError(f"{table.path}: column {column}: no node id in {table.place(row)}")
+    twice = pd.Index(ids).duplicated()
+    if twice.any():
+        row = int(twice.argmax())
+        raise InputError(
+            f"{table.path}: column {column}: node {ids[row]} is there again in {table.place(row)}"
+        )
+    return ids
+
+
+def _labels(values: pd.Series, table: Table, column: str) -> np.ndarray:
+    missing = texts(values) == ""
+    filled = values.mask(missing, "-1") if missing.any() else values
+    whole = integers_or_none(filled)
+    labels = texts(values) if whole is None else whole
+    known = labels[~missing]
+    if len(known) > 2 and len(np.unique(known)) == len(known):
+        raise InputError(
+            f"{table.path}: column {column}: every node has a label of its own; "
+            f"--label names the column of classes"
+        )
+    return labels
+
+
+def _splits(frame: pd.DataFrame, table: Table) -> tuple[tuple[Part, ...], list[object]]:
+    """The splits, and the columns that they are in."""
+    masks = {p: c for c in frame for p in PARTS if str(c).strip().lower() == f"{p}_mask"}
+    if len(masks) == len(PARTS):
+        split = {p: np.flatnonzero(_mask(frame[c], table, str(c))) for p, c in masks.items()}
+        return (split,), list(masks.values())
+    lower = {column: str(column).strip().lower() for column in frame}
+    numbered = [c for c, name in lower.items() if re.fullmatch(r"split[_ -]?\d+", name)]
+    columns = sorted(numbered, key=lambda c: int(re.findall(r"\d+", lower[c])[0]))
+    if not columns:
+        columns = [c for name in SPLITS for c in frame if lower[c] == name][:1]
+    return tuple(_split(frame[column], table, str(column)) for column in columns), columns
+
+
+def _mask(values: pd.Series, table: Table, column: str) -> np.ndarray:
+    text = np.char.lower(texts(values))
+    wrong = ~np.isin(text, ("0", "1", "true", "false"))
+    if wrong.any():
+        row = int(wrong.argmax())
+        found = f"found {str(text[row])!r} in {table.place(row)}"
+        raise InputError(f"{table.path}: column {column}: expected 0 or 1, {found}")
+    return np.isin(text, ("1", "true"))
+
+
+def _split(values: pd.Series, table: Table, column: str) -> Part:
+    text = np.char.lower(texts(values))
+    wrong = ~np.isin(text, [*NAMES, *OUTSIDE])
+    if wrong.any():
+        row = int(wrong.argmax())
+        expected = f"{', '.join(NAMES)} or nothing"
+        raise InputError(
+            f"{table.path}: column {column}: expected {expected}; found {str(text[row])!r} in "
+            f"{table.place(row)}"
+        )
+    return {
+        part: np.flatnonzero(np.isin(text, [word for word, p in NAMES.items() if p == part]))
+        for part in PARTS
+    }
+
+
+def _features(frame: pd.DataFrame, table: Table) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The columns of numbers, and the names of the others."""
+    found = {column: numbers(frame[column]) for column in frame}
+    columns = {name: values for name, values in found.items() if values is not None}
+    for name, values in columns.items():
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            row = int(np.isnan(values).argmax())
+            raise InputError(
+                f"{table.path}: column {name}: expected a number, found none in {table.place(row)}"
+            )
+    unused = tuple(str(name) for name, values in found.items() if values is None)
+    return (np.column_stack(list(columns.values())) if columns and len(frame) else None), unused
+
+
+def features_of(table: Table) -> tuple[np.ndarray, np.ndarray | None]:
+    """Of a table of features alone: `[N, D]`, and the ids of its rows where it has them."""
+    table = without_row_numbers(table)
+    names = {str(name).strip().lower(): name for name in table.frame.columns}
+    column = next((names[name] for name in ("", *IDS) if name in names), None)
+    ids = None if column is None else ids_of(table.frame[column], table, str(column))
+    rest = table.frame if column is None else table.frame.drop(columns=[column])
+    features, unused = _features(rest, table)
+    if unused or features is None:
+        found = f"text in column {unused[0]}" if unused else "none"
+        raise InputError(f"{table.path}: expected numbers as features, found {found}")
+    return features, ids

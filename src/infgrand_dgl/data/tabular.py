@@ -1,0 +1,151 @@
+"""A graph of separate files: an edge list, a table of nodes, features, labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..system.arrays import load_array
+from .edge_lists import EdgeList, in_range, positions, read_edges
+from .feature_files import read_features
+from .imported import Imported, Options, classes_of
+from .node_tables import COLUMNS, Nodes, read_nodes
+from .tables import Table, read_table
+
+TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")
+EDGES = tuple(f"edges{suffix}" for suffix in (".npy", *TABLES))
+NODES = tuple(f"nodes{suffix}" for suffix in TABLES)
+FEATURES = tuple(f"features{suffix}" for suffix in (".npy", ".npz", *TABLES))
+LABELS = tuple(f"labels{suffix}" for suffix in (".npy", *TABLES))
+
+
+def one_of(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The file of one of these names; None: there is none.
+
+    Raises:
+        InputError: there are several.
+    """
+    found = [folder / name for name in names if (folder / name).exists()]
+    if len(found) > 1:
+        both = " and ".join(path.name for path in found)
+        raise InputError(f"{folder}: expected one of {', '.join(names)}; found {both}")
+    return found[0] if found else None
+
+
+def read(
+    edges_path: Path,
+    options: Options,
+    labels_path: Path | None = None,
+    files: dict[str, Path] | None = None,
+) -> Imported:
+    """
+    Args:
+        options: also where node table and features are.
+        labels_path: labels alone, `[N]` or one a row.
+        files: as of `Imported`.
+    """
+    edges = read_edges(edges_path, options)
+    nodes = Nodes(0, None, None, (), None, ())
+    if options.nodes is not None:
+        nodes = read_nodes(read_table(options.nodes, COLUMNS), options)
+    notes = [f"{edges_path}: column {name} is not used" for name in edges.unused]
+    if _perhaps_header(edges):
+        notes.append(f"{edges_path}: the first row, 0,1, is an edge; delete it if it is a header")
+    features, ids, where = nodes.features, nodes.ids, str(options.nodes)
+    if options.features is not None:
+        features, of_rows = read_features(options.features)
+        if nodes.features is not None:
+            notes.append(f"{options.nodes}: its features give way to {options.features}")
+        if ids is None:
+            ids, where = of_rows, str(options.features)
+        elif of_rows is not None:
+            features = features[_rows_of(ids, of_rows, options.features, where)]
+    if nodes.unused:
+        notes.append(f"{options.nodes}: text is not used: {', '.join(nodes.unused)}")
+    labels = nodes.labels if labels_path is None else _labels(labels_path, ids)
+    N, ids, graph = _graph(edges, ids, where, features, nodes, labels, notes)
+    for name, rows in (("features", features), ("labels", labels)):
+        count = N if rows is None else rows.shape[0]
+        if count != N:
+            expected = f"{N} rows, one for each node of {where}"
+            raise InputError(f"{edges_path.parent}: {name}: expected {expected}, found {count}")
+    return Imported(
+        edges=graph,
+        num_nodes=N,
+        features=features,
+        labels=labels,
+        splits=nodes.splits,
+        files=files or {},
+        notes=tuple(notes),
+        ids=None if ids is None or np.array_equal(ids, np.arange(N)) else ids,
+    )
+
+
+def _perhaps_header(edges: EdgeList) -> bool:
+    """Whether the first row is what pandas writes above columns without names, and its edge is not
+    there again."""
+    ids = edges.ids
+    if edges.table.named or edges.table.skipped != 0 or ids.dtype.kind == "U" or not len(ids):
+        return False
+    again = (ids[1:] == (0, 1)).all(axis=1) | (ids[1:] == (1, 0)).all(axis=1)
+    return ids[0].tolist() == [0, 1] and not again.any()
+
+
+def _graph(
+    edges: EdgeList,
+    ids: np.ndarray | None,
+    where: str,
+    features: object,
+    nodes: Nodes,
+    labels: np.ndarray | None,
+    notes: list[str],
+) -> tuple[int, np.ndarray | None, np.ndarray]:
+    """N, ids of the nodes where they are not their rows, and the edges among the rows."""
+    if ids is not None:
+        return len(ids), ids, positions(edges, ids, where)
+    for name, rows in (("features", features), ("labels", labels)):
+        if rows is not None:
+            count = int(rows.shape[0])  # type: ignore[attr-defined]
+            return count, None, in_range(edges, count, f"{name} has {count} rows")
+    if nodes.rows:
+        return nodes.rows, None, in_range(edges, nodes.rows, f"the table has {nodes.rows} rows")
+    # Nothing belongs to rows: the nodes are those that occur.
+    found = pd.Index(edges.ids.ravel()).unique().sort_values().to_numpy()
+    if found.dtype.kind == "O":
+        found = found.astype(str)
+    notes.append(f"{edges.table.path}: the nodes are the {len(found):,} ids that occur in it")
+    return len(found), found, positions(edges, found, "nodes")
+
+
+def _labels(path: Path, ids: np.ndarray | None) -> np.ndarray:
+    """Labels of the rows: of a file of them alone, or of a table of ids and labels."""
+    if path.suffix == ".npy":
+        array = load_array(path)
+        return classes_of(array, len(array) if array.ndim else 0, str(path))
+    table = read_table(path, COLUMNS)
+    if table.frame.shape[1] == 1:
+        values: pd.Series = table.frame.iloc[:, 0]
+        # A column of text may begin with its name, which looks like one more label.
+        table = Table(pd.DataFrame({"label": values}), True, path, table.skipped)
+    nodes = read_nodes(table, Options())
+    if nodes.labels is None:
+        found = ", ".join(map(str, table.frame.columns))
+        raise InputError(f"{path}: expected a column label, found {found}")
+    if nodes.ids is None:
+        return nodes.labels
+    wanted = np.arange(len(nodes.ids)) if ids is None else ids
+    return nodes.labels[_rows_of(wanted, nodes.ids, path, "the nodes")]
+
+
+def _rows_of(wanted: np.ndarray, ids: np.ndarray, path: Path, where: str) -> np.ndarray:
+    """The rows of the ids in a file, int64 `[N]`."""
+    if wanted.dtype.kind != ids.dtype.kind:
+        wanted, ids = wanted.astype(str), ids.astype(str)
+    rows = pd.Index(ids).get_indexer(pd.Index(wanted))
+    if (rows < 0).any():
+        name = wanted[rows < 0][0]
+        raise InputError(f"{path}: expected a row for every node of {where}, found none of {name}")
+    return rows

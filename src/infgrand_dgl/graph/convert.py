@@ -1,0 +1,160 @@
+"""A graph in whatever form a caller has it, as a CSRGraph: `as_csr` decides."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import networkx as nx
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .csr import CSRGraph
+from .dgl_bridge import DGLGraph, dgl, homogeneous
+
+GraphLike: TypeAlias = Any
+"""A DGLGraph; a CSRGraph; edge_index `[2, E]`, a tensor or array of integers; a SciPy or torch
+sparse matrix `[N, N]`; a NetworkX graph; PyG's `Data`."""
+
+TAKEN = (
+    "a DGLGraph, a CSRGraph, edge_index [2, E] (a tensor or array of integers), a sparse matrix "
+    "[N, N] (SciPy, or torch COO or CSR), a NetworkX graph or PyG's Data"
+)
+SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
+NO_WEIGHTS = "graph: edge weights are not supported"
+
+
+class Edges(NamedTuple):
+    """int64 `[E]` each, on the CPU, and the number of nodes.
+
+    Args:
+        mirror: how a user of that kind adds the reverse of every edge.
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    num_nodes: int
+    mirror: str
+
+
+def as_csr(
+    graph: GraphLike, device: torch.device | str = "cpu", num_nodes: int | None = None
+) -> CSRGraph:
+    """A CSRGraph as it is, any other graph as the paper's undirected one; on `device`.
+
+    Nodes of NetworkX that are 0 to N - 1 keep their numbers, others are numbered in the order of
+    `graph.nodes`. Whole numbers in a matrix count parallel edges, which are merged; a stored zero
+    is no edge.
+
+    Args:
+        num_nodes: N, which edge_index does not say; by default one more than its largest id.
+
+    Raises:
+        InputError: anything but a `GraphLike`, ids out of range, weights, or an edge without its
+            reverse.
+    """
+    if isinstance(graph, CSRGraph):
+        return graph.to(device)
+    source, target, N, mirror = edges_of(graph, num_nodes)
+    return CSRGraph.mirrored(source, target, N, mirror).to(device)
+
+
+def edges_of(graph: GraphLike, num_nodes: int | None = None) -> Edges:
+    """The edges of a graph of any kind, as they are listed (see `as_csr`)."""
+    if isinstance(graph, CSRGraph):
+        rows = torch.repeat_interleave(graph.row_lengths).cpu().numpy()
+        return Edges(graph.indices.cpu().numpy().astype(np.int64), rows, graph.num_rows, "")
+    if isinstance(graph, dgl.DGLGraph):
+        return _of_dgl(graph)
+    if isinstance(graph, nx.Graph):
+        return _of_networkx(graph)
+    if sp.issparse(graph):
+        return _of_matrix(graph.tocoo(), "graph + graph.T adds it")
+    if isinstance(graph, Tensor) and graph.layout in SPARSE:
+        matrix = graph.detach().cpu().to_sparse_coo().coalesce()
+        entries = (matrix.values().numpy(), matrix.indices().numpy())
+        if matrix.dense_dim() or matrix.ndim != 2:
+            raise InputError(f"graph: expected a matrix [N, N], found {list(matrix.shape)}")
+        return _of_matrix(sp.coo_matrix(entries, matrix.shape), "graph + graph.T adds it")
+    if isinstance(graph, Tensor | np.ndarray):
+        return _of_index(graph, num_nodes)
+    index = getattr(graph, "edge_index", None)
+    if isinstance(index, Tensor | np.ndarray):
+        return _of_pyg(graph, index, num_nodes)
+    raise InputError(f"graph: expected {TAKEN}; found {type(graph).__name__}")
+
+
+def _of_dgl(graph: DGLGraph) -> Edges:
+    if not homogeneous(graph):
+        raise InputError("graph: expected one node type and one edge type, found several")
+    if graph.is_block:
+        raise InputError("graph: expected a whole graph, found a sampled block")
+    source, target = (ids.cpu().long().numpy() for ids in graph.edges())
+    return Edges(source, target, graph.num_nodes(), "dgl.to_bidirected(graph) adds it")
+
+
+def _of_networkx(graph: nx.Graph) -> Edges:
+    nodes, N = list(graph.nodes), graph.number_of_nodes()
+    if set(nodes) == set(range(N)):
+        nodes = list(range(N))
+    number = {node: i for i, node in enumerate(nodes)}
+    _check_weights(np.array([w for *_, w in graph.edges(data="weight", default=1)]))
+    pairs = [(number[u], number[v]) for u, v in graph.edges()]
+    source, target = np.array(pairs, np.int64).reshape(-1, 2).T
+    if not graph.is_directed():
+        source, target = np.append(source, target), np.append(target, source)
+    return Edges(source, target, N, "graph.to_undirected() adds it")
+
+
+def _of_matrix(matrix: Any, mirror: str) -> Edges:
+    rows, columns = matrix.shape if matrix.ndim == 2 else (matrix.shape, None)
+    if rows != columns:
+        raise InputError(f"graph: expected a matrix [N, N], found {list(matrix.shape)}")
+    _check_weights(matrix.data)
+    stored = matrix.data != 0
+    source, target = (ids[stored].astype(np.int64) for ids in (matrix.row, matrix.col))
+    return Edges(source, target, rows, mirror)
+
+
+def _of_index(index: Tensor | np.ndarray, num_nodes: int | None, name: str = "edge_index") -> Edges:
+    ids = index.detach().cpu().numpy() if isinstance(index, Tensor) else index
+    if ids.ndim != 2 or ids.shape[0] != 2 or ids.dtype.kind not in "iu":
+        found = f"{ids.dtype} {list(ids.shape)}"
+        raise InputError(
+            f"graph: expected {TAKEN}; found {found}, which is none"
+            if name == "edge_index"
+            else f"graph: expected integers [2, E] in {name}, found {found}"
+        )
+    N = int(ids.max(initial=-1)) + 1 if num_nodes is None else num_nodes
+    wrong = ((ids < 0) | (ids >= N)).any(axis=0)
+    if wrong.any():
+        edge = int(wrong.argmax())
+        raise InputError(
+            f"graph: expected node ids 0 to {N - 1} in edge_index, found edge "
+            f"{ids[0, edge]}, {ids[1, edge]} in column {edge}"
+        )
+    source, target = ids.astype(np.int64)
+    return Edges(source, target, N, "torch.cat([edge_index, edge_index.flip(0)], 1) adds it")
+
+
+def _of_pyg(data: Any, index: Tensor | np.ndarray, num_nodes: int | None) -> Edges:
+    weights = getattr(data, "edge_weight", None)
+    if weights is not None:
+        _check_weights(np.asarray(torch.as_tensor(weights).detach().cpu()))
+    if getattr(data, "x", None) is not None:
+        num_nodes = len(data.x)
+    elif num_nodes is None:  # Data would guess it from the ids, where nobody told it
+        num_nodes = getattr(data, "num_nodes", None)
+    return _of_index(index, num_nodes, "Data.edge_index")
+
+
+def _check_weights(values: np.ndarray) -> None:
+    """Raises for what no count of parallel edges can be, unless it is the same everywhere."""
+    if not len(values) or values.dtype.kind in "bu":
+        return
+    if values.dtype.kind not in "if":
+        raise InputError(f"{NO_WEIGHTS}, found {values.dtype}")
+    if (values != values[0]).any() and ((values < 0) | (values != np.floor(values))).any():
+        raise InputError(f"{NO_WEIGHTS}, found {values.min():g} to {values.max():g}")
