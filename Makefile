@@ -1,5 +1,10 @@
 # make train | test | sanitize | abi | benchmark | gpu-check | lint | format | configuration | docs | sdist | clean.   PYTHON=python3.12 chooses the interpreter.
-PYTHON ?= python3
+# The first of these that DGL has wheels for.
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1 && echo $$p && exit; done; \
+	echo python3)
+endif
 VENV ?= .venv
 BIN := $(VENV)/bin
 INPUTS := setup.py pyproject.toml constraints.txt $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu)
@@ -65,7 +70,7 @@ sdist: $(VENV)/.installed
 
 # torch comes first: the extension compiles against the torch that it will run with.
 $(VENV)/.installed: $(INPUTS)
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v[:2] in ((3, 11), (3, 12)) or sys.exit(f"Python 3.11 or 3.12 is needed, found {v[0]}.{v[1]}: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v[:2] in ((3, 11), (3, 12)) or sys.exit(f"Python 3.12 or 3.11 is needed, as DGL has wheels for no later one; found {v[0]}.{v[1]}: install python3.12, or make PYTHON=path/to/python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt torch setuptools
 	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[test]'

@@ -4,7 +4,10 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from .graph.dgl_ready import prepare as _prepare_dgl
+
 __version__ = version("infgrand-dgl")
+_prepare_dgl()  # so that `import dgl` works after `import infgrand_dgl`
 
 if TYPE_CHECKING:
     from .data import NodeDataset as NodeDataset

@@ -114,6 +114,7 @@ class Source(Choice):
         about: one line for `data list`.
         settings: the keys of `data` that are this source's alone.
         needs_root: `data.root` must be given.
+        downloads: without `data.root` the folder is that of downloads, below the user's home.
         streamed: (DataConfig, folder) to whether `write` must, or better does, the work of `load`.
         write: (DataConfig, folder, Store, Reporter) to the manifest's counts: the dataset into a
             prepared folder, part by part.
@@ -124,6 +125,7 @@ class Source(Choice):
     about: str = ""
     settings: frozenset[str] = frozenset()
     needs_root: bool = False
+    downloads: bool = True
     streamed: Callable[..., bool] = lambda config, root: False
     write: Callable[..., Any] | None = None
     accuracy: Callable[..., float] | None = None

@@ -87,6 +87,50 @@ def test_terminated(processes, reason, command, capsys, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "message"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+@pytest.mark.parametrize("becomes", [InputError, RuntimeError, OSError, KeyboardInterrupt])
+def test_a_signal_that_a_library_makes_another_error_of(
+    becomes, number, status, message, command, capsys
+):
+    """As ogb does while it downloads."""
+
+    def library(args):
+        try:
+            os.kill(os.getpid(), number)
+        except:  # noqa: E722
+            raise becomes("Stopped downloading due to interruption.") from None
+
+    command(library)
+    assert run(capsys, "info") == (status, "", f"infgrand-dgl: {message}\n")
+
+
+def test_the_exit_status_is_130_wherever_the_signal_came():
+    code = """
+import sys
+from dataclasses import replace
+from infgrand_dgl.cli import main
+from infgrand_dgl.cli.commands import info
+work = lambda args: exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+info.command = replace(info.command, run=work)
+sys.exit(main(["info"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "infgrand-dgl: interrupted\n")
+
+
+def test_an_ignored_interrupt_stays_ignored(command, capsys):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        command(lambda args: os.kill(os.getpid(), signal.SIGINT))
+        assert run(capsys, "info") == (0, "", "")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_broken_plugin(capsys, monkeypatch):
     """What does not look for it goes on."""
 

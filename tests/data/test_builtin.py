@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+import requests
 import torch
 
 from infgrand_dgl import InputError
@@ -114,7 +115,7 @@ FOLDERS = {
 @pytest.mark.parametrize("name", FOLDERS)
 def test_missing_set_says_where_to_put_which_files(name, tmp_path, monkeypatch):
     def offline(*args, **kwargs):
-        raise OSError("no network")
+        raise requests.ConnectionError("no network")
 
     monkeypatch.setattr("requests.get", offline)
     dgl_class, folder = FOLDERS[name]

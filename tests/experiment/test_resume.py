@@ -214,6 +214,81 @@ def test_stages_with_unchanged_inputs_are_reused(change, tiny_config, tmp_path, 
     assert sorted(history) == sorted((tmp_path / "alone/history.csv").read_bytes().splitlines())
 
 
+def cut(whole: bytes) -> bytes:
+    return whole[: random.randrange(len(whole))]
+
+
+def zeros(whole: bytes) -> bytes:
+    return bytes(len(whole))
+
+
+def flipped(whole: bytes) -> bytes:
+    at = len(whole) // 2
+    return whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :]
+
+
+DAMAGED = {
+    "stages.json": {"influence": 1, "student_inputs": 1, "train_teacher": 2, "train_student": 2},
+    "influence.npy": {"influence": 1},
+    "propagated.npy": {"student_inputs": 1},
+    "seed-1/teacher_logits.npy": {"train_teacher": 1},
+    "seed-2/teacher.safetensors": {"train_teacher": 1},
+    "seed-2/student.safetensors": {"train_student": 1},
+    "history.csv": {},
+}
+
+
+@pytest.mark.parametrize("damage", [cut, zeros])
+@pytest.mark.parametrize("file", DAMAGED)
+def test_a_damaged_file_counts_as_absent(file, damage, tiny_config, tmp_path, monkeypatch, caplog):
+    expected, run = train(tiny_config, tmp_path / "run"), tmp_path / "run"
+    calls = counted(monkeypatch)
+    (run / file).write_bytes(damage((run / file).read_bytes()))
+    assert judged(train(tiny_config, run, overwrite=True)) == judged(expected)
+    assert calls == DAMAGED[file]
+    if damage is zeros or file != "history.csv":  # whose lines before the cut are read
+        assert f"{file}: " in caplog.text
+    assert load_student(run / "seed-2/student.safetensors")
+    caplog.clear()
+    assert judged(train(tiny_config, run, overwrite=True)) == judged(expected)
+    assert calls == DAMAGED[file] and not caplog.text
+
+
+def test_damaged_metrics_of_a_whole_run(tiny_config, tmp_path, monkeypatch, caplog):
+    expected = train(tiny_config, tmp_path / "run")
+    calls, file = counted(monkeypatch), tmp_path / "run/metrics.json"
+    file.write_bytes(cut(file.read_bytes()))
+    assert judged(train(tiny_config, tmp_path / "run", resume=True)) == judged(expected)
+    assert not calls and f"{file}: not written by train" in caplog.text
+    assert judged(json.loads(file.read_text())) == judged(expected)
+
+
+@pytest.mark.parametrize("damage", [cut, zeros, flipped, lambda whole: b"", lambda whole: b"PK"])
+def test_a_damaged_checkpoint_counts_as_none(damage, tmp_path, caplog):
+    model = torch.nn.Linear(300, 200)
+    optimizer = torch.optim.Adam(model.parameters())
+    file = checkpoints.Checkpoint(tmp_path / "c.pt", "mark")
+    file.save(model, optimizer, checkpoints.TrainingState(epoch=3))
+    assert file.restore(model, optimizer).epoch == 3 and not caplog.text
+    file.path.write_bytes(damage(file.path.read_bytes()))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert file.restore(model, optimizer).epoch == 0
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert f"{tmp_path}/c.pt: unreadable" in caplog.text
+    file.save(model, optimizer, checkpoints.TrainingState(epoch=4))
+    assert file.restore(model, optimizer).epoch == 4
+
+
+def test_a_checkpoint_of_something_else(tmp_path, caplog):
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    for content in ([1, 2], {"fingerprint": "mark"}, torch.ones(3)):
+        torch.save(content, tmp_path / "c.pt")
+        caplog.clear()
+        state = checkpoints.Checkpoint(tmp_path / "c.pt", "mark").restore(model, optimizer)
+        assert state.epoch == 0 and "c.pt: unreadable" in caplog.text
+
+
 def test_fresh_reuses_nothing(tiny_config, tmp_path, monkeypatch):
     train(tiny_config, tmp_path / "run")
     calls = counted(monkeypatch)

@@ -131,6 +131,19 @@ def test_another_configuration_is_run_again(tmp_path):
     assert started(out) != before
 
 
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"mark": 1}', "\0" * 50])
+def test_a_damaged_cell_is_run_again(damage, tmp_path, caplog):
+    out, asked = tmp_path / "out", cells(seeds=[1])
+    run("table1", asked, out)
+    (file,) = (out / "cells").glob("*/cell.json")
+    whole = json.loads(file.read_text())
+    file.write_text(damage)
+    assert run("table1", [], out, render_only=True)["finished"] == 0
+    assert f"{file}: unreadable" in caplog.text
+    assert run("table1", asked, out) == {"finished": 1, "failed": 0, "not run": 0}
+    assert json.loads(file.read_text())["mark"] == whole["mark"]
+
+
 def test_a_folder_holds_one_study(tmp_path):
     out, asked = tmp_path / "out", cells(seeds=[1])
     run("table1", asked, out, overrides=["train.epochs=4", "data.root=here"])

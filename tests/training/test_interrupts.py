@@ -17,15 +17,27 @@ def test_the_first_signal_is_noted_and_the_second_one_acts(number):
 
     before = signal.signal(number, act)
     try:
-        with interruptible() as interrupted:
+        with pytest.raises(ZeroDivisionError), interruptible() as interrupted:
             assert interrupted() == 0
             os.kill(os.getpid(), number)
             assert interrupted() == number
             with pytest.raises(Acted):
                 os.kill(os.getpid(), number)
+            raise ZeroDivisionError
         assert signal.getsignal(number) is act
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "end"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_what_the_block_did_not_heed_acts_at_its_end(number, end):
+    done = []
+    with pytest.raises(end), interruptible():
+        os.kill(os.getpid(), number)
+        done.append(number)
+    assert done == [number]
 
 
 def test_other_threads_take_no_signals():

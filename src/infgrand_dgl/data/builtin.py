@@ -16,6 +16,7 @@ from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import dgl
 from ..system.reading import reading, reason
 from .dataset import NodeDataset, Split
+from .download import fetch
 from .splits import PARTS
 
 
@@ -80,26 +81,35 @@ def gnn_benchmark(dgl_class: str, config: DataConfig, root: Path) -> NodeDataset
 
 
 def _fetch(dgl_class: str, root: Path, keep: Any, process: Any = None) -> Any:
-    """DGL's dataset class for its download and raw files alone: it writes nothing beside them.
+    """DGL's dataset class for its raw files alone: it writes nothing beside them.
+
+    Its own download has no time-out, and begins anew when it is interrupted.
 
     Args:
         keep, process: instead of its methods `save` and `process`.
     """
     cls = getattr(dgl.data, dgl_class)
-    methods = {"has_cache": lambda self: False, "save": keep}
+
+    def download(self: Any) -> None:
+        folder = Path(self.raw_path)
+        if not folder.is_dir() or not any(folder.iterdir()):
+            fetch(self.url, root / f"{self.name}.zip", folder)
+
+    methods = {"has_cache": lambda self: False, "save": keep, "_download": download}
     if process is not None:
         methods["process"] = process
     raw_only = type(dgl_class, (cls,), methods)
-    with contextlib.redirect_stdout(sys.stderr):  # where a download shows how far it is
+    with contextlib.redirect_stdout(sys.stderr):
         try:
             return raw_only(raw_dir=str(root), verbose=False)
         except Exception as error:  # network, disk and pickle errors of many kinds
             folder = _folder(cls, root)
             if folder.is_dir() and any(folder.iterdir()):
                 raise InputError(f"{folder}: not readable as this set ({reason(error)})") from None
+            why = str(error) if isinstance(error, InputError) else reason(error)
             raise InputError(
                 f"data.root: no {dgl_class} under {root}, and it cannot be downloaded "
-                f"({reason(error)}); put its raw files into {folder}"
+                f"({why}); put its raw files into {folder}"
             ) from None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..config.schema import DataConfig
 from ..errors import InputError
 from ..registry import sources
+from ..system.reading import no_questions
 from .dataset import NodeDataset, check
 from .importing import recognized
 from .root import root_of
@@ -16,7 +17,8 @@ log = logging.getLogger(__name__)
 def load_original(config: DataConfig) -> NodeDataset:
     """The dataset of `data.name` as its source loads it, checked."""
     try:
-        loaded = sources[config.name].load(config, root_of(config))
+        with no_questions():
+            loaded = sources[config.name].load(config, root_of(config))
     except InputError as error:
         if hint := _other_format(config):
             raise InputError(f"{error}; {hint}") from None

@@ -2,21 +2,26 @@
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from .. import __version__
 from ..present.console import Reporter
 from ..system.arrays import load_array, map_array
-from ..system.reading import reading
+from ..system.reading import reason
 from ..system.runtime import Runtime
 from ..system.writing import writing
+
+log = logging.getLogger(__name__)
 
 
 class Stages:
@@ -27,17 +32,26 @@ class Stages:
 
     def __init__(self, run: Path) -> None:
         self.run, self.path = run, run / "stages.json"
-        self.stages: dict[str, Any] = {}
-        if self.path.is_file():
-            with reading(self.path, "written by train"):
-                self.stages = dict(json.loads(self.path.read_text()))
+        self.stages: dict[str, Any] = self._read() if self.path.is_file() else {}
+
+    def _read(self) -> dict[str, Any]:
+        """Of a damaged file nothing, with a warning."""
+        try:
+            stages = json.loads(self.path.read_text())
+            for stage in stages.values():
+                stage["fingerprint"], dict(stage["result"]), [Path(f) for f in stage["files"]]
+            return dict(stages)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            log.warning("%s: unreadable, its stages are done anew (%s)", self.path, reason(error))
+            return {}
 
     def finished(self, name: str, fingerprint: str) -> dict[str, Any] | None:
-        """The result of a stage, if it was finished for these inputs and its files are there."""
+        """The result of a stage, if it was finished for these inputs and its files are whole."""
         stage = self.stages.get(name)
         if stage is None or stage["fingerprint"] != fingerprint:
             return None
-        return stage["result"] if all((self.run / f).is_file() for f in stage["files"]) else None
+        paths = [self.run / f for f in stage["files"]]
+        return stage["result"] if all(p.is_file() and is_whole(p) for p in paths) else None
 
     def finish(
         self, name: str, fingerprint: str, files: Sequence[str], result: Mapping[str, Any]
@@ -49,6 +63,19 @@ class Stages:
 
     def files(self) -> list[str]:
         return [name for stage in self.stages.values() for name in stage["files"]]
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an array or weights are as long as their own header says; else there is a warning."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt"):
+                return True
+        np.lib.format.open_memmap(path, mode="r")
+        return True
+    except Exception as error:  # of many kinds
+        log.warning("%s: damaged, made anew (%s)", path, reason(error))
+        return False
 
 
 def fingerprint(*parts: Any) -> str:

@@ -17,6 +17,7 @@ is whole. What a failed or killed process leaves there is what `--resume` goes o
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,8 @@ from ..system.writing import (
 )
 from ..training.metrics import METRICS
 from .artifacts import Stages
+
+log = logging.getLogger(__name__)
 
 RUN = FolderKind(
     "run",
@@ -131,6 +134,16 @@ def shared_run(
 def is_complete(out: Path) -> bool:
     """Whether there is a run, and none on its way."""
     return (out / "metrics.json").is_file() and not partial_of(out).exists()
+
+
+def is_damaged(out: Path) -> bool:
+    """Whether the metrics of a complete run cannot be read; then there is a warning."""
+    try:
+        RunDirectory(out).metrics["seeds"]
+        return False
+    except (InputError, TypeError, KeyError) as error:
+        log.warning("%s; made anew", error if isinstance(error, InputError) else f"{out}: no seeds")
+        return True
 
 
 def partial_of(out: Path) -> Path:

@@ -1,12 +1,16 @@
 """What every epoch of a run recorded."""
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..system.reading import reason
 from ..system.writing import writing
+
+log = logging.getLogger(__name__)
 
 KEYS = ("seed", "stage", "epoch")
 LOSSES = ("loss", "supervised_loss", "distillation_loss")
@@ -35,7 +39,7 @@ class History:
     ) -> None:
         self.path, self.writes = path, writes
         self.columns = [*KEYS, *LOSSES, *(f"{part}_{metric}" for part in PARTS)]
-        rows = read_history(path) if path.is_file() else []
+        rows = self._read() if path.is_file() else []
         self.rows = [row for row in rows if f"val_{metric}" in row]
         self.scalars: Any = None
         if tensorboard is not None and writes:
@@ -46,6 +50,13 @@ class History:
                     "train.tensorboard: TensorBoard is not installed (pip install tensorboard)"
                 ) from None
             self.scalars = SummaryWriter(str(tensorboard))
+
+    def _read(self) -> list[dict[str, Any]]:
+        try:
+            return read_history(self.path)
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            log.warning("%s: unreadable, begun anew (%s)", self.path, reason(error))
+            return []
 
     def begin(self, seed: int, stage: str, after: int = 0) -> None:
         """Forgets what epochs later than `after` a stage left, and a line cut short."""
@@ -101,7 +112,10 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a history.csv; a number that a stage does not have is left out."""
     rows = []
     with path.open(newline="") as file:
-        for row in csv.DictReader(file):
+        lines = csv.DictReader(file)
+        if missing := set(KEYS) - set(lines.fieldnames or ()):
+            raise ValueError(f"no column {min(missing)}")
+        for row in lines:
             if None not in row.values():  # a line that a kill cut short
                 numbers = {k: float(v) for k, v in row.items() if k not in KEYS and v}
                 first = {"seed": int(row["seed"]), "stage": row["stage"]}

@@ -19,7 +19,7 @@ from ..system.memory import Budget
 from ..system.ranks import joined
 from ..system.runtime import Runtime, resolve_device
 from ..training.metrics import METRICS
-from .directory import RunDirectory, is_complete, shared_run
+from .directory import RunDirectory, is_complete, is_damaged, shared_run
 from .fitting import Metrics, Outcome
 from .metrics import metrics_of
 from .steps import Experiment, Steps
@@ -53,7 +53,10 @@ def train(
         students = {m: config.baseline(m) for m in config.train.baselines} | {"student": config}
     with joined(device) as ranks:
         out = ranks.tell(out)
-        if ranks.tell(resume and is_complete(out)):
+        there = ranks.tell(resume and is_complete(out))
+        if there and ranks.tell(is_damaged(out)):
+            overwrite = True  # its stages are reused
+        elif there:
             report.line(f"{out} is whole: nothing to resume")
             return RunDirectory(out).metrics
         with shared_run(ranks, out, overwrite, resume, fresh) as run:
@@ -119,9 +122,10 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
     """The history under its models' names, the pictures, and last the metrics."""
     run, history = experiment.run, experiment.fitting.history
     history.settle(dict(zip(metrics["seeds"], metrics["retrained"], strict=True)))
-    metric = METRICS[experiment.config.train.metric]
-    curves = run.path / "figures/training_curves.png"
-    training_curves(history.rows, curves, metric.name, metric.label)
+    if history.rows:  # of reused stages there are none, where their file was damaged
+        metric = METRICS[experiment.config.train.metric]
+        curves = run.path / "figures/training_curves.png"
+        training_curves(history.rows, curves, metric.name, metric.label)
     if experiment.scores:
         influence_histogram(experiment.scores[-1], run.path / "figures/influence_histogram.png")
     run.write_metrics(metrics)

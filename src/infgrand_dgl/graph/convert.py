@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .csr import CSRGraph
-from .dgl_bridge import DGLGraph, homogeneous
+from .dgl_bridge import DGLGraph, dgl, homogeneous
 
 GraphLike: TypeAlias = Any
 """A DGLGraph; a CSRGraph; edge_index `[2, E]`, a tensor or array of integers; a SciPy or torch
@@ -66,7 +66,7 @@ def edges_of(graph: GraphLike, num_nodes: int | None = None) -> Edges:
     if isinstance(graph, CSRGraph):
         rows = torch.repeat_interleave(graph.row_lengths).cpu().numpy()
         return Edges(graph.indices.cpu().numpy().astype(np.int64), rows, graph.num_rows, "")
-    if isinstance(graph, DGLGraph):
+    if isinstance(graph, dgl.DGLGraph):
         return _of_dgl(graph)
     if isinstance(graph, nx.Graph):
         return _of_networkx(graph)

@@ -1,42 +1,25 @@
-"""The only place that imports DGL.
-
-DGL's wheels carry an optional part, graphbolt, as one library for each torch version they were
-built for, and `import dgl` fails under any other torch. Nothing here uses graphbolt, so where its
-library for this torch is missing an empty module takes its place.
-"""
+"""The only place that imports DGL, which `dgl_ready` has prepared."""
 
 import importlib.util
-import os
-import sys
-import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
+from .dgl_ready import has_graphbolt, prepare
 
-def _graphbolt_is_usable() -> bool:
-    spec = importlib.util.find_spec("dgl")
-    if spec is None or spec.origin is None:
-        raise ImportError("DGL is not installed; `pip install dgl==2.1.0` installs it")
-    version = torch.__version__.split("+")[0]
-    return (Path(spec.origin).parent / f"graphbolt/libgraphbolt_pytorch_{version}.so").exists()
-
-
-os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a file into the home folder
-GRAPHBOLT = _graphbolt_is_usable()
-if not GRAPHBOLT:
-    sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
-
+if importlib.util.find_spec("dgl") is None:
+    raise ImportError("DGL is not installed; `pip install dgl==2.1.0` installs it")
+prepare()
 with warnings.catch_warnings():
     # Of DGL's docstrings, wherever it is compiled anew; an error under `python -W error`.
     warnings.filterwarnings("ignore", "invalid escape sequence")
     import dgl
 
-DGLGraph = dgl.DGLGraph
+GRAPHBOLT = has_graphbolt()
+DGLGraph: TypeAlias = dgl.DGLGraph
 
 
 def has_cuda() -> bool:

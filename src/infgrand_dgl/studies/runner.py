@@ -11,6 +11,7 @@ A finished cell is kept and not run again while its configuration is the same.
 """
 
 import json
+import logging
 import multiprocessing
 import os
 import shutil
@@ -27,11 +28,13 @@ from ..errors import InputError
 from ..experiment.environment import environment
 from ..present.console import Reporter
 from ..registry import studies
-from ..system.reading import reading
+from ..system.reading import reading, reason
 from ..system.writing import writing
 from .grid import Cell
 from .render import render
 from .worker import error_of, work
+
+log = logging.getLogger(__name__)
 
 Rows = list[dict[str, Any]]
 
@@ -122,12 +125,17 @@ def _write_marker(out: Path, about: Mapping[str, Any]) -> None:
 
 
 def _finished(out: Path, name: str) -> dict[str, Any]:
-    """The cell.json of a cell of that name; empty where there is none."""
+    """The cell.json of a cell of that name; empty where there is none, or a damaged one."""
     path = out / "cells" / name / "cell.json"
     if not path.is_file():
         return {}
-    with reading(path, "written by study"):
-        return dict(json.loads(path.read_text()))
+    try:
+        result = json.loads(path.read_text())
+        result["mark"], [dict(row) for row in result["rows"]]
+        return dict(result)
+    except (ValueError, TypeError, KeyError) as error:
+        log.warning("%s: unreadable, counts as not run (%s)", path, reason(error))
+        return {}
 
 
 def _run(name: str, todo: Sequence[Cell], out: Path, jobs: int, report: Reporter) -> None:
@@ -210,9 +218,9 @@ def _collected(name: str, cells: Sequence[Cell], out: Path) -> tuple[Rows, Rows,
     rows: Rows = []
     extra: Rows = []
     counts = {"finished": 0, "failed": 0, "not run": 0}
-    finished = [path.parent.name for path in sorted((out / "cells").glob("*/cell.json"))]
-    for cell_name in finished:
-        result = _finished(out, cell_name)
+    names = [path.parent.name for path in sorted((out / "cells").glob("*/cell.json"))]
+    finished = {cell: result for cell in names if (result := _finished(out, cell))}
+    for result in finished.values():
         rows += [{**row, "status": "finished"} for row in result["rows"]]
         extra += result.get(studies[name].extra, [])
         counts["finished"] += 1

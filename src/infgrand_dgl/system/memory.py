@@ -10,6 +10,7 @@ import torch
 from ..config.schema import ResourcesConfig
 from ..errors import InputError
 from .kept import drop, held
+from .limits import free_by_rlimits, free_in_groups
 
 # What is left of free memory to others, unless a number was given.
 SHARE_OF_FREE = 0.85
@@ -100,15 +101,10 @@ def resident() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that the system, or the control group of the process, can still give."""
+    """Bytes that the system, the control groups of the process and its limits can still give."""
     try:
         text = Path("/proc/meminfo").read_text()
     except OSError:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     free = int(re.search(r"MemAvailable:\s+(\d+) kB", text)[1]) << 10  # type: ignore[index]
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
-        return min(free, max(0, int(limit) - int(used)))
-    except (OSError, ValueError):  # no such group, or no limit
-        return free
+    return min(free, free_in_groups(), free_by_rlimits())

@@ -6,15 +6,19 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..system.ranks import ALONE, Ranks
+from ..system.reading import reason
 from ..system.writing import writing
 
 log = logging.getLogger(__name__)
+
+KEYS = {"fingerprint", "model", "optimizer", "progress", "random", "seconds"}
 
 
 @dataclass
@@ -56,10 +60,13 @@ class Checkpoint:
         return self.earlier + time.perf_counter() - self.start
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-        """Sets model, optimizer and random numbers to the last save; where none is, as they are."""
-        if not self.ranks.tell(self.path.is_file()):
+        """Sets model, optimizer and random numbers to the last save; where none is, as they are.
+
+        A file that is damaged counts as none, with a warning.
+        """
+        saved = self._read() if self.ranks.tell(self.path.is_file()) else None
+        if not all(self.ranks.gather(saved is not None)) or saved is None:
             return TrainingState()
-        saved = torch.load(self.path, map_location="cpu", weights_only=True)
         if saved["fingerprint"] != self.fingerprint or len(saved["random"]) != self.ranks.size:
             return TrainingState()
         model.load_state_dict(saved["model"])
@@ -68,6 +75,19 @@ class Checkpoint:
         state, self.earlier = TrainingState(**saved["progress"]), saved["seconds"]
         log.info("%s: going on after epoch %d", self.path.name, state.epoch)
         return state
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            with ZipFile(self.path) as archive:  # torch.load compares no checksums
+                if damaged := archive.testzip():
+                    raise BadZipFile(f"{damaged} is damaged")
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            if missing := KEYS - saved.keys():
+                raise KeyError(*missing)
+            return saved
+        except Exception as error:  # of many kinds
+            log.warning("%s: unreadable, begun anew (%s)", self.path, reason(error))
+            return None
 
     def due(self, epoch: int) -> bool:
         return self.every > 0 and epoch % self.every == 0

@@ -8,12 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 
+class Interrupted(KeyboardInterrupt):
+    """Of SIGINT. A plain KeyboardInterrupt that has passed through `exec` of a string makes Python
+    end by the signal, whatever the exit status."""
+
+
 @contextmanager
 def interruptible() -> Iterator[Callable[[], int]]:
     """In the block the first SIGINT or SIGTERM only sets what the yielded function returns.
 
     The second one acts as it did before: nobody waits for the end of a long epoch who does not
-    want to.
+    want to. The first one acts at the end of the block, if that has not heeded it.
     """
     received = 0
     if threading.current_thread() is not threading.main_thread():
@@ -36,15 +41,16 @@ def interruptible() -> Iterator[Callable[[], int]]:
         yield lambda: received
     finally:
         restore()
+    obey(received)  # which came after the block looked last
 
 
 def obey(number: int) -> None:
     """Ends the process as a signal would; 0 is none.
 
     Raises:
-        KeyboardInterrupt, SystemExit: on SIGINT, on SIGTERM.
+        Interrupted, SystemExit: on SIGINT, on SIGTERM.
     """
     if number == signal.SIGINT:
-        raise KeyboardInterrupt
+        raise Interrupted
     if number:
         sys.exit(128 + number)

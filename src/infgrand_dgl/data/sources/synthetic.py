@@ -11,6 +11,7 @@ sources.add(
         settings=frozenset(
             {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}
         ),
+        downloads=False,
         load=late("data.synthetic:load"),
         streamed=late("data.synthetic:streamed"),
         write=late("data.synthetic:write"),

@@ -18,6 +18,18 @@ def test_list(capsys, monkeypatch, tmp_path):
     assert root == f"downloads go to {tmp_path}/infgrand-dgl, unless data.root says otherwise"
 
 
+def homeless():
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_without_a_home(capsys, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    status, output, error = run(capsys, "data", "list")
+    assert (status, error) == (0, "")
+    assert output.splitlines()[-1] == "there is no home folder: downloads need data.root"
+
+
 def test_sources_of_others(capsys, monkeypatch):
     toy = Source("toy", label="Toy", about="made up", load=print, place=0)
     monkeypatch.setitem(sources.added, "toy", toy)

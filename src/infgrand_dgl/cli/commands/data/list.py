@@ -2,6 +2,7 @@
 
 import argparse
 
+from ....errors import InputError
 from ...command import Command
 
 
@@ -11,7 +12,10 @@ def run(args: argparse.Namespace) -> None:
 
     for source in sources.in_order():
         print(f"{source.name:<18} {source.about}")
-    print(f"downloads go to {default_root()}, unless data.root says otherwise")
+    try:
+        print(f"downloads go to {default_root()}, unless data.root says otherwise")
+    except InputError:
+        print("there is no home folder: downloads need data.root")
 
 
 command = Command("names for data.name", "infgrand-dgl data list", run, place=1)

@@ -1,0 +1,133 @@
+"""OGB's layout of text files, one .csv.gz an array, read in pieces; and what was read, kept."""
+
+import gzip
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..present.transfers import transfer
+from ..system.reading import reading, reason
+from ..system.writing import writing
+
+log = logging.getLogger(__name__)
+
+PIECE_NUMBERS = 1 << 20  # read at a time; between two pieces a signal is heeded
+KEPT_FROM_BYTES = 1 << 24  # of text files: smaller ones are read in no time
+CACHE = "processed/infgrand-dgl.npz"
+FILES = {
+    "edges": "edge.csv.gz",
+    "features": "node-feat.csv.gz",
+    "labels": "node-label.csv.gz",
+    "nodes": "num-node-list.csv.gz",
+}
+
+
+class Raw(NamedTuple):
+    """A set as OGB has it.
+
+    Args:
+        edges: integers `[2, E]`, directed or not.
+        features: float32 `[N, D]`.
+        labels: `[N]`; NaN, if they are floats, where there is none.
+    """
+
+    edges: np.ndarray
+    features: np.ndarray
+    labels: np.ndarray
+
+
+def read(folder: Path) -> Raw:
+    """The arrays of `folder/raw`; of the cache beside it, if that is whole and younger.
+
+    Raises:
+        InputError: a file is missing, not whole, or not OGB's.
+    """
+    raw, cache = folder / "raw", folder / CACHE
+    paths = {name: raw / file for name, file in FILES.items()}
+    cached = _cached(cache, paths)
+    if cached is not None:
+        return cached
+    (nodes,) = _integers(paths["nodes"], "one count of nodes", (1, 1))[0]
+    edges = _integers(paths["edges"], "two node ids a row", (None, 2)).T
+    if edges.size and (edges.min() < 0 or edges.max() >= nodes):
+        wrong = edges.min() if edges.min() < 0 else edges.max()
+        raise InputError(f"{paths['edges']}: expected node ids 0 to {nodes - 1}, found {wrong}")
+    if not paths["features"].exists():
+        raise InputError(f"{folder}: no node features; add raw/{FILES['features']}")
+    found = Raw(
+        edges,
+        _numbers(paths["features"], "numbers", (nodes, None), np.float32),
+        _numbers(paths["labels"], "one label a row", (nodes, 1)).reshape(-1),
+    )
+    if sum(path.stat().st_size for path in paths.values()) < KEPT_FROM_BYTES:
+        return found
+    try:
+        with writing(cache) as partial, partial.open("wb") as file:
+            np.savez(file, **found._asdict())
+    except InputError as error:
+        log.info("not kept for the next time: %s", error)
+    return found
+
+
+def read_ids(path: Path) -> np.ndarray:
+    """One id a row: int64 `[n]`."""
+    return _integers(path, "one node id a row", (None, 1)).reshape(-1)
+
+
+def _cached(cache: Path, paths: dict[str, Path]) -> Raw | None:
+    if not cache.is_file():
+        return None
+    written = [path.stat().st_mtime_ns for path in paths.values() if path.exists()]
+    if len(written) < len(paths) or cache.stat().st_mtime_ns < max(written):
+        return None
+    try:
+        with np.load(cache) as arrays:
+            return Raw(*(arrays[name] for name in Raw._fields))
+    except Exception as error:  # of many kinds, as the file is not ours alone
+        log.warning("%s: not readable (%s); made anew of raw/", cache, reason(error))
+        return None
+
+
+def _integers(path: Path, what: str, shape: tuple[int | None, int | None]) -> np.ndarray:
+    values = _numbers(path, what, shape)
+    if values.dtype.kind == "f":
+        wrong = ~(np.isfinite(values) & (values == np.floor(values)))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise InputError(f"{path}: expected integers, found {values[row, column]} in row {row}")
+    return values.astype(np.int64, copy=False)
+
+
+def _numbers(
+    path: Path, what: str, shape: tuple[int | None, int | None], dtype: type | None = None
+) -> np.ndarray:
+    """The table of a file, `shape` where that is given."""
+    with reading(path, f"OGB's: {what}"):
+        table = np.concatenate([piece.astype(dtype or piece.dtype) for piece in _pieces(path)])
+        if table.dtype.kind not in "iuf":
+            raise ValueError(f"expected numbers, found {table.dtype}")
+    for kind, expected, found in zip(("rows", "columns"), shape, table.shape, strict=True):
+        if expected is not None and expected != found:
+            raise InputError(f"{path}: expected {expected} {kind} ({what}), found {found}")
+    return table
+
+
+def _pieces(path: Path) -> Iterator[np.ndarray]:
+    with gzip.open(path) as text:
+        width = 1 + text.readline().count(b",")
+    rows = max(1, PIECE_NUMBERS // width)
+    total = path.stat().st_size
+    with (
+        path.open("rb") as file,
+        transfer(f"Loading {path}", total) as so_far,
+        gzip.open(file) as text,
+        pd.read_csv(text, header=None, chunksize=rows) as pieces,
+    ):
+        for piece in pieces:
+            so_far(min(file.tell(), total), total)
+            yield piece.to_numpy()
