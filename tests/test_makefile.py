@@ -26,7 +26,9 @@ def make(tmp_path):
             path = next(p for d in os.get_exec_path() if (p := Path(d) / tool).exists())
             (folder / tool).symlink_to(path)
         command = ["make", "-s", "-f", str(ROOT / "Makefile"), f"VENV={tmp_path}/venv", *arguments]
-        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHON", "MAKEFLAGS")}
+        environment = {
+            k: v for k, v in os.environ.items() if k not in ("PYTHON", "MAKEFLAGS", "MAKELEVEL")
+        }
         return subprocess.run(
             command,
             env={**environment, "PATH": str(folder)},
