@@ -1,11 +1,9 @@
 """A user's own graph: one folder of plain files."""
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -26,9 +24,10 @@ WEIGHTS = ("w", "weight", "weights", "edge_weight")
 def load(config: DataConfig, root: Path) -> NodeDataset:
     """Reads the folder `data.root`:
 
-    - `edges.npy`, `edges.csv` or `edges.parquet`: integers `[E, 2]`, one edge a row, ids from 0;
-      or `graph.bin`, a graph saved by `dgl.save_graphs`. With `data.edges: undirected` every edge
-      stands for both directions; with `directed` the reverse of each must be listed too.
+    - `edges.npy`: integers `[E, 2]`, one edge a row, ids from 0 (`importing.load` reads edges in
+      other files); or `graph.bin`, a graph saved by `dgl.save_graphs`. With `data.edges:
+      undirected` every edge stands for both directions; with `directed` the reverse of each must
+      be listed too.
     - `features.npy`: numbers `[N, D]`; row i belongs to node i.
     - `labels.npy`: classes `[N]`, as `labels.read_labels` takes them.
     - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}, or what else `masks.from_json`
@@ -107,48 +106,15 @@ def _graph_bin(path: Path) -> DGLGraph:
 
 def _edges(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Source and target, integers as they are stored."""
-    edges: np.ndarray | pd.DataFrame
-    if path.suffix == ".npy":
-        edges = load_array(path)
-    else:
-        with reading(path, f"a readable {path.suffix} file"):
-            edges = _csv(path) if path.suffix == ".csv" else _parquet(path)
+    edges = load_array(path)
     if edges.ndim != 2 or edges.shape[1] != 2:
         weights = (
             "; edge weights are not supported" if edges.ndim == 2 and edges.shape[1] == 3 else ""
         )
         raise InputError(f"{path}: expected shape [E, 2], found {list(edges.shape)}{weights}")
-    columns = edges.T if isinstance(edges, np.ndarray) else [edges[c].to_numpy() for c in edges]
-    source, target = columns
-    for ids in (source, target):
-        if ids.dtype.kind not in "iu":
-            raise InputError(f"{path}: expected integer node ids, found {ids.dtype}")
-    return source, target
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    """The rows, without the first where that names the columns."""
-    with path.open(encoding="utf-8-sig") as file:
-        first = next((line for line in file if line.strip()), "")
-        (fields,) = csv.reader([first], skipinitialspace=True)
-        if all(map(_is_number, fields)):
-            file.seek(0)
-        return pd.read_csv(file, header=None, skipinitialspace=True, low_memory=False)
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field or "nan")
-    except ValueError:
-        return False
-    return True
-
-
-def _parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except ImportError:
-        raise InputError(f"{path}: reading parquet needs pyarrow (pip install pyarrow)") from None
+    if edges.dtype.kind not in "iu":
+        raise InputError(f"{path}: expected integer node ids, found {edges.dtype}")
+    return edges[:, 0], edges[:, 1]
 
 
 def _ndata(root: Path, saved: DGLGraph | None, file: str, key: str) -> np.ndarray | None:
