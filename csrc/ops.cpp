@@ -19,7 +19,8 @@ STABLE_TORCH_LIBRARY(infgrand, m) {
       "Tensor? indices_t=None, Tensor? schedule_t=None) -> Tensor");
   // d_e = x_i . y_j for the edge e = (i, j); the schedule is that of its gradient's product
   m.def(
-      "edge_dot(Tensor indptr, Tensor indices, Tensor x, Tensor y, Tensor? schedule=None) -> Tensor");
+      "edge_dot(Tensor indptr, Tensor indices, Tensor x, Tensor y, Tensor? schedule=None) -> "
+      "Tensor");
   // y_i = sum_{e = (i, j)} dropout(softmax_j(leaky_relu(s_j + t_i))) x_j for every head, and the
   // logarithm of the softmax's denominator
   m.def(
