@@ -20,7 +20,7 @@ from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.registry import formats
 
 from ...cli.conftest import refused, run
-from .layouts import LAYOUTS, WITH_SPLIT, Graph, beside, graph, ordered, planetoid
+from .layouts import LAYOUTS, WITH_SPLIT, Graph, beside, graph, ordered, planetoid, tensors
 
 
 def test_each_format_has_a_layout():
@@ -75,6 +75,23 @@ def test_root_is_the_source_itself(form, tmp_path):
     if form in WITH_SPLIT:
         assert d.parts.val.tolist() == g.split["val"].tolist()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("form", ["pyg object", "own"])
+def test_a_program_that_has_imported_pyg(form, tmp_path):
+    """It gets PyG's own classes; and PyG's own files."""
+    from torch_geometric.data import Data
+
+    g, source = graph(), tmp_path / "data.pt"
+    if form == "own":
+        torch.save(Data(**tensors(g)), source)
+    else:
+        LAYOUTS[form](g, tmp_path)
+    d = load_source(DataConfig(name="directory", root=str(source)))
+    np.testing.assert_array_equal(d.dense_features().numpy(), g.x)
+    np.testing.assert_array_equal(d.labels.numpy(), g.y)
+    assert d.parts.test.tolist() == g.split["test"].tolist()
+    assert d.num_edges == CSRGraph.from_edges(g.edges[:, 0], g.edges[:, 1], g.num_nodes).num_edges
 
 
 def test_ten_masks(tmp_path, capsys):

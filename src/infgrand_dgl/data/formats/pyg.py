@@ -81,7 +81,8 @@ def _attributes(content: Any, path: Path) -> dict[str, Any]:
             raise InputError(f"{path}: expected one graph, found several")
         content = content[0]
     for _ in range(3):
-        if isinstance(content, _Record):
+        # A program that has imported PyG gets its own classes, whose attributes are theirs to make.
+        if isinstance(content, _Record) or type(content).__module__.startswith("torch_geometric."):
             content = vars(content)
         inner = (
             content.get("_store", content.get("_mapping")) if isinstance(content, dict) else None
