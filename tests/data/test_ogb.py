@@ -10,7 +10,7 @@ import torch
 
 from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import DataConfig
-from infgrand_dgl.data import NodeDataset, load_source, ogb, ogb_csv
+from infgrand_dgl.data import NodeDataset, load_source, ogb, ogb_files
 from infgrand_dgl.training.metrics import accuracy
 from tests.data.ogb_layout import D, N, papers100M, products, write
 
@@ -159,7 +159,7 @@ def test_a_folder_that_must_not_change(arxiv, monkeypatch):
     """Without the file that ogb asks for, and nowhere to write: nobody is asked, all stays."""
     root, _ = arxiv
     expected = load_source(arxiv_in(root))
-    monkeypatch.setattr(ogb_csv, "KEPT_FROM_BYTES", 0)
+    monkeypatch.setattr(ogb_files, "KEPT_FROM_BYTES", 0)
     (root / "ogbn_arxiv/RELEASE_v1.txt").unlink()
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question"))
     monkeypatch.setattr("tempfile.mkstemp", refuse)
@@ -173,12 +173,12 @@ def refuse(*args, **kwargs):
 
 
 def test_what_was_read_is_kept(arxiv, monkeypatch, caplog):
-    monkeypatch.setattr(ogb_csv, "KEPT_FROM_BYTES", 0)
+    monkeypatch.setattr(ogb_files, "KEPT_FROM_BYTES", 0)
     root, _ = arxiv
     expected = load_source(arxiv_in(root))
-    cache = root / "ogbn_arxiv" / ogb_csv.CACHE
+    cache = root / "ogbn_arxiv" / ogb_files.CACHE
     with monkeypatch.context() as patch:
-        patch.setattr(ogb_csv, "_integers", integers := Mock(wraps=ogb_csv._integers))
+        patch.setattr(ogb_files, "_integers", integers := Mock(wraps=ogb_files._integers))
         assert same(load_source(arxiv_in(root)), expected)
         assert integers.call_count == 3  # the split
     whole = cache.read_bytes()
@@ -198,7 +198,7 @@ def test_pieces_of_a_large_file(arxiv, monkeypatch, capsys):
     root, _ = arxiv
     expected = load_source(arxiv_in(root))
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(ogb_csv, "PIECE_NUMBERS", 7 * D)
+    monkeypatch.setattr(ogb_files, "PIECE_NUMBERS", 7 * D)
     monkeypatch.setattr("infgrand_dgl.present.transfers.LARGE_BYTES", 100_000)
     assert same(load_source(arxiv_in(root)), expected)
     told = f"infgrand-dgl: Loading {root}/ogbn_arxiv/raw/node-feat.csv.gz\n"

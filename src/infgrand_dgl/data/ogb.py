@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from requests import RequestException
@@ -16,13 +15,11 @@ from torch import Tensor
 
 from ..config.schema import DataConfig
 from ..errors import InputError
-from ..graph import dgl_bridge  # noqa: F401  ogb imports DGL itself: the workaround must come first
 from ..graph.csr import CSRGraph
-from ..system.reading import reading, reason
-from . import ogb_csv
+from ..system.reading import reason
+from . import ogb_files
 from .dataset import UNLABELLED, NodeDataset, Split
 from .download import fetch
-from .ogb_csv import Raw
 
 
 def load(config: DataConfig, root: Path) -> NodeDataset:
@@ -32,9 +29,10 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     facts, folder = _facts(config.name), folder_of(config.name, root)
     if not (folder / "raw").is_dir():
         _download(config.name, folder, facts)
-    raw = _binary(folder / "raw") if facts["binary"] == "True" else ogb_csv.read(folder)
+    binary = facts["binary"] == "True"
+    raw = ogb_files.read_binary(folder / "raw") if binary else ogb_files.read_kept(folder)
     split = folder / "split" / facts["split"]
-    ids = (ogb_csv.read_ids(split / f"{part}.csv.gz") for part in ("train", "valid", "test"))
+    ids = (ogb_files.read_ids(split / f"{part}.csv.gz") for part in ("train", "valid", "test"))
     labels = torch.from_numpy(raw.labels)
     source, target = raw.edges
     return NodeDataset(
@@ -86,15 +84,3 @@ def _download(name: str, folder: Path, facts: "pd.Series[Any]") -> None:
             f"data.root: no {name} in {folder}, and it was not downloaded ({why}). Either run this "
             f"command with a network, or unpack OGB's archive there, so that {folder}/raw exists"
         ) from None
-
-
-def _binary(raw: Path) -> Raw:
-    """Of ogbn-papers100M, whose arrays are in .npz files."""
-    with reading(raw / "data.npz", "OGB's archive of this set"), np.load(raw / "data.npz") as data:
-        edges, features = data["edge_index"], data["node_feat"].astype(np.float32, copy=False)
-        if edges.min() < 0 or edges.max() >= len(features):
-            wrong = edges.min() if edges.min() < 0 else edges.max()
-            raise ValueError(f"expected node ids 0 to {len(features) - 1}, found {wrong}")
-    path = raw / "node-label.npz"
-    with reading(path, "OGB's labels"), np.load(path) as data:
-        return Raw(edges, features, data["node_label"].reshape(-1))

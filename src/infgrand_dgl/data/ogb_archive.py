@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from ..present.console import Reporter
 from ..system.reading import reading
 from .bucketed import write_rows
 from .dataset import UNLABELLED, Split
+from .ogb_files import read_binary_labels, read_ids
 from .store import Store
 
 ARCHIVE = "ogbn_papers100M/raw/data.npz"
@@ -46,12 +46,14 @@ def write(config: DataConfig, root: Path, store: Store, report: Reporter) -> dic
             int(Stream(archive, f"num_{kind}_list").read(1)[0]) for kind in ("nodes", "edges")
         )
         total = write_rows(partial(_keys, archive, path, nodes), nodes, edges, store, report)
-        labels = _labels(path.with_name("node-label.npz"))
+        labels = read_binary_labels(path.parent)
         if len(labels) != nodes:
             raise InputError(f"{path}: {nodes} nodes, but node-label.npz has {len(labels)}")
-        store.put("labels", labels)
+        whole = np.where(np.isnan(labels), UNLABELLED, labels).astype(np.int64)
+        store.put("labels", torch.from_numpy(whole))
         split = folder / "split/time"
-        store.split(Split(*(_ids(split / f"{p}.csv.gz") for p in ("train", "valid", "test"))))
+        ids = (read_ids(split / f"{part}.csv.gz") for part in ("train", "valid", "test"))
+        store.split(Split(*map(torch.from_numpy, ids)))
         features = Stream(archive, "node_feat")
         store.features(_rows(features), nodes, features.shape[1])
     return {
@@ -117,14 +119,3 @@ def _rows(features: Stream) -> Iterator[Tensor]:
     for _ in range(0, features.shape[0], BLOCK_ROWS):
         rows = features.read(BLOCK_ROWS * width).reshape(-1, width)
         yield torch.from_numpy(rows.astype(np.float32))
-
-
-def _labels(path: Path) -> Tensor:
-    with reading(path, "OGB's labels"), np.load(path) as arrays:
-        labels = arrays["node_label"].flatten()
-        return torch.from_numpy(np.where(np.isnan(labels), UNLABELLED, labels).astype(np.int64))
-
-
-def _ids(path: Path) -> Tensor:
-    with reading(path, "OGB's split"):
-        return torch.from_numpy(pd.read_csv(path, header=None).to_numpy()[:, 0].astype(np.int64))

@@ -2,67 +2,30 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from ...errors import InputError
 from ...registry import Format, formats
-from ...system.reading import reading
 from ..imported import Imported, Options, Part, classes_of
-from ..npz import read_npz
+from ..ogb_files import read_binary, read_ids, read_text, with_ending
 
-ENDINGS = (".csv.gz", ".csv")
 PARTS = {"train": "train", "val": "valid", "test": "test"}
 
 
 def recognizes(path: Path) -> bool:
     raw = path / "raw"
-    return (raw / "data.npz").is_file() or any((raw / f"edge{e}").is_file() for e in ENDINGS)
+    return (raw / "data.npz").is_file() or with_ending(raw / "edge.csv").is_file()
 
 
 def read(path: Path, options: Options) -> Imported:
     raw = path / "raw"
-    if (raw / "data.npz").is_file():  # the binary kind, of OGB's largest sets
-        with reading(raw / "data.npz", "a readable .npz of OGB"):
-            data = read_npz(raw / "data.npz", ["edge_index", "num_nodes_list", "node_feat"])
-            labels = read_npz(raw / "node-label.npz", ["node_label"])["node_label"]
-        edges, features = data["edge_index"].T, data["node_feat"]
-        N = _only(data["num_nodes_list"], raw / "data.npz")
-    else:
-        edges, features, labels = (_table(raw, n) for n in ("edge", "node-feat", "node-label"))
-        N = _only(_table(raw, "num-node-list"), raw)
-    if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
-        raise InputError(f"{raw}: edge: expected integers [E, 2], found {list(edges.shape)}")
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        found = list(labels.shape)
-        raise InputError(f"{raw}: node-label: expected one label a node, found {found}")
-    classes = classes_of(labels, N, f"{raw}: node-label")
+    found = read_binary(raw) if (raw / "data.npz").is_file() else read_text(raw)
+    N = len(found.labels)
     return Imported(
-        edges=edges,
+        edges=found.edges.T,
         num_nodes=N,
-        features=features,
-        labels=classes,
+        features=found.features,
+        labels=classes_of(found.labels, N, f"{raw}: node-label"),
         splits=_splits(path / "split", N),
     )
-
-
-def _table(folder: Path, name: str) -> np.ndarray:
-    """Numbers `[R, K]`, without a header, as OGB has them."""
-    path = next((folder / f"{name}{e}" for e in ENDINGS if (folder / f"{name}{e}").exists()), None)
-    if path is None:
-        raise InputError(f"{folder / name}{ENDINGS[0]}: no such file")
-    with reading(path, "a table of numbers without a header"):
-        values = pd.read_csv(path, header=None).to_numpy()
-    if values.dtype.kind not in "iuf":
-        raise InputError(f"{path}: expected numbers without a header, found {values.dtype}")
-    return values
-
-
-def _only(counts: np.ndarray, where: Path) -> int:
-    """The number of nodes of the only graph."""
-    if counts.size != 1 or counts.dtype.kind not in "iu":
-        raise InputError(f"{where}: expected the number of nodes of one graph, found {counts.size}")
-    return int(counts.ravel()[0])
 
 
 def _splits(folder: Path, num_nodes: int) -> tuple[Part, ...]:
@@ -75,10 +38,11 @@ def _splits(folder: Path, num_nodes: int) -> tuple[Part, ...]:
         raise InputError(f"{folder}: expected one split, found {found}")
     split = {}
     for part, name in PARTS.items():
-        ids = _table(named[0], name).ravel()
-        if ids.dtype.kind != "i" or ((ids < 0) | (ids >= num_nodes)).any():
-            expected = f"node ids 0 to {num_nodes - 1}"
-            raise InputError(f"{named[0] / name}: expected {expected}, found {ids.max()}")
+        path = with_ending(named[0] / f"{name}.csv")
+        ids = read_ids(path)
+        if ((ids < 0) | (ids >= num_nodes)).any():
+            wrong = ids.min() if ids.min() < 0 else ids.max()
+            raise InputError(f"{path}: expected node ids 0 to {num_nodes - 1}, found {wrong}")
         split[part] = ids
     return (split,)
 

@@ -1,10 +1,10 @@
-"""OGB's layout of text files, one .csv.gz an array, read in pieces; and what was read, kept."""
+"""OGB's files: text, one .csv.gz an array, read in pieces and kept; or arrays in .npz."""
 
 import gzip
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,10 @@ PIECE_NUMBERS = 1 << 20  # read at a time; between two pieces a signal is heeded
 KEPT_FROM_BYTES = 1 << 24  # of text files: smaller ones are read in no time
 CACHE = "processed/infgrand-dgl.npz"
 FILES = {
-    "edges": "edge.csv.gz",
-    "features": "node-feat.csv.gz",
-    "labels": "node-label.csv.gz",
-    "nodes": "num-node-list.csv.gz",
+    "edges": "edge.csv",
+    "features": "node-feat.csv",
+    "labels": "node-label.csv",
+    "nodes": "num-node-list.csv",
 }
 
 
@@ -41,29 +41,17 @@ class Raw(NamedTuple):
     labels: np.ndarray
 
 
-def read(folder: Path) -> Raw:
+def read_kept(folder: Path) -> Raw:
     """The arrays of `folder/raw`; of the cache beside it, if that is whole and younger.
 
     Raises:
-        InputError: a file is missing, not whole, or not OGB's.
+        InputError: as of `read_text`.
     """
-    raw, cache = folder / "raw", folder / CACHE
-    paths = {name: raw / file for name, file in FILES.items()}
+    cache, paths = folder / CACHE, _paths(folder / "raw")
     cached = _cached(cache, paths)
     if cached is not None:
         return cached
-    (nodes,) = _integers(paths["nodes"], "one count of nodes", (1, 1))[0]
-    edges = _integers(paths["edges"], "two node ids a row", (None, 2)).T
-    if edges.size and (edges.min() < 0 or edges.max() >= nodes):
-        wrong = edges.min() if edges.min() < 0 else edges.max()
-        raise InputError(f"{paths['edges']}: expected node ids 0 to {nodes - 1}, found {wrong}")
-    if not paths["features"].exists():
-        raise InputError(f"{folder}: no node features; add raw/{FILES['features']}")
-    found = Raw(
-        edges,
-        _numbers(paths["features"], "numbers", (nodes, None), np.float32),
-        _numbers(paths["labels"], "one label a row", (nodes, 1)).reshape(-1),
-    )
+    found = read_text(folder / "raw")
     if sum(path.stat().st_size for path in paths.values()) < KEPT_FROM_BYTES:
         return found
     try:
@@ -72,6 +60,58 @@ def read(folder: Path) -> Raw:
     except InputError as error:
         log.info("not kept for the next time: %s", error)
     return found
+
+
+def read_text(raw: Path) -> Raw:
+    """
+    Raises:
+        InputError: a file is missing, not whole, or not OGB's.
+    """
+    paths = _paths(raw)
+    (nodes,) = _integers(paths["nodes"], "one count of nodes", (1, 1))[0]
+    edges = _integers(paths["edges"], "two node ids a row", (None, 2)).T
+    if edges.size and (edges.min() < 0 or edges.max() >= nodes):
+        wrong = edges.min() if edges.min() < 0 else edges.max()
+        raise InputError(f"{paths['edges']}: expected node ids 0 to {nodes - 1}, found {wrong}")
+    if not paths["features"].exists():
+        raise InputError(f"{raw.parent}: no node features; add raw/{FILES['features']}.gz")
+    return Raw(
+        edges,
+        _numbers(paths["features"], "numbers", (nodes, None), np.float32),
+        _numbers(paths["labels"], "one label a row", (nodes, 1)).reshape(-1),
+    )
+
+
+def read_binary(raw: Path) -> Raw:
+    """Of the largest sets, whose arrays are in data.npz and node-label.npz.
+
+    Raises:
+        InputError: likewise.
+    """
+    path = raw / "data.npz"
+    with reading(path, "OGB's archive of this set"), np.load(path) as data:
+        edges, features = data["edge_index"], data["node_feat"].astype(np.float32, copy=False)
+        if edges.min() < 0 or edges.max() >= len(features):
+            wrong = edges.min() if edges.min() < 0 else edges.max()
+            raise ValueError(f"expected node ids 0 to {len(features) - 1}, found {wrong}")
+    return Raw(edges, features, read_binary_labels(raw))
+
+
+def read_binary_labels(raw: Path) -> np.ndarray:
+    """`[N]`, NaN where there is none."""
+    path = raw / "node-label.npz"
+    with reading(path, "OGB's labels"), np.load(path) as data:
+        return data["node_label"].reshape(-1)
+
+
+def _paths(raw: Path) -> dict[str, Path]:
+    """The text files; compressed, as OGB's are, or as people write their own."""
+    return {name: with_ending(raw / file) for name, file in FILES.items()}
+
+
+def with_ending(path: Path) -> Path:
+    """A .csv that is there, else its .csv.gz."""
+    return path if path.exists() else path.with_name(f"{path.name}.gz")
 
 
 def read_ids(path: Path) -> np.ndarray:
@@ -117,15 +157,25 @@ def _numbers(
     return table
 
 
+def _opened(path: Path, file: IO[bytes] | None = None) -> IO[bytes]:
+    """The text of a file, which may be compressed.
+
+    Args:
+        file: it, opened already, so that a caller sees how far it has come.
+    """
+    file = path.open("rb") if file is None else file
+    return cast(IO[bytes], gzip.open(file)) if path.suffix == ".gz" else file
+
+
 def _pieces(path: Path) -> Iterator[np.ndarray]:
-    with gzip.open(path) as text:
+    with _opened(path) as text:
         width = 1 + text.readline().count(b",")
     rows = max(1, PIECE_NUMBERS // width)
     total = path.stat().st_size
     with (
         path.open("rb") as file,
         transfer(f"Loading {path}", total) as so_far,
-        gzip.open(file) as text,
+        _opened(path, file) as text,
         pd.read_csv(text, header=None, chunksize=rows) as pieces,
     ):
         for piece in pieces:
