@@ -39,7 +39,7 @@ WHEELS = {
 def probe(device: str) -> dict[str, Any]:
     """What this Python lacks, all at once, and the machine."""
     problems, missing = [], []
-    # As in infgrand_dgl.graph.dgl_bridge: graphbolt's library for this torch may be missing.
+    # As in infgrand_dgl.graph.dgl_ready: graphbolt's library for this torch may be missing.
     sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
     os.environ.setdefault("DGLBACKEND", "pytorch")
     for name, wheel in WHEELS.items():

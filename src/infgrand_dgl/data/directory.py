@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ..config.schema import DataConfig
 from ..errors import InputError
+from ..features.convert import as_features
+from ..graph.convert import WEIGHTS
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
@@ -18,7 +20,6 @@ from .labels import Labels, read_labels
 from .masks import from_json, from_masks
 
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
-WEIGHTS = ("w", "weight", "weights", "edge_weight")
 
 
 def load(config: DataConfig, root: Path) -> NodeDataset:
@@ -141,24 +142,13 @@ def _features(root: Path, saved: DGLGraph | None) -> Tensor:
         do = "nodes without features need some of their own, such as their degrees"
         raise InputError(f"{file}: no such file: expected numbers [N, D]; {do}")
     array, where = _array(root, saved, "features.npy", "feat")
-    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiub":
-        raise InputError(
-            f"{where}: expected numbers [N, D], N and D at least 1, found {array.dtype} "
-            f"{list(array.shape)}"
-        )
-    if saved is not None and len(array) != saved.num_nodes():
+    features = as_features(array, where)
+    if saved is not None and len(features) != saved.num_nodes():
         raise InputError(
             f"{where}: expected {saved.num_nodes()} rows, one for each node of graph.bin, "
-            f"found {len(array)}"
+            f"found {len(features)}"
         )
-    try:
-        with np.errstate(over="raise"):
-            return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    except FloatingPointError:
-        row = int((np.abs(array) > np.finfo(np.float32).max).any(axis=1).argmax())
-        raise InputError(
-            f"{where}: expected numbers within float32, found an overflow in row {row}"
-        ) from None
+    return features
 
 
 def _labels(root: Path, saved: DGLGraph | None, num_nodes: int) -> tuple[Labels, str | None]:

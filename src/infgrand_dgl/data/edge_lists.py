@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..graph.convert import WEIGHTS
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .imported import Options, check_weights
@@ -18,7 +19,6 @@ SOURCES = ("source", "src", "from", "fromnodeid", "from_node_id", "from_id", "so
            "id_1", "id1", "node_1", "node1", "head", "start", "citing")  # fmt: skip
 TARGETS = ("target", "dst", "to", "tonodeid", "to_node_id", "to_id", "target_id", "v", "id_2",
            "id2", "node_2", "node2", "tail", "end", "cited", "dest")  # fmt: skip
-WEIGHTS = ("w", "weight", "weights", "edge_weight")
 
 
 class EdgeList(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..errors import InputError
-from ..features.convert import check_indices
+from ..features.convert import check_indices, check_numbers
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .node_tables import IDS, features_of
@@ -44,14 +44,8 @@ def check_features(values: Any, where: str) -> np.ndarray | sp.csr_matrix:
     Raises:
         InputError: no numbers `[N, D]`.
     """
-    sparse = sp.issparse(values)
-    numbers = values.data if sparse else values
-    if values.ndim != 2 or 0 in values.shape or numbers.dtype.kind not in "fiub":
-        raise InputError(
-            f"{where}: expected numbers [N, D], N and D at least 1, found {numbers.dtype} "
-            f"{list(values.shape)}"
-        )
-    return sp.csr_matrix(values) if sparse else values
+    check_numbers(values, where)
+    return sp.csr_matrix(values) if sp.issparse(values) else values
 
 
 def _npz(path: Path) -> Any:

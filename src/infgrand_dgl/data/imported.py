@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from ..errors import InputError
 from ..features.convert import check_indices
+from ..graph.convert import are_weights
 from .dataset import PARTS
 from .masks import from_masks
 
@@ -73,14 +74,12 @@ def edges_of_matrix(matrix: Any, options: Options, where: str) -> np.ndarray:
 
 
 def check_weights(values: np.ndarray, options: Options, where: str) -> None:
-    """Raises for weights, unless they are to be dropped: numbers that differ, and are no counts of
-    parallel edges."""
-    if options.drop_weights or not len(values) or values.dtype.kind in "b":
+    """Raises for weights (`are_weights`), unless they are to be dropped."""
+    if options.drop_weights or not len(values):
         return
-    if values.dtype.kind not in "iuf":
+    if values.dtype.kind not in "biuf":
         raise InputError(f"{where}: expected numbers as edge weights, found {values.dtype}")
-    counts = (values >= 1) & (values == np.floor(values))
-    if (values != values[0]).any() and not counts.all():
+    if are_weights(values.astype(np.float64)):
         raise InputError(
             f"{where}: edge weights are not supported, found {values.min():g} to "
             f"{values.max():g}; --drop-weights imports the edges alone"

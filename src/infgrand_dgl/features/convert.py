@@ -13,7 +13,6 @@ from ..errors import InputError
 # The density above which a stored CSR matrix is no faster than a dense one, though smaller up to
 # one half. Which of the two a first layer takes is decided anew (`features.sparse`).
 STORED_SPARSE_BELOW = 0.1
-LARGEST = float(np.finfo(np.float32).max)
 
 
 def from_scipy(matrix: sp.csr_matrix) -> Tensor:
@@ -47,9 +46,12 @@ def row_normalized(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return (sp.diags(inverse) @ matrix).tocsr()
 
 
-def as_features(values: Any) -> Tensor:
+def as_features(values: Any, where: str = "features") -> Tensor:
     """float32 `[N, D]`, dense or sparse CSR: of a tensor, an array, or a sparse matrix of SciPy or
     torch.
+
+    Args:
+        where: begins messages.
 
     Raises:
         InputError: no numbers `[N, D]`, or some beyond float32.
@@ -57,25 +59,37 @@ def as_features(values: Any) -> Tensor:
     if isinstance(values, Tensor) and values.layout != torch.strided:
         coo = values.detach().cpu().to_sparse_coo().coalesce()
         if coo.ndim != 2 or coo.dense_dim():
-            raise InputError(f"features: expected shape [N, D], found {list(coo.shape)}")
+            raise InputError(f"{where}: expected shape [N, D], found {list(coo.shape)}")
         values = sp.coo_matrix((coo.values().numpy(), coo.indices().numpy()), coo.shape)
-    if sp.issparse(values):
-        _check_numbers(values.data, values.shape)
-        return from_scipy(sp.csr_matrix(values))
-    if isinstance(values, Tensor):
+    elif isinstance(values, Tensor):
         values = values.detach().cpu()
         values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    array = np.asarray(values)
-    _check_numbers(array, array.shape)
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-
-
-def _check_numbers(values: np.ndarray, shape: tuple[int, ...]) -> None:
-    if len(shape) != 2 or 0 in shape or values.dtype.kind not in "fiub":
+    elif not sp.issparse(values):
+        values = np.asarray(values)
+    check_numbers(values, where)
+    try:
+        with np.errstate(over="raise"):
+            if sp.issparse(values):
+                return from_scipy(sp.csr_matrix(values))
+            return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    except FloatingPointError:
+        large = (abs(values) > np.finfo(np.float32).max).nonzero()[0]
         raise InputError(
-            f"features: expected numbers [N, D], N and D at least 1, found {values.dtype} "
-            f"{list(shape)}"
+            f"{where}: expected numbers within float32, found an overflow in row {large[0]}"
+        ) from None
+
+
+def check_numbers(values: Any, where: str) -> None:
+    """
+    Args:
+        values: an array, or a sparse matrix of SciPy.
+
+    Raises:
+        InputError: they are no numbers `[N, D]`.
+    """
+    numbers = values.data if sp.issparse(values) else values
+    if values.ndim != 2 or 0 in values.shape or numbers.dtype.kind not in "fiub":
+        raise InputError(
+            f"{where}: expected numbers [N, D], N and D at least 1, found {numbers.dtype} "
+            f"{list(values.shape)}"
         )
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    if len(finite) and max(abs(float(finite.max())), abs(float(finite.min()))) > LARGEST:
-        raise InputError("features: expected numbers within float32, found an overflow")

@@ -22,6 +22,7 @@ TAKEN = (
     "a DGLGraph, a CSRGraph, edge_index [2, E] (a tensor or array of integers), a sparse matrix "
     "[N, N] (SciPy, or torch COO or CSR), a NetworkX graph or PyG's Data"
 )
+WEIGHTS = ("w", "weight", "weights", "edge_weight")  # as people call them
 SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 NO_WEIGHTS = "graph: edge weights are not supported"
 
@@ -100,7 +101,8 @@ def _of_networkx(graph: nx.Graph) -> Edges:
     if set(nodes) == set(range(N)):
         nodes = list(range(N))
     number = {node: i for i, node in enumerate(nodes)}
-    _check_weights(np.array([w for *_, w in graph.edges(data="weight", default=1)]))
+    if graph.number_of_edges():
+        _check_weights(np.array([w for *_, w in graph.edges(data="weight", default=1)]))
     pairs = [(number[u], number[v]) for u, v in graph.edges()]
     source, target = np.array(pairs, np.int64).reshape(-1, 2).T
     if not graph.is_directed():
@@ -112,8 +114,8 @@ def _of_matrix(matrix: Any, mirror: str) -> Edges:
     rows, columns = matrix.shape if matrix.ndim == 2 else (matrix.shape, None)
     if rows != columns:
         raise InputError(f"graph: expected a matrix [N, N], found {list(matrix.shape)}")
-    _check_weights(matrix.data)
     stored = matrix.data != 0
+    _check_weights(matrix.data[stored])
     source, target = (ids[stored].astype(np.int64) for ids in (matrix.row, matrix.col))
     return Edges(source, target, rows, mirror)
 
@@ -150,11 +152,15 @@ def _of_pyg(data: Any, index: Tensor | np.ndarray, num_nodes: int | None) -> Edg
     return _of_index(index, num_nodes, "Data.edge_index")
 
 
+def are_weights(values: np.ndarray) -> bool:
+    """Whether numbers of edges, `[E]`, say more than how often each is there: they differ, and not
+    all are whole from 1 on."""
+    counts = (values >= 1) & (values == np.floor(values))
+    return bool(len(values) and (values != values[0]).any() and not counts.all())
+
+
 def _check_weights(values: np.ndarray) -> None:
-    """Raises for what no count of parallel edges can be, unless it is the same everywhere."""
-    if not len(values) or values.dtype.kind in "bu":
-        return
-    if values.dtype.kind not in "if":
+    if values.dtype.kind not in "biuf":
         raise InputError(f"{NO_WEIGHTS}, found {values.dtype}")
-    if (values != values[0]).any() and ((values < 0) | (values != np.floor(values))).any():
+    if are_weights(values.astype(np.float64)):
         raise InputError(f"{NO_WEIGHTS}, found {values.min():g} to {values.max():g}")

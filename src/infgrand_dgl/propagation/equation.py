@@ -70,8 +70,8 @@ def propagate_features(
 
     Args:
         graph: an undirected graph of any kind that `influence_scores` takes; parallel edges are
-            merged, and the self-loops it may have give
-            way to `self_loop_weight`. A `CSRGraph` is taken as it is.
+            merged, and the self-loops it may have give way to `self_loop_weight`. A `CSRGraph` is
+            taken as it is.
         features: $X$, floating point `[N, D]`, dense or sparse CSR; arrays and SciPy matrices
             become float32.
         hops: P; 0 returns the features.

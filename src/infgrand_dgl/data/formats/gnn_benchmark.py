@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from ...errors import InputError
 from ...registry import Format, formats
+from ..dataset import PARTS
 from ..imported import Imported, Options, classes_of, csr_of_parts, edges_of_matrix, parts_of_masks
 from ..npz import keys_of, read_npz
 
@@ -61,14 +62,13 @@ def _of_arrays(arrays: Mapping[str, Any], options: Options, path: Path) -> Impor
     N = adjacency.shape[0]
     edges = edges_of_matrix(adjacency, options, f"{where}: adjacency")
     labels = _matrix(arrays, ("labels_", "labels."), "labels", where)
-    masks = {part: arrays[f"{part}_mask"] for part in ("train", "val", "test")
-             if f"{part}_mask" in arrays}  # fmt: skip
+    masks = {part: arrays[f"{part}_mask"] for part in PARTS if f"{part}_mask" in arrays}
     return Imported(
         edges=edges,
         num_nodes=N,
         features=_matrix(arrays, FEATURES, "attr_matrix", where),
         labels=None if labels is None else classes_of(labels, N, f"{where}: labels"),
-        splits=parts_of_masks(masks, N, where) if len(masks) == 3 else (),
+        splits=parts_of_masks(masks, N, where) if len(masks) == len(PARTS) else (),
     )
 
 
