@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from ..config.schema import DataConfig
 from ..errors import InputError
-from ..features.convert import as_features
+from ..features.convert import as_features, check_numbers, row_normalized
 from ..graph.convert import WEIGHTS
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
@@ -19,6 +21,7 @@ from .dataset import PARTS, UNLABELLED, NodeDataset, Split
 from .labels import Labels, read_labels
 from .masks import from_json, from_masks
 
+NO_FEATURES = "nodes without features need some of their own, such as their degrees"
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
 
 
@@ -48,32 +51,42 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     saved = _graph_bin(path) if path.suffix == ".bin" else None
 
     features = _features(root, saved)
-    N = len(features)
-    labels, lacks = _labels(root, saved, N)
-    splits = _splits(root, saved, N)
+    stored = Stored(
+        (_edges(path) if saved is None else torch.stack(saved.edges(), dim=1).numpy(), str(path)),
+        features,
+        _labels(root, saved),
+        _splits(root, saved, len(features[0])),
+    )
+    return dataset_of(stored, config, root)
+
+
+class Stored(NamedTuple):
+    """What a folder holds, and where it is, for messages.
+
+    Args:
+        edges: integers `[E, 2]`.
+        features: numbers `[N, D]`, dense or SciPy sparse.
+        labels: `[N]`, as `labels.read_labels` takes them; or why there are none.
+        splits: or why there are none.
+    """
+
+    edges: tuple[np.ndarray, str]
+    features: tuple[np.ndarray | sp.csr_matrix, str]
+    labels: tuple[np.ndarray, str] | str
+    splits: tuple[Split, ...] | str
+
+
+def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
+    """The dataset, its edges made undirected as `data.edges` says."""
+    x, splits = _features_of(*stored.features, bool(config.row_normalize)), stored.splits
+    N = len(x)
+    labels, lacks = _judged(stored.labels, N)
     if isinstance(splits, str):
         lacks, splits = lacks or splits, ()
-    source, target = _edges(path) if saved is None else (ids.numpy() for ids in saved.edges())
-    wrong = (source < 0) | (source >= N) | (target < 0) | (target >= N)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(
-            f"{path}: expected node ids 0 to {N - 1} (features has {N} rows), "
-            f"found edge {source[row]}, {target[row]} in row {row}"
-        )
-    source, target = source.astype(np.int64), target.astype(np.int64)
-    if config.edges == "directed":
-        graph = dgl.graph((torch.from_numpy(source), torch.from_numpy(target)), num_nodes=N)
-        try:
-            csr = CSRGraph.undirected(graph)
-        except InputError as error:
-            raise InputError(f"{path}: {error}, or data.edges: undirected does") from None
-    else:
-        csr = CSRGraph.from_edges(source, target, N)
     return NodeDataset(
         name=root.name,
-        csr=csr,
-        features=_row_normalized(features) if config.row_normalize else features,
+        csr=_undirected(*stored.edges, N, config),
+        features=x,
         labels=labels.values,
         num_classes=labels.num_classes,
         classes=labels.classes,
@@ -82,6 +95,34 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         provenance={"source": "directory", "files": str(root), "split": _told(splits)},
         lacks=lacks,
     )
+
+
+def _features_of(values: np.ndarray | sp.csr_matrix, where: str, row_normalize: bool) -> Tensor:
+    if row_normalize and sp.issparse(values):
+        return as_features(row_normalized(values), where)
+    x = as_features(values, where)
+    if not row_normalize:
+        return x
+    sums = x.sum(dim=1, keepdim=True)
+    return torch.where(sums == 0, x, x / sums)
+
+
+def _undirected(edges: np.ndarray, where: str, num_nodes: int, config: DataConfig) -> CSRGraph:
+    wrong = ((edges < 0) | (edges >= num_nodes)).any(axis=1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{where}: expected node ids 0 to {num_nodes - 1} (features has {num_nodes} rows), "
+            f"found edge {edges[row, 0]}, {edges[row, 1]} in row {row}"
+        )
+    source, target = edges.astype(np.int64).T
+    if config.edges == "undirected":
+        return CSRGraph.from_edges(source, target, num_nodes)
+    advice = "dgl.to_bidirected(graph) adds it, or data.edges: undirected does"
+    try:
+        return CSRGraph.mirrored(source, target, num_nodes, advice)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _graph_bin(path: Path) -> DGLGraph:
@@ -105,8 +146,8 @@ def _graph_bin(path: Path) -> DGLGraph:
     return graph
 
 
-def _edges(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Source and target, integers as they are stored."""
+def _edges(path: Path) -> np.ndarray:
+    """Integers `[E, 2]` as they are stored."""
     edges = load_array(path)
     if edges.ndim != 2 or edges.shape[1] != 2:
         weights = (
@@ -115,7 +156,7 @@ def _edges(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{path}: expected shape [E, 2], found {list(edges.shape)}{weights}")
     if edges.dtype.kind not in "iu":
         raise InputError(f"{path}: expected integer node ids, found {edges.dtype}")
-    return edges[:, 0], edges[:, 1]
+    return edges
 
 
 def _ndata(root: Path, saved: DGLGraph | None, file: str, key: str) -> np.ndarray | None:
@@ -136,37 +177,39 @@ def _array(root: Path, saved: DGLGraph | None, file: str, key: str) -> tuple[np.
     return stored, f"{root / 'graph.bin'}: ndata {key!r}"
 
 
-def _features(root: Path, saved: DGLGraph | None) -> Tensor:
+def _features(root: Path, saved: DGLGraph | None) -> tuple[np.ndarray, str]:
     file = root / "features.npy"
     if saved is None and not file.exists():
-        do = "nodes without features need some of their own, such as their degrees"
-        raise InputError(f"{file}: no such file: expected numbers [N, D]; {do}")
+        raise InputError(f"{file}: no such file: expected numbers [N, D]; {NO_FEATURES}")
     array, where = _array(root, saved, "features.npy", "feat")
-    features = as_features(array, where)
-    if saved is not None and len(features) != saved.num_nodes():
+    check_numbers(array, where)
+    if saved is not None and len(array) != saved.num_nodes():
         raise InputError(
             f"{where}: expected {saved.num_nodes()} rows, one for each node of graph.bin, "
-            f"found {len(features)}"
+            f"found {len(array)}"
         )
-    return features
+    return array, where
 
 
-def _labels(root: Path, saved: DGLGraph | None, num_nodes: int) -> tuple[Labels, str | None]:
-    """The labels, and why nobody can learn them."""
+def _labels(root: Path, saved: DGLGraph | None) -> tuple[np.ndarray, str] | str:
     if not (root / "labels.npy").exists() and (saved is None or "label" not in saved.ndata):
         also = ", or ndata 'label' in graph.bin" if saved is not None else ""
-        missing = f"{root / 'labels.npy'}: no such file: training needs it{also}"
-        return Labels(torch.full((num_nodes,), UNLABELLED), 0, None), missing
-    array, where = _array(root, saved, "labels.npy", "label")
+        return f"{root / 'labels.npy'}: no such file: training needs it{also}"
+    return _array(root, saved, "labels.npy", "label")
+
+
+def _judged(stored: tuple[np.ndarray, str] | str, num_nodes: int) -> tuple[Labels, str | None]:
+    """The labels, and why nobody can learn them."""
+    if isinstance(stored, str):
+        return Labels(torch.full((num_nodes,), UNLABELLED), 0, None), stored
+    array, where = stored
     labels = read_labels(array, where)
     known = int((labels.values != UNLABELLED).sum())
     if known == 0:
         return labels, f"{where}: expected labels, found none"
     if labels.num_classes == known > 1:
-        return (
-            labels,
-            f"{where}: expected classes that nodes share, found {known} labels, all unlike",
-        )
+        unlike = f"found {known} labels, all unlike"
+        return labels, f"{where}: expected classes that nodes share, {unlike}"
     return labels, None
 
 
@@ -174,17 +217,24 @@ def _splits(root: Path, saved: DGLGraph | None, num_nodes: int) -> tuple[Split, 
     """The splits, or why there is none."""
     path, masks = root / "splits.json", [f"{part}_mask" for part in PARTS]
     if path.exists():
-        with reading(path, "valid JSON"):
-            content = json.loads(path.read_text())
-        splits, where = from_json(content, num_nodes, f"{path}: "), str(path)
-    elif saved is None or not any(mask in saved.ndata for mask in masks):
+        return read_splits(path, num_nodes)
+    if saved is None or not any(mask in saved.ndata for mask in masks):
         also = f", or ndata {', '.join(masks)} in graph.bin" if saved is not None else ""
         return f"{path}: no such file: training needs it{also}"
-    else:
-        where = f"{root / 'graph.bin'}: ndata "
-        arrays = [_ndata(root, saved, path.name, mask) for mask in masks]
-        given = {part: a for part, a in zip(PARTS, arrays, strict=True) if a is not None}
-        splits = from_masks(given, num_nodes, where)
+    where = f"{root / 'graph.bin'}: ndata "
+    arrays = [_ndata(root, saved, path.name, mask) for mask in masks]
+    given = {part: a for part, a in zip(PARTS, arrays, strict=True) if a is not None}
+    return _some(from_masks(given, num_nodes, where), where)
+
+
+def read_splits(path: Path, num_nodes: int) -> tuple[Split, ...] | str:
+    """Of a `splits.json`; or why there is none in it."""
+    with reading(path, "valid JSON"):
+        content = json.loads(path.read_text())
+    return _some(from_json(content, num_nodes, f"{path}: "), str(path))
+
+
+def _some(splits: tuple[Split, ...], where: str) -> tuple[Split, ...] | str:
     if not any(len(getattr(split, part)) for split in splits for part in PARTS):
         return f"{where}: expected nodes in train, val and test, found none"
     return splits
@@ -192,8 +242,3 @@ def _splits(root: Path, saved: DGLGraph | None, num_nodes: int) -> tuple[Split, 
 
 def _told(splits: tuple[Split, ...]) -> str:
     return ("none", "given")[len(splits)] if len(splits) < 2 else f"{len(splits)} given"
-
-
-def _row_normalized(features: Tensor) -> Tensor:
-    sums = features.sum(dim=1, keepdim=True)
-    return torch.where(sums == 0, features, features / sums)

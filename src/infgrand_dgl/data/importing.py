@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 import yaml
 
 from ..config.schema import DataConfig
 from ..errors import InputError
-from ..features.convert import from_scipy, row_normalized
 from ..registry import Format, formats
 from ..system.reading import reading
 from ..system.writing import FolderKind, new_folder, writing
 from . import directory
-from .dataset import NodeDataset, check, check_labels, check_split
+from .dataset import PARTS, NodeDataset, Split, check, check_labels, check_split
 from .drawing import Draw, usual_split
 from .feature_files import check_features
 from .imported import Imported, Options
@@ -106,14 +105,13 @@ def import_graph(
     with new_folder(out, overwrite, FOLDER) as folder:
         try:
             imported = _with_splits(imported, draw)
-            write(imported, folder)
-            with tempfile.TemporaryDirectory(dir=folder) as name:
-                config = DataConfig(name="directory", root=str(folder))
-                dataset = check(_through(Path(name), imported, config, source), str(source))
+            config = DataConfig(name="directory", root=str(source))
+            dataset = check(_dataset(imported, config, source), str(source))
             given = dataset.splits if dataset.split is None else (dataset.split,)
             for k, split in enumerate(given):
                 check_split(split, dataset.num_nodes, f"{source}: split {k}")
                 check_labels(split, dataset.labels, f"{source}: split {k}")
+            write(imported, folder)
             data = {"name": "directory", "root": str(out.absolute())}
             if dataset.splits:
                 data["split"] = "seed"
@@ -121,7 +119,7 @@ def import_graph(
         except OSError as error:
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if dataset.lacks:
-        tell(dataset.lacks.replace(str(folder), str(out)))
+        tell(dataset.lacks)
     for note in imported.notes:
         tell(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(source)}
@@ -133,8 +131,7 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     if not root.exists() or _is_own(root) or recognized(root) is None:
         return directory.load(config, root)
     form, imported = read(root, Options(), "data.root")
-    with tempfile.TemporaryDirectory(prefix="infgrand-dgl-") as name:
-        dataset = _through(Path(name), _with_splits(imported, None), config, root)
+    dataset = _dataset(_with_splits(imported, None), config, root)
     for note in imported.notes:
         log.warning(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(root)}
@@ -173,25 +170,27 @@ def _is_own(root: Path) -> bool:
     return graph and not any((root / name).exists() for name in FOREIGN)
 
 
-def _through(folder: Path, imported: Imported, config: DataConfig, source: Path) -> NodeDataset:
-    """What `directory` makes of the arrays, its messages about the source."""
-    x = imported.features
-    sparse = sp.issparse(x)
-    # Of sparse features `directory` gets a column, to count the rows: they stay sparse.
-    write(
-        replace(imported, features=np.zeros((imported.num_nodes, 1))) if sparse else imported,
-        folder,
+def _dataset(imported: Imported, config: DataConfig, source: Path) -> NodeDataset:
+    """What `directory` makes of the arrays."""
+    if imported.features is None:
+        raise InputError(f"{source}: expected features, found none; {directory.NO_FEATURES}")
+    N, labels, splits = imported.num_nodes, imported.labels, imported.files.get("splits.json")
+    stored = directory.Stored(
+        (imported.edges, str(source)),
+        (imported.features, f"{source}: features"),
+        f"{source}: it has no labels: training needs them"
+        if labels is None
+        else (labels, f"{source}: labels"),
+        _splits(imported) or f"{source}: it has no splits: training needs them"
+        if splits is None
+        else directory.read_splits(splits, N),
     )
-    try:
-        dataset = directory.load(config, folder)
-    except InputError as error:
-        raise InputError(str(error).replace(str(folder), str(source))) from None
-    if not sparse:
-        return dataset
-    with np.errstate(over="ignore"):  # infinity is refused as such
-        return replace(
-            dataset, features=from_scipy(row_normalized(x) if config.row_normalize else x)
-        )
+    return directory.dataset_of(stored, config, source)
+
+
+def _splits(imported: Imported) -> tuple[Split, ...]:
+    ids = ([torch.from_numpy(split[part]).long() for part in PARTS] for split in imported.splits)
+    return tuple(Split(*parts) for parts in ids)
 
 
 def _with_splits(imported: Imported, draw: Draw | None) -> Imported:
