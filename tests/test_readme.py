@@ -34,9 +34,10 @@ def test_command(command, monkeypatch):
     """It is one, and its experiment and settings are valid."""
     monkeypatch.chdir(ROOT)
     arguments = build_parser().parse_args(shlex.split(command, comments=True))
+    assert callable(arguments.run_command)
     config = getattr(arguments, "config", None)
     if config not in (None, "mine.yaml"):
-        load_config(config, arguments.set)
+        assert isinstance(load_config(config, arguments.set), Config)
 
 
 def test_readme_is_short():
