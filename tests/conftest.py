@@ -1,6 +1,7 @@
 """Fresh random graphs, the devices present, and the real graphs where they are at hand."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import yaml
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.config.schema import Config
 from infgrand_dgl.graph.csr import CSRGraph
+
+# In the background of a script SIGINT is ignored, and so it would be in all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 

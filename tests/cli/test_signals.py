@@ -20,14 +20,6 @@ whole = True
 """
 
 
-@pytest.fixture(autouse=True)
-def _heeded():
-    """In the background of a script SIGINT is ignored, and stays so."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize(("number", "end"), ENDS)
 def test_at_once(number, end):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
