@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 import torch
 
-from infgrand_dgl.config.schema import Precision
+from infgrand_dgl.config.fields import Precision
 from infgrand_dgl.system.precision import forward_in, products_in
 
 

@@ -8,7 +8,7 @@ import torch
 from sklearn import metrics as sk
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from infgrand_dgl.config.schema import MetricName
+from infgrand_dgl.config.fields import MetricName
 from infgrand_dgl.training.metrics import METRICS
 
 

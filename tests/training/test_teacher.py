@@ -10,7 +10,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook
 
 from infgrand_dgl import InputError
-from infgrand_dgl.config.schema import Precision
+from infgrand_dgl.config.fields import Precision
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.nn import native
 from infgrand_dgl.nn.gnn import GNN, convolution

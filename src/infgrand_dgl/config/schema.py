@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -20,49 +16,24 @@ from pydantic import (
 )
 
 from ..errors import InputError
-from ..registry import Registry, measures, methods, sources, teachers
+from ..registry import Registry, measures, sources, teachers
 from .explain import explain
-
-Precision = Literal["float32", "tf32", "bfloat16"]
-MetricName = Literal["accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "average_precision"]
-Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
-
-MeasureName = Annotated[str, AfterValidator(measures.check)]
-MethodName = Annotated[str, AfterValidator(methods.check)]
-TeacherName = Annotated[str, AfterValidator(teachers.check)]
-SourceName = Annotated[str, AfterValidator(sources.check)]
-
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's range
-Width = Annotated[int, Field(ge=1, le=1 << 20)]
-Layers = Annotated[int, Field(ge=1, le=1000)]
-Epochs = Annotated[int, Field(ge=1, le=10**9)]
-Hops = Annotated[int, Field(ge=0, le=10_000)]
-
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
-
-
-def _bytes(value: Any) -> Any:
-    """12GB, 1.5 GiB or a number of bytes."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([A-Za-z]*)\s*", value)
-    if match is None or match[2].upper() not in UNITS:
-        raise ValueError(f"expected bytes, such as 12GB, 512MiB or 4000000000; found {value!r}")
-    return round(float(match[1]) * UNITS[match[2].upper()])
-
-
-Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
-
-
-def _path(path: str) -> str:
-    try:
-        return str(Path(path).expanduser().absolute())
-    except RuntimeError as error:  # ~somebody who is not here
-        raise ValueError(f"expected a path, found {path!r} ({error})") from None
-
-
-AbsolutePath = Annotated[str, AfterValidator(_path)]
+from .fields import (
+    AbsolutePath,
+    Bytes,
+    Epochs,
+    Hops,
+    Layers,
+    MeasureName,
+    MethodName,
+    MetricName,
+    Precision,
+    Seed,
+    SourceName,
+    Style,
+    TeacherName,
+    Width,
+)
 
 
 class Section(BaseModel):
@@ -114,6 +85,13 @@ class DataConfig(Section):
     label_choice: Literal["random", "high", "low"] = "random"
     """Which labels are kept: of each class at random, or those of the most, or of the least
     influential nodes."""
+    task: Literal["auto", "classification", "multilabel", "regression"] = "auto"
+    """What labels are: a class of each node, several labels of 0 and 1 (multilabel), or numbers
+    (regression); auto: what they look like."""
+    weights: bool | None = None
+    """Whether edges have weights; null: where the graph's files name numbers so."""
+    standardize: bool = False
+    """Whether columns of X are made to have mean 0 and variance 1."""
     row_normalize: bool | None = None
     """Whether rows of X are made to sum to 1; null: as the dataset is published."""
     prepared: AbsolutePath | None = None
@@ -126,8 +104,8 @@ class DataConfig(Section):
     """Of `synthetic`; null: the style's own, here and below."""
     degree: float | None = Field(None, gt=0)
     """Of `synthetic`: mean number of neighbours."""
-    features: int | None = Field(None, ge=2, le=1 << 20)
-    """Of `synthetic`."""
+    features: Annotated[int, Field(ge=2, le=1 << 20)] | Literal["structural"] | None = None
+    """`structural`: made of the graph alone, for nodes without any; a number: of `synthetic`."""
     classes: int | None = Field(None, ge=2, le=1 << 20)
     """Of `synthetic`."""
     homophily: float | None = Field(None, ge=0, le=1)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config.fields import Task
 from ..errors import InputError
 from ..features.convert import as_features
 from ..features.matrix import FeatureMatrix
@@ -49,14 +50,16 @@ class NodeDataset:
         csr: undirected and simple, one self-loop per node.
         features: `[N, D]`, float32, or a 16-bit type in a prepared dataset; dense (memory-mapped
             in a prepared one), or sparse CSR where few are non-zero.
-        labels: int64 `[N]`, in `[0, num_classes)`; -1 marks a node without one.
-        num_classes: C.
+        labels: of classification int64 `[N]`, in `[0, num_classes)`, -1 for none; of multilabel
+            (0 and 1) and regression float32 `[N, C]`, NaN for none.
+        num_classes: C, of classes, labels or numbers.
         split: which nodes train, validate and test; None until it is chosen or drawn for a seed.
         provenance: where the data came from.
         content: stands for all but the split in `fingerprint`; None: the arrays themselves.
         classes: codes or names of the classes in the user's files; None: they are 0 to C-1.
         splits: where the dataset comes with several; `split` is one of them, or None.
         lacks: why nothing can be trained on it, in the words of an error; None: it can.
+        task: what the labels are.
     """
 
     name: str
@@ -70,6 +73,14 @@ class NodeDataset:
     classes: Classes | None = None
     splits: tuple[Split, ...] = ()
     lacks: str | None = None
+    task: Task = "classification"
+
+    @property
+    def labelled(self) -> Tensor:
+        """Which nodes have a label, of several at least one; bool `[N]`."""
+        if self.task == "classification":
+            return self.labels != UNLABELLED
+        return ~self.labels.isnan().all(dim=1)
 
     @property
     def class_names(self) -> list[str]:

@@ -12,7 +12,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from ..config.schema import DataConfig, Style
+from ..config.fields import Style
+from ..config.schema import DataConfig
 from ..errors import InputError
 from ..features.convert import from_scipy, row_normalized
 from ..graph.csr import CSRGraph

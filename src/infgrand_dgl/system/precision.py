@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..config.schema import Precision
+from ..config.fields import Precision
 
 
 def forward_in(

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..config.schema import Config, Precision, StudentConfig, TeacherConfig
+from ..config.fields import Precision
+from ..config.schema import Config, StudentConfig, TeacherConfig
 from ..data import NodeDataset
 from ..errors import InputError
 from ..graph import dgl_bridge
