@@ -18,7 +18,9 @@ from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .dataset import PARTS, UNLABELLED, NodeDataset, Split
-from .labels import Labels, labelled, read_labels
+from .label_names import FILE as NAMES
+from .label_names import read_names
+from .labels import NUMBERS, Labels, labelled, read_labels
 from .masks import from_json, from_masks
 
 NO_FEATURES = "nodes without features need some of their own, such as their degrees"
@@ -34,7 +36,7 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
       be listed too.
     - `features.npy`: numbers `[N, D]`; row i belongs to node i.
     - `labels.npy`: classes `[N]`, several labels `[N, C]`, or numbers, as `labels.read_labels`
-      takes them.
+      takes them; of columns `label_names.json` may have the names, as a list.
     - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}, or what else `masks.from_json`
       takes.
 
@@ -57,6 +59,7 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         features,
         _labels(root, saved),
         _splits(root, saved, len(features[0])),
+        read_names(root),
     )
     return dataset_of(stored, config, root)
 
@@ -69,12 +72,14 @@ class Stored(NamedTuple):
         features: numbers `[N, D]`, dense or SciPy sparse.
         labels: `[N]` or `[N, C]`, as `labels.read_labels` takes them; or why there are none.
         splits: or why there are none.
+        label_names: of columns of labels that are no classes; None: they are numbers.
     """
 
     edges: tuple[np.ndarray, str]
     features: tuple[np.ndarray | sp.csr_matrix, str]
     labels: tuple[np.ndarray, str] | str
     splits: tuple[Split, ...] | str
+    label_names: tuple[str, ...] | None = None
 
 
 def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
@@ -82,6 +87,10 @@ def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
     x, splits = _features_of(*stored.features, bool(config.row_normalize)), stored.splits
     N = len(x)
     labels, lacks = _judged(stored.labels, N, config)
+    names = labels.classes if labels.task == "classification" else stored.label_names
+    if names is not None and len(names) != labels.num_classes:
+        expected = f"{labels.num_classes} names, one for each column of the labels"
+        raise InputError(f"{root / NAMES}: expected {expected}, found {len(names)}")
     if isinstance(splits, str):
         lacks, splits = lacks or splits, ()
     return NodeDataset(
@@ -90,7 +99,7 @@ def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
         features=x,
         labels=labels.values,
         num_classes=labels.num_classes,
-        classes=labels.classes,
+        classes=names,
         split=splits[0] if len(splits) == 1 else None,
         splits=splits if len(splits) > 1 else (),
         provenance={"source": "directory", "files": str(root), "split": _told(splits)},
@@ -212,7 +221,7 @@ def _judged(
     if known == 0:
         return labels, f"{where}: expected labels, found none"
     if labels.task == "classification" and labels.num_classes == known > 1:
-        unlike = f"found {known} labels, all unlike; data.task: regression reads numbers"
+        unlike = f"found {known} labels, all unlike; {NUMBERS}"
         return labels, f"{where}: expected classes that nodes share, {unlike}"
     return labels, None
 

@@ -9,12 +9,14 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 import yaml
 
+from ..config.fields import Task
 from ..config.schema import DataConfig
 from ..errors import InputError
 from ..registry import Format, formats
@@ -25,6 +27,8 @@ from .dataset import PARTS, NodeDataset, Split, check, check_labels, check_split
 from .drawing import Draw, usual_split
 from .feature_files import check_features
 from .imported import Imported, Options
+from .label_names import write_names
+from .labels import task_of
 from .tabular import EDGES, FEATURES, LABELS, NODES
 
 log = logging.getLogger(__name__)
@@ -32,7 +36,8 @@ log = logging.getLogger(__name__)
 FOLDER = FolderKind(
     "graph folder",
     "edges.npy",
-    r"edges\.npy|features\.np[yz]|labels\.npy|splits\.json|ids\.npy|experiment\.yaml",
+    r"edges\.npy|features\.np[yz]|labels\.npy|label_names\.json|splits\.json|ids\.npy|"
+    r"experiment\.yaml",
 )
 # Files that `directory` does not read, or not in every form that they come in.
 FOREIGN = {*EDGES, *NODES, *FEATURES, *LABELS} - {"edges.npy", "features.npy", "labels.npy"}
@@ -104,15 +109,19 @@ def import_graph(
     form, imported = read(source, options)
     with new_folder(out, overwrite, FOLDER) as folder:
         try:
-            imported = _with_splits(imported, draw)
-            config = DataConfig(name="directory", root=str(source))
+            imported = _with_splits(imported, draw, options)
+            config = DataConfig(name="directory", root=str(source), task=options.task)
             dataset = check(_dataset(imported, config, source), str(source))
             given = dataset.splits if dataset.split is None else (dataset.split,)
             for k, split in enumerate(given):
                 check_split(split, dataset.num_nodes, f"{source}: split {k}")
                 check_labels(split, dataset.labels, f"{source}: split {k}")
+            if dataset.task != "classification":
+                imported = replace(imported, labels=dataset.labels.numpy())
             write(imported, folder)
             data = {"name": "directory", "root": str(out.absolute())}
+            if imported.labels is not None and task_of(imported.labels) != dataset.task:
+                data["task"] = dataset.task
             if dataset.splits:
                 data["split"] = "seed"
             (folder / "experiment.yaml").write_text(yaml.safe_dump({"data": data}))
@@ -120,7 +129,7 @@ def import_graph(
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if dataset.lacks:
         tell(dataset.lacks)
-    for note in imported.notes:
+    for note in (*imported.notes, *_of_labels(dataset)):
         tell(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(source)}
     return replace(dataset, name=out.name, provenance=provenance)
@@ -130,15 +139,33 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     """`data.root` of `directory`: its own folder, or a path in any of the formats."""
     if not root.exists() or _is_own(root) or recognized(root) is None:
         return directory.load(config, root)
-    form, imported = read(root, Options(), "data.root")
-    dataset = _dataset(_with_splits(imported, None), config, root)
-    for note in imported.notes:
+    options = Options(task=config.task)
+    form, imported = read(root, options, "data.root")
+    dataset = _dataset(_with_splits(imported, None, options), config, root)
+    for note in (*imported.notes, *_of_labels(dataset)):
         log.warning(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(root)}
     return replace(dataset, name=root.name, provenance=provenance)
 
 
-def split_folder(root: Path, draw: Draw, overwrite: bool = False) -> Path:
+def _of_labels(dataset: NodeDataset) -> list[str]:
+    """Lines on what several labels a node may not have been meant to say."""
+    if dataset.task != "multilabel" or not len(dataset.labels):
+        return []
+    ones = (dataset.labels == 1).sum(dim=1)
+    without = int(((ones == 0) & dataset.labelled).sum())
+    told = []
+    if without:
+        of = f"{without:,} nodes have none of the {dataset.num_classes} labels"
+        told.append(f"{of}, which counts as known: NaN is unknown")
+    if ones.max() == 1 and dataset.num_classes > 1:
+        told.append("no node has more than one label; data.task: classification makes classes")
+    return told
+
+
+def split_folder(
+    root: Path, draw: Draw, overwrite: bool = False, task: Task | Literal["auto"] = "auto"
+) -> Path:
     """Draws splits of a folder of one's own, and writes its `splits.json`.
 
     Returns:
@@ -157,10 +184,12 @@ def split_folder(root: Path, draw: Draw, overwrite: bool = False) -> Path:
     path = root / "splits.json"
     if path.exists() and not overwrite:
         raise InputError(f"{path}: is there already; --overwrite replaces it")
-    dataset = load(DataConfig(name="directory", root=str(root)), root)
-    names = np.array([*dataset.class_names, ""])[dataset.labels.numpy()]
+    dataset = load(DataConfig(name="directory", root=str(root), task=task), root)
+    labels = dataset.labels.numpy()
+    if dataset.task == "classification":
+        labels = np.array([*dataset.class_names, ""])[labels]
     with writing(path, "splits") as partial:
-        write_splits(draw.of(names), partial)
+        write_splits(draw.of(labels, dataset.task), partial)
     return path
 
 
@@ -184,6 +213,7 @@ def _dataset(imported: Imported, config: DataConfig, source: Path) -> NodeDatase
         _splits(imported) or f"{source}: it has no splits: training needs them"
         if splits is None
         else directory.read_splits(splits, N),
+        imported.label_names,
     )
     return directory.dataset_of(stored, config, source)
 
@@ -193,13 +223,13 @@ def _splits(imported: Imported) -> tuple[Split, ...]:
     return tuple(Split(*parts) for parts in ids)
 
 
-def _with_splits(imported: Imported, draw: Draw | None) -> Imported:
+def _with_splits(imported: Imported, draw: Draw | None, options: Options) -> Imported:
     """With those that are drawn, or the usual one where there is none."""
     if imported.labels is None or (draw is None and (imported.splits or imported.files)):
         return imported
     if draw is not None:
-        return replace(imported, splits=draw.of(imported.labels), files={})
-    splits, told = usual_split(imported.labels)
+        return replace(imported, splits=draw.of(imported.labels, options.task), files={})
+    splits, told = usual_split(imported.labels, options.task)
     return replace(imported, splits=splits, notes=(*imported.notes, told))
 
 
@@ -212,6 +242,8 @@ def write(imported: Imported, folder: Path) -> None:
         np.save(folder / "features.npy", imported.features)
     if imported.labels is not None:
         np.save(folder / "labels.npy", imported.labels)
+    if imported.label_names is not None:
+        write_names(imported.label_names, folder)
     if imported.ids is not None:
         np.save(folder / "ids.npy", imported.ids)
     for name, path in imported.files.items():

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from ...errors import InputError
 from ...registry import Format, formats
 from ..dataset import PARTS
-from ..imported import Imported, Options, classes_of, edges_of_matrix, parts_of_masks
+from ..imported import Imported, Options, edges_of_matrix, labels_of, parts_of_masks
 from ..mat import read_mat
 
 ADJACENCY = (
@@ -53,7 +53,7 @@ def read(path: Path, options: Options) -> Imported:
         edges=edges,
         num_nodes=N,
         features=features,
-        labels=None if labels is None else classes_of(labels, N, f"{path}: labels"),
+        labels=None if labels is None else labels_of(labels, N, f"{path}: labels", options.task),
         splits=_splits({p: masks[p] for p in PARTS}, N, path) if masked else (),
     )
 

@@ -43,6 +43,7 @@ def read(path: Path, options: Options) -> Imported:
         num_nodes=len(graph),
         features=features,
         labels=nodes.labels,
+        label_names=nodes.label_names,
         splits=nodes.splits,
         notes=(f"{path}: text is not used: {unused}",) if unused else (),
         ids=np.array([str(node) for node in graph]),

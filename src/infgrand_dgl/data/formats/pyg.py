@@ -12,7 +12,7 @@ from ...errors import InputError
 from ...registry import Format, formats
 from ...system.reading import reading
 from ..dataset import PARTS
-from ..imported import Imported, Options, check_weights, classes_of, parts_of_masks
+from ..imported import Imported, Options, check_weights, labels_of, parts_of_masks
 
 
 class _Record:
@@ -68,7 +68,7 @@ def read(path: Path, options: Options) -> Imported:
         edges=index.numpy().T.astype(np.int64),
         num_nodes=N,
         features=x,
-        labels=None if y is None else classes_of(y, N, f"{path}: y"),
+        labels=None if y is None else labels_of(y, N, f"{path}: y", options.task),
         splits=parts_of_masks(masks, N, str(path)) if len(masks) == len(PARTS) else (),
     )
 
