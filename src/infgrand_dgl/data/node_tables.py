@@ -83,7 +83,8 @@ def _chosen(
     if given is None:
         return next((names[name] for name in usual if name in names), None)
     if given.lower() not in names:
-        raise InputError(f"{option} {given}: {table.path} has {', '.join(map(str, names))}")
+        has = ", ".join(map(str, table.frame.columns))
+        raise InputError(f"{option} {given}: {table.path} has {has}")
     return names[given.lower()]
 
 
