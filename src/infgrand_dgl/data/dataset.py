@@ -114,8 +114,8 @@ class NodeDataset:
         x = as_features(features)
         y = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
         values, C, classes = read_labels(y, "labels")
-        source, target, N, _ = edges_of(graph, len(x))
-        csr = CSRGraph.from_edges(source, target, N)
+        source, target, N, _, weights = edges_of(graph, len(x))
+        csr = CSRGraph.from_edges(source, target, N, weights)
         given = {"source": "arrays", "split": "drawn" if split is None else "given"}
         one, several = (split, ()) if isinstance(split, Split | None) else (None, tuple(split))
         made = cls(name, csr, x, values, C, one, given, classes=classes, splits=several)
