@@ -100,7 +100,8 @@ class NodeDataset:
         """A dataset of what a program holds, checked.
 
         Args:
-            graph: of any kind that `influence_scores` takes; each edge stands for both directions.
+            graph: of any kind that `influence_scores` takes; each edge stands for both directions,
+                its weights as in `convert.as_csr`.
             features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library.
             labels: numbers, codes or names of classes `[N]`: what `labels.read_labels` takes, of
                 NumPy, torch or a list; -1, NaN or empty where there is none.
@@ -198,6 +199,8 @@ class NodeDataset:
         split = [t for each in splits for t in vars(each).values() if t is not None]
         if self.classes is not None:  # which a run keeps with its students
             digest.update(repr(self.classes).encode())
+        if self.csr.weights is not None:
+            arrays.append(self.csr.weights)
         for array in split if self.content else arrays + split:
             digest.update(f"{array.dtype} {list(array.shape)}".encode())
             for block in array.contiguous().flatten().split(1 << 22) if array.numel() else ():

@@ -34,6 +34,15 @@ class Degrees:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Of the edges, self-loops left out; the median is a value that occurs."""
+
+    min: float
+    median: float
+    max: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """
     Args:
@@ -44,6 +53,7 @@ class Summary:
         part_counts: nodes of each part of the split.
         classes: codes or names of the classes, where they are not their numbers.
         lacks: `NodeDataset.lacks`.
+        weights: of the edges; None: they have none.
     """
 
     degrees: Degrees
@@ -56,9 +66,10 @@ class Summary:
     provenance: dict[str, Any]
     classes: Sequence[int | str] | None = None
     lacks: str | None = None
+    weights: Weights | None = None
 
     def lines(self) -> list[str]:
-        d, counts = self.degrees, self.class_counts
+        d, w, counts = self.degrees, self.weights, self.class_counts
         kind = "sparse" if self.sparse else "dense"
         shown = list(map(str, counts[:CLASSES_SHOWN]))
         if self.classes is not None:
@@ -68,6 +79,11 @@ class Summary:
         return [
             f"neighbours: mean {d.mean:.2f}, quartiles {', '.join(map(str, d.quartiles))}, "
             f"99% {d.percent_99}, max {d.max}, isolated {d.isolated}",
+            *(
+                []
+                if w is None
+                else [f"edge weights: min {w.min:g}, median {w.median:g}, max {w.max:g}"]
+            ),
             f"features: {kind} {dtype_name(self.dtype)}, {self.nonzero:.2%} non-zero",
             f"edge homophily: {self.homophily:.4f}",
             f"nodes per class: {classes}{', ...' if len(counts) > CLASSES_SHOWN else ''}",
@@ -90,7 +106,17 @@ def summarize(dataset: NodeDataset) -> Summary:
         dataset.provenance,
         dataset.classes,
         dataset.lacks,
+        weights(dataset.csr),
     )
+
+
+def weights(graph: CSRGraph) -> Weights | None:
+    """Of the edges; None: they have none."""
+    if graph.weights is None or graph.num_edges == graph.num_rows:
+        return None
+    rows = torch.repeat_interleave(graph.row_lengths)
+    of_edges = graph.weights[rows != graph.indices]
+    return Weights(*(float(value) for value in (of_edges.min(), of_edges.median(), of_edges.max())))
 
 
 def degrees(graph: CSRGraph) -> Degrees:

@@ -20,7 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--features", type=Path, metavar="FILE", help=".npy, .npz, .csv, .parquet")
     parser.add_argument("--id", metavar="COLUMN", help="of node ids in the node table")
     parser.add_argument("--label", metavar="COLUMN", help="of labels in the node table")
-    parser.add_argument("--drop-weights", action="store_true", help="take the edges alone")
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument(
+        "--weights",
+        nargs="?",
+        const=True,
+        metavar="COLUMN",
+        help="of the edges: that there are some, or the column or attribute that holds them",
+    )
+    weights.add_argument(
+        "--drop-weights",
+        dest="weights",
+        action="store_const",
+        const=False,
+        help="take the edges alone",
+    )
     parser.add_argument(
         "--trust", action="store_true", help="open pickles, which run the code that they hold"
     )
