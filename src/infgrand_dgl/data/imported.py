@@ -13,10 +13,10 @@ import scipy.sparse as sp
 from ..config.fields import Task
 from ..errors import InputError
 from ..features.convert import check_indices
-from ..graph.convert import are_weights
 from .dataset import PARTS
 from .labels import MAX_COLUMNS, classes_of_rows, is_one_hot
 from .masks import from_masks
+from .weights import Wanted
 
 Part = dict[str, np.ndarray]
 
@@ -32,7 +32,8 @@ class Options:
         label: of those of labels, each one name, or several with commas between: `--label`.
         task: what labels are: `--task`, `data.task`.
         trust: pickles may be opened, which run what they hold: `--trust`.
-        drop_weights: edge weights are not read: `--drop-weights`.
+        weights: whether edges have weights, or the name of what holds them: `--weights [COLUMN]`,
+            `--drop-weights`.
     """
 
     nodes: Path | None = None
@@ -40,8 +41,8 @@ class Options:
     id: str | None = None
     label: tuple[str, ...] | None = None
     trust: bool = False
-    drop_weights: bool = False
     task: Task | Literal["auto"] = "auto"
+    weights: Wanted = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Imported:
         files: those that the folder takes over as they are, by their names there.
         notes: lines for the user.
         ids: of the nodes in the source, integers or text `[N]`; None: they are 0 to N - 1.
+        weights: of the edges, numbers `[E]`; None: there are none.
+        directed: edges have a direction in this format: one without its reverse is told.
     """
 
     edges: np.ndarray
@@ -68,29 +71,8 @@ class Imported:
     files: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ids: np.ndarray | None = None
-
-
-def edges_of_matrix(matrix: Any, options: Options, where: str) -> np.ndarray:
-    """`[E, 2]` of a SciPy matrix `[N, N]`; a stored zero is no edge."""
-    coo = sp.coo_matrix(matrix)
-    if coo.shape[0] != coo.shape[1]:
-        raise InputError(f"{where}: expected an adjacency [N, N], found {list(coo.shape)}")
-    stored = coo.data != 0
-    check_weights(coo.data[stored], options, where)
-    return np.stack([coo.row[stored], coo.col[stored]], axis=1).astype(np.int64)
-
-
-def check_weights(values: np.ndarray, options: Options, where: str) -> None:
-    """Raises for weights (`are_weights`), unless they are to be dropped."""
-    if options.drop_weights or not len(values):
-        return
-    if values.dtype.kind not in "biuf":
-        raise InputError(f"{where}: expected numbers as edge weights, found {values.dtype}")
-    if are_weights(values.astype(np.float64)):
-        raise InputError(
-            f"{where}: edge weights are not supported, found {values.min():g} to "
-            f"{values.max():g}; --drop-weights imports the edges alone"
-        )
+    weights: np.ndarray | None = None
+    directed: bool = False
 
 
 def csr_of_parts(arrays: Mapping[str, np.ndarray], prefix: str, where: str) -> sp.csr_matrix:

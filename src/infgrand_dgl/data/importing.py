@@ -29,18 +29,19 @@ from .feature_files import check_features
 from .imported import Imported, Options
 from .label_names import write_names
 from .labels import task_of
-from .tabular import EDGES, FEATURES, LABELS, NODES
+from .tabular import EDGES, FEATURES, LABELS, NODES, WEIGHTS
+from .weights import one_each
 
 log = logging.getLogger(__name__)
 
 FOLDER = FolderKind(
     "graph folder",
     "edges.npy",
-    r"edges\.npy|features\.np[yz]|labels\.npy|label_names\.json|splits\.json|ids\.npy|"
-    r"experiment\.yaml",
+    r"(edges|weights|labels|ids)\.npy|features\.np[yz]|(label_names|splits)\.json|experiment\.yaml",
 )
 # Files that `directory` does not read, or not in every form that they come in.
-FOREIGN = {*EDGES, *NODES, *FEATURES, *LABELS} - {"edges.npy", "features.npy", "labels.npy"}
+OWN = {"edges.npy", "weights.npy", "features.npy", "labels.npy"}
+FOREIGN = {*EDGES, *WEIGHTS, *NODES, *FEATURES, *LABELS} - OWN
 
 
 def recognized(path: Path) -> Format | None:
@@ -65,6 +66,9 @@ def read(source: Path, options: Options, argument: str = "SOURCE") -> tuple[Form
     with reading(source, f"readable in the format {form.name}"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numbers that overflow, and are refused below
         imported = _checked(form.read(source, options), source)
+    if options.weights and imported.weights is None:
+        wanted = "data.weights: true" if argument == "data.root" else "--weights"
+        raise InputError(f"{source}: expected edge weights ({wanted}), found none")
     return form, imported
 
 
@@ -80,6 +84,8 @@ def _checked(imported: Imported, source: Path) -> Imported:
             f"{source}: expected node ids 0 to {N - 1}, found edge {edges[row, 0]}, "
             f"{edges[row, 1]} in row {row}"
         )
+    if imported.weights is not None:
+        one_each(imported.weights, len(edges), f"{source}: weights")
     if imported.features is not None:
         check_features(imported.features, f"{source}: features")
         if imported.features.shape[0] != N:
@@ -129,7 +135,8 @@ def import_graph(
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if dataset.lacks:
         tell(dataset.lacks)
-    for note in (*imported.notes, *_of_labels(dataset)):
+    told = (*_of_labels(dataset), *_of_edges(dataset, source, found=True))
+    for note in (*imported.notes, *told):
         tell(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(source)}
     return replace(dataset, name=out.name, provenance=provenance)
@@ -138,11 +145,15 @@ def import_graph(
 def load(config: DataConfig, root: Path) -> NodeDataset:
     """`data.root` of `directory`: its own folder, or a path in any of the formats."""
     if not root.exists() or _is_own(root) or recognized(root) is None:
-        return directory.load(config, root)
-    options = Options(task=config.task)
+        dataset = directory.load(config, root)
+        for note in _of_edges(dataset, root):
+            log.warning(note)
+        return dataset
+    options = Options(task=config.task, weights=config.weights)
     form, imported = read(root, options, "data.root")
     dataset = _dataset(_with_splits(imported, None, options), config, root)
-    for note in (*imported.notes, *_of_labels(dataset)):
+    told = (*_of_labels(dataset), *_of_edges(dataset, root, found=form.name != "folder"))
+    for note in (*imported.notes, *told):
         log.warning(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(root)}
     return replace(dataset, name=root.name, provenance=provenance)
@@ -160,6 +171,18 @@ def _of_labels(dataset: NodeDataset) -> list[str]:
         told.append(f"{of}, which counts as known: NaN is unknown")
     if ones.max() == 1 and dataset.num_classes > 1:
         told.append("no node has more than one label; data.task: classification makes classes")
+    return told
+
+
+def _of_edges(dataset: NodeDataset, source: Path, found: bool = False) -> list[str]:
+    """What a user is told of edges: that they were made undirected, or that weights were `found`
+    where nobody has put them for us."""
+    told = []
+    if found and dataset.csr.weights is not None:
+        ways = "--drop-weights (data.weights: false) leaves them out"
+        told.append(f"{source}: edges have weights; {ways}")
+    if changed := dataset.provenance.get("edges"):
+        told.append(f"{source}: edges: {changed}")
     return told
 
 
@@ -184,7 +207,7 @@ def split_folder(
     path = root / "splits.json"
     if path.exists() and not overwrite:
         raise InputError(f"{path}: is there already; --overwrite replaces it")
-    dataset = load(DataConfig(name="directory", root=str(root), task=task), root)
+    dataset = load(DataConfig(name="directory", root=str(root), task=task, weights=False), root)
     labels = dataset.labels.numpy()
     if dataset.task == "classification":
         labels = np.array([*dataset.class_names, ""])[labels]
@@ -214,6 +237,8 @@ def _dataset(imported: Imported, config: DataConfig, source: Path) -> NodeDatase
         if splits is None
         else directory.read_splits(splits, N),
         imported.label_names,
+        weights=imported.weights,
+        directed=imported.directed,
     )
     return directory.dataset_of(stored, config, source)
 
@@ -236,6 +261,8 @@ def _with_splits(imported: Imported, draw: Draw | None, options: Options) -> Imp
 def write(imported: Imported, folder: Path) -> None:
     """The folder that `directory` loads."""
     np.save(folder / "edges.npy", imported.edges.astype(np.int64))
+    if imported.weights is not None:
+        np.save(folder / "weights.npy", imported.weights)
     if sp.issparse(imported.features):
         sp.save_npz(folder / "features.npz", imported.features)
     elif imported.features is not None:

@@ -15,13 +15,15 @@ from .imported import Imported, Options
 from .label_names import read_names
 from .node_tables import COLUMNS, IDS, Nodes, read_nodes
 from .node_tables import LABELS as USUAL
-from .tables import Table, read_table, without_row_numbers
+from .tables import Table, numbers, read_table, without_row_numbers
+from .weights import one_each
 
 TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")
 EDGES = tuple(f"edges{suffix}" for suffix in (".npy", *TABLES))
 NODES = tuple(f"nodes{suffix}" for suffix in TABLES)
 FEATURES = tuple(f"features{suffix}" for suffix in (".npy", ".npz", *TABLES))
 LABELS = tuple(f"labels{suffix}" for suffix in (".npy", *TABLES))
+WEIGHTS = tuple(f"weights{suffix}" for suffix in (".npy", *TABLES))
 
 
 def one_of(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -42,18 +44,22 @@ def read(
     options: Options,
     labels_path: Path | None = None,
     files: dict[str, Path] | None = None,
+    weights_path: Path | None = None,
 ) -> Imported:
     """
     Args:
         options: also where node table and features are.
         labels_path: labels alone, `[N]` or one a row.
         files: as of `Imported`.
+        weights_path: one number for each row of the edges.
     """
     edges = read_edges(edges_path, options)
+    if weights_path is not None and options.weights is not False:
+        edges = edges._replace(weights=_weights(weights_path, edges))
     nodes = Nodes(0, None, None, None, (), None, ())
     if options.nodes is not None:
         nodes = read_nodes(read_table(options.nodes, COLUMNS), options)
-    notes = [f"{edges_path}: column {name} is not used" for name in edges.unused]
+    notes = [_of_column(name, edges, options) for name in edges.unused]
     if _perhaps_header(edges):
         notes.append(f"{edges_path}: the first row, 0,1, is an edge; delete it if it is a header")
     features, ids, where = nodes.features, nodes.ids, str(options.nodes)
@@ -78,6 +84,7 @@ def read(
             raise InputError(f"{edges_path.parent}: {name}: expected {expected}, found {count}")
     return Imported(
         edges=graph,
+        weights=edges.weights,
         num_nodes=N,
         features=features,
         labels=labels,
@@ -87,6 +94,21 @@ def read(
         notes=tuple(notes),
         ids=None if ids is None or np.array_equal(ids, np.arange(N)) else ids,
     )
+
+
+def _of_column(name: str, edges: EdgeList, options: Options) -> str:
+    told = f"{edges.table.path}: column {name} is not used"
+    perhaps = edges.weights is None and numbers(edges.table.frame[name]) is not None
+    if options.weights is None and perhaps:
+        told += f"; data import --weights {name} takes it as edge weights"
+    return told
+
+
+def _weights(path: Path, edges: EdgeList) -> np.ndarray:
+    if edges.weights is not None:
+        raise InputError(f"{path}: expected edge weights once, found some in {edges.table.path}")
+    values = load_array(path) if path.suffix == ".npy" else read_table(path).frame.to_numpy()
+    return one_each(values, len(edges.ids), str(path))
 
 
 def _perhaps_header(edges: EdgeList) -> bool:

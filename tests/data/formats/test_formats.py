@@ -178,10 +178,10 @@ REFUSED = {
     "no adjacency": ("matlab", lambda p: savemat(p, {"B": np.eye(3)}), "found b"),
     "no edges": ("pyg", lambda p: torch.save({"x": torch.eye(3)}, p), "expected edge_index"),
     "no Data": ("pyg", lambda p: torch.save(torch.eye(3), p), "to_dict"),
-    "weights": (
+    "text as weights": (
         "networkx graphml",
-        lambda p: nx.write_graphml(nx.Graph([(0, 1, {"weight": 0.5}), (1, 2, {"weight": 2.5})]), p),
-        "edge weights are not supported, found 0.5 to 2.5; --drop-weights",
+        lambda p: nx.write_graphml(nx.Graph([(0, 1, {"weight": "x"}), (1, 2, {"weight": "y"})]), p),
+        "edges: weight: expected numbers as edge weights, found 'x'",
     ),
     "no graph": ("networkx gexf", lambda p: nx.write_gexf(nx.Graph(), p), "with nodes, found none"),
     "regression": (

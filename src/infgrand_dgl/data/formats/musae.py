@@ -38,8 +38,10 @@ def read(path: Path, options: Options) -> Imported:
         )
     order = np.argsort(nodes.ids, kind="stable")
     ids = nodes.ids[order]
+    edges = read_edges(edge_file, options)
     return Imported(
-        edges=positions(read_edges(edge_file, options), ids, target_file.name),
+        edges=positions(edges, ids, target_file.name),
+        weights=edges.weights,
         num_nodes=len(ids),
         features=_features(feature_file, ids),
         labels=nodes.labels[order],

@@ -26,7 +26,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of labels in the node table; of several a node or numbers: a,b,c, or again",
     )
     options.task(parser)
-    parser.add_argument("--drop-weights", action="store_true", help="take the edges alone")
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument(
+        "--weights",
+        nargs="?",
+        const=True,
+        metavar="COLUMN",
+        help="of the edges: that there are some, or the column or attribute that holds them",
+    )
+    weights.add_argument(
+        "--drop-weights",
+        dest="weights",
+        action="store_const",
+        const=False,
+        help="take the edges alone",
+    )
     parser.add_argument(
         "--trust", action="store_true", help="open pickles, which run the code that they hold"
     )
