@@ -105,7 +105,8 @@ class DataConfig(Section):
     degree: float | None = Field(None, gt=0)
     """Of `synthetic`: mean number of neighbours."""
     features: Annotated[int, Field(ge=2, le=1 << 20)] | Literal["structural"] | None = None
-    """`structural`: made of the graph alone, for nodes without any; a number: of `synthetic`."""
+    """`structural`: made of the graph alone (degrees, random walks), for nodes without any or
+    instead of theirs; a number: how many `synthetic` makes."""
     classes: int | None = Field(None, ge=2, le=1 << 20)
     """Of `synthetic`."""
     homophily: float | None = Field(None, ge=0, le=1)
@@ -127,6 +128,10 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:
         generated = {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}
+        if self.features == "structural":
+            generated.remove("features")
+            if self.row_normalize:
+                raise ValueError("row_normalize: only of features that are given, not structural")
         _check_taken(self, generated, "name", sources)
         if self.root is None and sources[self.name].needs_root:
             raise ValueError(f"root: name: {self.name} needs the folder that holds the graph")

@@ -21,7 +21,7 @@ from .dataset import PARTS, UNLABELLED, NodeDataset, Split
 from .labels import Labels, read_labels
 from .masks import from_json, from_masks
 
-NO_FEATURES = "nodes without features need some of their own, such as their degrees"
+NO_FEATURES = "data.features: structural makes some of the graph"
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
 
 
@@ -32,7 +32,9 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
       other files); or `graph.bin`, a graph saved by `dgl.save_graphs`. With `data.edges:
       undirected` every edge stands for both directions; with `directed` the reverse of each must
       be listed too.
-    - `features.npy`: numbers `[N, D]`; row i belongs to node i.
+    - `features.npy`: numbers `[N, D]`; row i belongs to node i. It may be left out with
+      `data.features: structural`; N is then how many nodes `graph.bin` has, `labels.npy` or
+      `ids.npy`, or one more than the largest id.
     - `labels.npy`: classes `[N]`, as `labels.read_labels` takes them.
     - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}, or what else `masks.from_json`
       takes.
@@ -50,13 +52,15 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     path = root / present[0]
     saved = _graph_bin(path) if path.suffix == ".bin" else None
 
-    features = _features(root, saved)
-    stored = Stored(
-        (_edges(path) if saved is None else torch.stack(saved.edges(), dim=1).numpy(), str(path)),
-        features,
-        _labels(root, saved),
-        _splits(root, saved, len(features[0])),
-    )
+    edges = _edges(path) if saved is None else torch.stack(saved.edges(), dim=1).numpy()
+    labels = _labels(root, saved)
+    features: tuple[np.ndarray, str] | int
+    if config.features == "structural" and not _has_features(root, saved):
+        features = N = _count(root, saved, edges, labels)
+    else:
+        features = _features(root, saved)
+        N = len(features[0])
+    stored = Stored((edges, str(path)), features, labels, _splits(root, saved, N))
     return dataset_of(stored, config, root)
 
 
@@ -65,20 +69,24 @@ class Stored(NamedTuple):
 
     Args:
         edges: integers `[E, 2]`.
-        features: numbers `[N, D]`, dense or SciPy sparse.
+        features: numbers `[N, D]`, dense or SciPy sparse; or N, where they are made later.
         labels: `[N]`, as `labels.read_labels` takes them; or why there are none.
         splits: or why there are none.
     """
 
     edges: tuple[np.ndarray, str]
-    features: tuple[np.ndarray | sp.csr_matrix, str]
+    features: tuple[np.ndarray | sp.csr_matrix, str] | int
     labels: tuple[np.ndarray, str] | str
     splits: tuple[Split, ...] | str
 
 
 def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
     """The dataset, its edges made undirected as `data.edges` says."""
-    x, splits = _features_of(*stored.features, bool(config.row_normalize)), stored.splits
+    splits = stored.splits
+    if isinstance(stored.features, int):
+        x = torch.empty(stored.features, 0)
+    else:
+        x = _features_of(*stored.features, bool(config.row_normalize))
     N = len(x)
     labels, lacks = _judged(stored.labels, N)
     if isinstance(splits, str):
@@ -112,7 +120,7 @@ def _undirected(edges: np.ndarray, where: str, num_nodes: int, config: DataConfi
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            f"{where}: expected node ids 0 to {num_nodes - 1} (features has {num_nodes} rows), "
+            f"{where}: expected node ids 0 to {num_nodes - 1} (there are {num_nodes} nodes), "
             f"found edge {edges[row, 0]}, {edges[row, 1]} in row {row}"
         )
     source, target = edges.astype(np.int64).T
@@ -175,6 +183,32 @@ def _array(root: Path, saved: DGLGraph | None, file: str, key: str) -> tuple[np.
     if stored is None:
         return load_array(root / file), str(root / file)
     return stored, f"{root / 'graph.bin'}: ndata {key!r}"
+
+
+def _has_features(root: Path, saved: DGLGraph | None) -> bool:
+    return (root / "features.npy").exists() or (saved is not None and "feat" in saved.ndata)
+
+
+def _count(
+    root: Path, saved: DGLGraph | None, edges: np.ndarray, labels: tuple[np.ndarray, str] | str
+) -> int:
+    """N of a graph without features."""
+    if saved is not None:
+        return int(saved.num_nodes())
+    if not isinstance(labels, str):
+        N, where = int(np.atleast_1d(labels[0]).shape[0]), labels[1]
+    elif (root / "ids.npy").exists():
+        N, where = load_array(root / "ids.npy").size, str(root / "ids.npy")
+    else:
+        N, where = int(edges.max(initial=-1)) + 1, "edges"
+        if 1000 + 10 * edges.size < N:  # ids of something else
+            raise InputError(
+                f"{root}: expected node ids from 0 without large gaps in edges, found {N - 1}; "
+                "labels.npy or features.npy says how many nodes there are"
+            )
+    if not N:
+        raise InputError(f"{where}: expected at least one node, found none")
+    return N
 
 
 def _features(root: Path, saved: DGLGraph | None) -> tuple[np.ndarray, str]:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,6 +26,7 @@ from .dataset import PARTS, NodeDataset, Split, check, check_labels, check_split
 from .drawing import Draw, usual_split
 from .feature_files import check_features
 from .imported import Imported, Options
+from .structural import structural_features
 from .tabular import EDGES, FEATURES, LABELS, NODES
 
 log = logging.getLogger(__name__)
@@ -105,14 +107,22 @@ def import_graph(
     with new_folder(out, overwrite, FOLDER) as folder:
         try:
             imported = _with_splits(imported, draw)
-            config = DataConfig(name="directory", root=str(source))
-            dataset = check(_dataset(imported, config, source), str(source))
+            structural: Literal["structural"] | None = None
+            if imported.features is None:
+                structural = "structural"
+            config = DataConfig(name="directory", root=str(source), features=structural)
+            dataset = _dataset(imported, config, source)
+            if structural:
+                dataset = dataset.with_features_of(structural_features)
+            check(dataset, str(source))
             given = dataset.splits if dataset.split is None else (dataset.split,)
             for k, split in enumerate(given):
                 check_split(split, dataset.num_nodes, f"{source}: split {k}")
                 check_labels(split, dataset.labels, f"{source}: split {k}")
             write(imported, folder)
             data = {"name": "directory", "root": str(out.absolute())}
+            if structural:
+                data["features"] = structural
             if dataset.splits:
                 data["split"] = "seed"
             (folder / "experiment.yaml").write_text(yaml.safe_dump({"data": data}))
@@ -120,6 +130,8 @@ def import_graph(
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if dataset.lacks:
         tell(dataset.lacks)
+    if structural:
+        tell("no features: experiment.yaml has data.features: structural, made of the graph")
     for note in imported.notes:
         tell(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(source)}
@@ -157,7 +169,8 @@ def split_folder(root: Path, draw: Draw, overwrite: bool = False) -> Path:
     path = root / "splits.json"
     if path.exists() and not overwrite:
         raise InputError(f"{path}: is there already; --overwrite replaces it")
-    dataset = load(DataConfig(name="directory", root=str(root)), root)
+    config = DataConfig(name="directory", root=str(root), features="structural")  # not needed
+    dataset = load(config, root)
     names = np.array([*dataset.class_names, ""])[dataset.labels.numpy()]
     with writing(path, "splits") as partial:
         write_splits(draw.of(names), partial)
@@ -172,12 +185,12 @@ def _is_own(root: Path) -> bool:
 
 def _dataset(imported: Imported, config: DataConfig, source: Path) -> NodeDataset:
     """What `directory` makes of the arrays."""
-    if imported.features is None:
+    if imported.features is None and config.features != "structural":
         raise InputError(f"{source}: expected features, found none; {directory.NO_FEATURES}")
     N, labels, splits = imported.num_nodes, imported.labels, imported.files.get("splits.json")
     stored = directory.Stored(
         (imported.edges, str(source)),
-        (imported.features, f"{source}: features"),
+        N if imported.features is None else (imported.features, f"{source}: features"),
         f"{source}: it has no labels: training needs them"
         if labels is None
         else (labels, f"{source}: labels"),
@@ -214,6 +227,8 @@ def write(imported: Imported, folder: Path) -> None:
         np.save(folder / "labels.npy", imported.labels)
     if imported.ids is not None:
         np.save(folder / "ids.npy", imported.ids)
+    elif imported.features is None and imported.labels is None:  # else nothing says how many
+        np.save(folder / "ids.npy", np.arange(imported.num_nodes))
     for name, path in imported.files.items():
         shutil.copyfile(path, folder / name)
     if imported.splits:

@@ -10,6 +10,7 @@ from ..system.reading import no_questions
 from .dataset import NodeDataset, check
 from .importing import recognized
 from .root import root_of
+from .structural import structural_features
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ def load_original(config: DataConfig) -> NodeDataset:
         if hint := _other_format(config):
             raise InputError(f"{error}; {hint}") from None
         raise
+    if config.features == "structural":
+        loaded = loaded.with_features_of(structural_features)
     dataset = check(loaded, where=config.root or config.name)
     log.info("loaded %s: %s", dataset.name, dataset.provenance)
     return dataset

@@ -18,6 +18,7 @@ from .dataset import PARTS, NodeDataset, Split, check_labels, check_split
 from .original import load_original
 from .root import root_of
 from .store import FOLDER, MANIFEST, Store, open_array, read_manifest
+from .structural import structural_features
 
 # Settings that change nothing in the folder.
 FREE = {"root", "prepared"} | OF_SPLITS
@@ -47,6 +48,7 @@ def prepare(
         store = Store(folder, dtype, report)
         try:
             if source.write is not None and source.streamed(data, root):
+                _check_streamed(data)
                 counts = source.write(data, root, store, report)
             else:
                 with report.timed("loading"):
@@ -59,6 +61,14 @@ def prepare(
             store.write_manifest(counts, data.model_dump())
         except OSError as error:
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
+
+
+def _check_streamed(data: DataConfig) -> None:
+    if data.features == "structural":
+        raise InputError(
+            f"data.features: structural: {data.name} of this size is written part by part, with "
+            "features of its own; use null"
+        )
 
 
 def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
@@ -126,6 +136,7 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         classes=names and tuple(names),
         splits=splits,
         lacks=manifest.get("lacks"),
+        features_of=structural_features if config.features == "structural" else None,
     )
 
 

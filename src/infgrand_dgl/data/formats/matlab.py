@@ -41,7 +41,8 @@ def read(path: Path, options: Options) -> Imported:
     features = _find(variables, FEATURES)
     adjacency = _find(variables, ADJACENCY)
     if adjacency is None:
-        edges, N = _listed(variables, features, path)
+        rows = _find(variables, LABELS) if features is None else features
+        edges, N = _listed(variables, rows, path)
     else:
         edges, N = edges_of_matrix(adjacency, options, f"{path}: adjacency"), adjacency.shape[0]
     labels = _find(variables, LABELS)
@@ -62,19 +63,23 @@ def _find(variables: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return next((variables[name] for name in names if name in variables), None)
 
 
-def _listed(variables: Mapping[str, Any], features: Any, path: Path) -> tuple[np.ndarray, int]:
-    """Edges `[E, 2]` or `[2, E]`, which MATLAB counts from 1, and N."""
+def _listed(variables: Mapping[str, Any], rows: Any, path: Path) -> tuple[np.ndarray, int]:
+    """Edges `[E, 2]` or `[2, E]`, which MATLAB counts from 1, and N.
+
+    Args:
+        rows: features, or labels, of the nodes.
+    """
     listed = _find(variables, EDGES)
-    if listed is None or features is None:
+    if listed is None or rows is None:
         found = ", ".join(variables) or "none"
-        expected = f"one of {', '.join(ADJACENCY)}, or edges beside features"
+        expected = f"one of {', '.join(ADJACENCY)}, or edges beside features or labels"
         raise InputError(f"{path}: expected a variable {expected}; found {found}")
     pairs = np.asarray(listed)
     pairs = pairs.T if pairs.shape[0] == 2 != pairs.shape[1] else pairs
     if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs != np.floor(pairs)).any():
         raise InputError(f"{path}: edges: expected whole numbers [E, 2], found {list(pairs.shape)}")
     pairs = pairs.astype(np.int64)
-    N = features.shape[0]
+    N = max(rows.shape) if 1 in rows.shape else rows.shape[0]  # labels may lie in a row
     first = 1 if len(pairs) and pairs.min() == 1 and pairs.max() == N else 0
     return pairs - first, N
 

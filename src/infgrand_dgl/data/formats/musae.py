@@ -14,7 +14,8 @@ from ..imported import Imported, Options
 from ..node_tables import COLUMNS, read_nodes
 from ..tables import read_table
 
-FILES = ("edges.csv", "target.csv", "features.json")
+FILES = ("edges.csv", "target.csv")
+FEATURES = "features.json"
 MAX_COLUMNS = 1 << 20
 
 
@@ -23,7 +24,7 @@ def recognizes(path: Path) -> bool:
 
 
 def read(path: Path, options: Options) -> Imported:
-    edge_file, target_file, feature_file = (_only(path, name) for name in FILES)
+    edge_file, target_file = (_only(path, name) for name in FILES)
     nodes = read_nodes(read_table(target_file, COLUMNS), options)
     if nodes.ids is None or nodes.ids.dtype.kind != "i":
         raise InputError(f"{target_file}: expected a column of node ids, found none")
@@ -39,7 +40,7 @@ def read(path: Path, options: Options) -> Imported:
     return Imported(
         edges=positions(read_edges(edge_file, options), ids, target_file.name),
         num_nodes=len(ids),
-        features=_features(feature_file, ids),
+        features=_features(_only(path, FEATURES), ids) if any(path.glob(f"*_{FEATURES}")) else None,
         labels=nodes.labels[order],
         ids=None if np.array_equal(ids, np.arange(len(ids))) else ids,
     )
