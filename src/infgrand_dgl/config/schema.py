@@ -91,7 +91,9 @@ class DataConfig(Section):
     weights: bool | None = None
     """Whether edges have weights; null: where the graph's files name numbers so."""
     standardize: bool = False
-    """Whether columns of X are made to have mean 0 and variance 1."""
+    """Whether columns of X are made to have mean 0 and variance 1 over the nodes that training
+    sees, after `row_normalize`; constant ones become 0. Sparse X is divided by the deviations
+    alone, and stays sparse."""
     row_normalize: bool | None = None
     """Whether rows of X are made to sum to 1; null: as the dataset is published."""
     prepared: AbsolutePath | None = None
@@ -116,7 +118,9 @@ class DataConfig(Section):
 
     def of_splits(self) -> dict[str, Any]:
         """The settings that say what of the data a run may see."""
-        return self.model_dump(include=OF_SPLITS)
+        given = self.model_dump(include=OF_SPLITS)
+        by_split = self.standardize and self.setting == "inductive"
+        return given | ({"standardize": True} if by_split else {})
 
     @field_validator("split", mode="before")
     @classmethod

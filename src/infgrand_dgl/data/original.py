@@ -10,6 +10,7 @@ from ..system.reading import no_questions
 from .dataset import NodeDataset, check
 from .importing import recognized
 from .root import root_of
+from .scaling import standardized
 from .structural import structural_features
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ def load_original(config: DataConfig) -> NodeDataset:
     if config.features == "structural":
         loaded = loaded.with_features_of(structural_features)
     dataset = check(loaded, where=config.root or config.name)
+    if config.standardize and config.setting == "transductive":  # else when some are hidden
+        dataset = standardized(dataset, dataset)
     log.info("loaded %s: %s", dataset.name, dataset.provenance)
     return dataset
 

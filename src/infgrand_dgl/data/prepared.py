@@ -43,6 +43,7 @@ def prepare(
     """
     report = report or Reporter(quiet=True)
     data = config.data.model_copy(update={"prepared": None})
+    _check_seen(data)
     with new_folder(out, overwrite, FOLDER) as folder:
         source, root = sources[data.name], root_of(data)
         store = Store(folder, dtype, report)
@@ -64,10 +65,19 @@ def prepare(
 
 
 def _check_streamed(data: DataConfig) -> None:
-    if data.features == "structural":
+    key = "features: structural" if data.features == "structural" else "standardize: true"
+    if data.features == "structural" or data.standardize:
         raise InputError(
-            f"data.features: structural: {data.name} of this size is written part by part, with "
-            "features of its own; use null"
+            f"data.{key}: {data.name} of this size is written part by part, with the features "
+            "that it comes with; leave it out"
+        )
+
+
+def _check_seen(data: DataConfig) -> None:
+    if data.standardize and data.setting == "inductive":
+        raise InputError(
+            "data.standardize: true: when inductive, the nodes that it goes by are those which a "
+            "seed does not hide, and a prepared folder is of all; leave data.prepared out"
         )
 
 
@@ -103,6 +113,7 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
             that would make another dataset.
     """
     manifest = read_manifest(folder)
+    _check_seen(config)
     made, wanted = manifest["data"], config.model_dump()
     for key, value in wanted.items():
         # A setting younger than the folder had its default.

@@ -160,7 +160,8 @@ class Steps:
 
     def inputs(self, config: Config) -> Artifact:
         """What the student reads, `[N, D]`: X~, or X."""
-        propagated, made = reads_propagated(config), self.dataset.features_of is not None
+        propagated = reads_propagated(config)
+        made = self.dataset.features_of is not None or self.config.data.standardize
         varies = self.inductive and (propagated or made)  # with the split
         if not propagated and config is not self.config and not varies:
             return Artifact(self.dataset.features, "raw")
