@@ -44,6 +44,7 @@ class Summary:
         part_counts: nodes of each part of the split.
         classes: codes or names of the classes, where they are not their numbers.
         lacks: `NodeDataset.lacks`.
+        splits: `part_counts` of each, where there are several and none is chosen.
     """
 
     degrees: Degrees
@@ -56,6 +57,7 @@ class Summary:
     provenance: dict[str, Any]
     classes: Sequence[int | str] | None = None
     lacks: str | None = None
+    splits: Sequence[dict[str, int]] = ()
 
     def lines(self) -> list[str]:
         d, counts = self.degrees, self.class_counts
@@ -71,13 +73,29 @@ class Summary:
             f"features: {kind} {dtype_name(self.dtype)}, {self.nonzero:.2%} non-zero",
             f"edge homophily: {self.homophily:.4f}",
             f"nodes per class: {classes}{', ...' if len(counts) > CLASSES_SHOWN else ''}",
-            f"split: {parts or f'none ({self.lacks})'}",
+            _of_several(self.splits) or f"split: {parts or f'none ({self.lacks})'}",
             "provenance: " + ", ".join(f"{k} {v}" for k, v in self.provenance.items()),
         ]
 
 
-def summarize(dataset: NodeDataset) -> Summary:
-    """Of a dataset, after its split is drawn; mapped features are read once, by blocks."""
+def _of_several(splits: Sequence[dict[str, int]]) -> str:
+    """Sizes that are equal once, others from the least to the largest; empty of no splits."""
+    if not splits:
+        return ""
+    sizes = {part: sorted(counts[part] for counts in splits) for part in splits[0]}
+    parts = ", ".join(
+        f"{part} {n[0]:,}" + (f" to {n[-1]:,}" if n[0] < n[-1] else "") for part, n in sizes.items()
+    )
+    chosen = f"data.split: 0 to {len(splits) - 1}, or seed, chooses"
+    return f"splits: {len(splits)}, each {parts} ({chosen})"
+
+
+def summarize(dataset: NodeDataset, splits: Sequence[Split] = ()) -> Summary:
+    """Of a dataset, after its split is drawn; mapped features are read once, by blocks.
+
+    Args:
+        splits: instead of its own, where it has several.
+    """
     x, labels = dataset.matrix, dataset.labels
     return Summary(
         degrees(dataset.csr),
@@ -90,6 +108,7 @@ def summarize(dataset: NodeDataset) -> Summary:
         dataset.provenance,
         dataset.classes,
         dataset.lacks,
+        [part_counts(split) for split in splits],
     )
 
 
