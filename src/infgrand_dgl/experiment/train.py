@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config import Config
 from ..data import NodeDataset, load_source, with_split
 from ..data.dataset import describe
+from ..data.scaling import unlike_scales
 from ..errors import InputError
 from ..present.console import Reporter
 from ..present.curves import influence_histogram, training_curves
@@ -78,6 +79,8 @@ def all_seeds(
     source = load_source(config.data)
     seconds = {"load": time.perf_counter() - start, "influence": 0.0, "propagate": 0.0}
     report.line(describe(source))
+    if hint := None if config.data.standardize else unlike_scales(source.matrix):
+        report.line(hint)
     for seed in config.train.seeds:  # before hours of training: may it, by its split
         with_split(source, config.data, seed)
 
