@@ -92,6 +92,7 @@ def test_what_training_sees(folder):
     """The observed graph has the weights of its own edges."""
     data = config(folder, setting="inductive", split_rate=0.5).data
     d = with_split(load_source(data), data, seed=3)
+    assert d.parts.observed is not None
     view, observed = d.observed_view(), d.parts.observed.tolist()
     whole, seen = entries(d), entries(view)
     number = {node: i for i, node in enumerate(observed)}
