@@ -12,7 +12,9 @@ import scipy.sparse as sp
 from scipy.io import loadmat, savemat
 
 from ...cli.conftest import run
+from . import weighted
 from .layouts import LAYOUTS, beside, graph, ordered
+from .weighted import NAMED, UNCLEAR
 
 # INFGRAND_TEST_FUZZ=2000 for a long run.
 MUTATIONS = int(os.environ.get("INFGRAND_TEST_FUZZ", "12"))
@@ -97,16 +99,34 @@ def test_damaged(form, tmp_path, capsys):
     folder, out = tmp_path / "given", tmp_path / "out"
     folder.mkdir()
     source = LAYOUTS[form](ordered(graph()) if form == "planetoid" else graph(), folder)
+    _damage_and_import(form, source, folder, out, rng, capsys, beside(form, folder))
+
+
+WEIGHTED = {**{form: (layout, []) for form, layout in NAMED.items()}, **UNCLEAR}
+
+
+@pytest.mark.parametrize("form", WEIGHTED)
+def test_damaged_with_weights(form, tmp_path, capsys):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    layout, said = WEIGHTED[form]
+    source = layout(*weighted.graph(), folder)
+    said = [*said, *beside(form.split()[0], folder)]
+    rng = random.Random(int(np.random.randint(2**31)))
+    _damage_and_import(form, source, folder, tmp_path / "out", rng, capsys, said)
+
+
+def _damage_and_import(form, source, folder, out, rng, capsys, said):
     whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     outcomes = {0: 0, 2: 0}
-    for number in range(MUTATIONS // 3 if form == "matlab" else MUTATIONS):  # a process each
+    for number in range(MUTATIONS // 3 if "matlab" in form else MUTATIONS):  # a process each
         for path, data in whole.items():
             path.write_bytes(data)
         path = rng.choice(sorted(whole))
         damage(path, rng)
         before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         target = out / str(number)
-        command = ("data", "import", source, "--out", target, "-q", *beside(form, folder))
+        command = ("data", "import", source, "--out", target, "-q", *said)
         status, _, err = run(capsys, *command)
         told = f"{form}, {path.name}, mutation {number}: status {status}, {err}"
         assert status in outcomes, told
