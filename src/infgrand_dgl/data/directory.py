@@ -18,7 +18,7 @@ from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .dataset import PARTS, UNLABELLED, NodeDataset, Split
-from .labels import Labels, read_labels
+from .labels import Labels, labelled, read_labels
 from .masks import from_json, from_masks
 
 NO_FEATURES = "nodes without features need some of their own, such as their degrees"
@@ -33,7 +33,8 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
       undirected` every edge stands for both directions; with `directed` the reverse of each must
       be listed too.
     - `features.npy`: numbers `[N, D]`; row i belongs to node i.
-    - `labels.npy`: classes `[N]`, as `labels.read_labels` takes them.
+    - `labels.npy`: classes `[N]`, several labels `[N, C]`, or numbers, as `labels.read_labels`
+      takes them.
     - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}, or what else `masks.from_json`
       takes.
 
@@ -66,7 +67,7 @@ class Stored(NamedTuple):
     Args:
         edges: integers `[E, 2]`.
         features: numbers `[N, D]`, dense or SciPy sparse.
-        labels: `[N]`, as `labels.read_labels` takes them; or why there are none.
+        labels: `[N]` or `[N, C]`, as `labels.read_labels` takes them; or why there are none.
         splits: or why there are none.
     """
 
@@ -80,7 +81,7 @@ def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
     """The dataset, its edges made undirected as `data.edges` says."""
     x, splits = _features_of(*stored.features, bool(config.row_normalize)), stored.splits
     N = len(x)
-    labels, lacks = _judged(stored.labels, N)
+    labels, lacks = _judged(stored.labels, N, config)
     if isinstance(splits, str):
         lacks, splits = lacks or splits, ()
     return NodeDataset(
@@ -94,6 +95,7 @@ def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
         splits=splits if len(splits) > 1 else (),
         provenance={"source": "directory", "files": str(root), "split": _told(splits)},
         lacks=lacks,
+        task=labels.task,
     )
 
 
@@ -198,17 +200,19 @@ def _labels(root: Path, saved: DGLGraph | None) -> tuple[np.ndarray, str] | str:
     return _array(root, saved, "labels.npy", "label")
 
 
-def _judged(stored: tuple[np.ndarray, str] | str, num_nodes: int) -> tuple[Labels, str | None]:
+def _judged(
+    stored: tuple[np.ndarray, str] | str, num_nodes: int, config: DataConfig
+) -> tuple[Labels, str | None]:
     """The labels, and why nobody can learn them."""
     if isinstance(stored, str):
         return Labels(torch.full((num_nodes,), UNLABELLED), 0, None), stored
     array, where = stored
-    labels = read_labels(array, where)
-    known = int((labels.values != UNLABELLED).sum())
+    labels = read_labels(array, where, config.task)
+    known = int(labelled(labels.values).sum())
     if known == 0:
         return labels, f"{where}: expected labels, found none"
-    if labels.num_classes == known > 1:
-        unlike = f"found {known} labels, all unlike"
+    if labels.task == "classification" and labels.num_classes == known > 1:
+        unlike = f"found {known} labels, all unlike; data.task: regression reads numbers"
         return labels, f"{where}: expected classes that nodes share, {unlike}"
     return labels, None
 
