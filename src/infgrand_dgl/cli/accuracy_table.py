@@ -20,7 +20,7 @@ def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str
     names: dict[str, str] = {name: student_name(name) for name in config.train.baselines}
     names["teacher"] = f"teacher ({config.teacher.model})"
     names["student"] = student_name(config.method)
-    metric = METRICS[config.train.metric]
+    metric = METRICS[metrics.get("metric", "accuracy")]
     scores = {model: metric.of_model(metrics[model]) for model in names if model in metrics}
     parts = [part for part in PARTS if part in scores["student"]]
     header = ["model", *(metric.title(PARTS[part]) for part in parts), *TIMES.values()]

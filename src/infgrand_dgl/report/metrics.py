@@ -31,7 +31,7 @@ def lead(metrics: Metrics) -> str:
 def results(metrics: Metrics, config: Config) -> Section:
     """The metric, accuracy, macro-F1 and pace of each model, and of predicting the largest class;
     and whose weight decay was left out."""
-    chosen = METRICS[config.train.metric]
+    chosen = METRICS[metrics.get("metric", "accuracy")]
     scores = {model: model_scores(metrics[model], chosen) for model in models() if model in metrics}
     titles = list(dict.fromkeys(title for row in scores.values() for title in row))
     rows = [

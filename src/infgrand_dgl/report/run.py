@@ -48,7 +48,7 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
         history = read_history(path / "history.csv")
     parts = [
         tables[0],
-        sections.training(history, METRICS[config.train.metric]),
+        sections.training(history, METRICS[metrics.get("metric", "accuracy")]),
         sections.influence(scores, degrees, config) if scores is not None else None,
         sections.accuracy(test, scored, scores, degrees, seed),
         sections.confidence(test, dataset.class_names, seed),

@@ -28,7 +28,7 @@ from .loop import (
     recorded_nodes,
     seed_everything,
 )
-from .metrics import METRICS, likeliest
+from .metrics import chosen, likeliest
 from .placement import Placement, place
 
 EVALUATED_ROWS = 1 << 14  # at once
@@ -127,7 +127,8 @@ def _task(
     batches: NodeBatches,
     runtime: Runtime,
 ) -> Task:
-    device, metric = runtime.device, METRICS[config.train.metric]
+    device, metric = runtime.device, chosen(config.train.metric, view.task)
+    scorer = metric.of(view.task)
     train, predict = forwards(model, config.train.precision, runtime)
     parts = {
         name: (ids.to(inputs.device), labels.to(device))
@@ -143,11 +144,11 @@ def _task(
 
     def evaluate() -> Scores:
         read = {
-            name: outputs(predict, inputs, ids, device, metric.read)
+            name: outputs(predict, inputs, ids, device, scorer.read)
             for name, (ids, _) in parts.items()
         }
         return {
-            name: metric.value(read[name], labels, view.num_classes)
+            name: scorer.value(read[name], labels, view.num_classes)
             for name, (_, labels) in parts.items()
         }
 

@@ -34,7 +34,7 @@ from .loop import (
     recorded_nodes,
     seed_everything,
 )
-from .metrics import METRICS
+from .metrics import chosen
 from .sampling import Neighborhoods, mixed, shuffled
 
 BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
@@ -178,7 +178,8 @@ def on_full_graph(
     repeats: bool = False,
 ) -> Task:
     """A step on all training nodes at once; graph and features as the model's layers take them."""
-    device, metric = runtime.device, METRICS[config.train.metric]
+    device, metric = runtime.device, chosen(config.train.metric, view.task)
+    scorer = metric.of(view.task)
     train, labels = view.train.to(device), view.labels[view.train].to(device)
     parts = {
         name: (ids.to(device), labels.to(device))
@@ -192,7 +193,7 @@ def on_full_graph(
 
     def evaluate() -> Scores:
         logits = forward(graph, x)
-        return {name: metric(logits[ids], labels) for name, (ids, labels) in parts.items()}
+        return {name: scorer(logits[ids], labels) for name, (ids, labels) in parts.items()}
 
     return Task(steps, evaluate, metric.name, repeats)
 
@@ -205,7 +206,8 @@ def _repeats(model: GNN, config: TeacherConfig) -> bool:
 def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: Runtime) -> Task:
     """An epoch depends on the seed, its number and this process alone, not on those before it."""
     t, device, ranks = config.teacher, runtime.device, runtime.ranks
-    metric = METRICS[config.train.metric]
+    metric = chosen(config.train.metric, view.task)
+    scorer = metric.of(view.task)
     size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * len(model.layers)
     sampler = Neighborhoods(view.csr, view.matrix, fanouts, runtime, config.train.inputs)
     train, predict = forwards(model, config.train.precision, runtime)
@@ -222,8 +224,8 @@ def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: 
 
     def evaluate() -> Scores:
         batches = sampler.batches(val, size, mixed(seed, 0, ranks.rank))
-        parts = [metric.read(predict(blocks, x)) for _, blocks, x in batches]
-        return {"val": metric.value(collected(parts), val_labels, view.num_classes)}
+        parts = [scorer.read(predict(blocks, x)) for _, blocks, x in batches]
+        return {"val": scorer.value(collected(parts), val_labels, view.num_classes)}
 
     def collected(parts: list[Tensor]) -> Tensor:
         """Of all validation nodes, what the processes have read of theirs."""
