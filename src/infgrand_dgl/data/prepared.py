@@ -20,7 +20,7 @@ from .root import root_of
 from .store import FOLDER, MANIFEST, Store, open_array, read_manifest
 
 # Settings that change nothing in the folder.
-FREE = {"root", "prepared"} | OF_SPLITS
+FREE = {"root", "prepared", "task"} | OF_SPLITS
 
 
 def prepare(
@@ -65,6 +65,8 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
     """All arrays; returns the counts of the manifest."""
     store.put("indptr", dataset.csr.indptr)
     store.put("indices", dataset.csr.indices)
+    if dataset.csr.weights is not None:
+        store.put("weights", dataset.csr.weights)
     store.put("labels", dataset.labels)
     if dataset.split is not None:
         store.split(dataset.split)
@@ -81,6 +83,7 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
         "class_names": dataset.classes,
         "splits": len(dataset.splits),
         "lacks": dataset.lacks,
+        "task": dataset.task,
         "provenance": dataset.provenance,
     }
 
@@ -102,9 +105,19 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
                 f"data.{key}: {folder} was prepared with {then!r}, found {value!r}; "
                 f"prepare it anew, or configure {then!r}"
             )
+    task = manifest.get("task", "classification")
+    if config.task not in ("auto", task):
+        raise InputError(
+            f"data.task: {folder} was prepared with labels of {task}, found {config.task}; "
+            f"prepare it anew, or configure auto"
+        )
     arrays = {name: open_array(folder, entry) for name, entry in manifest["arrays"].items()}
     N, E, D = (manifest[key] for key in ("nodes", "edges", "features"))
     shapes = {"indptr": [N + 1], "indices": [E], "features": [N, D], "labels": [N]}
+    if task != "classification":
+        shapes["labels"] = [N, manifest["classes"]]
+    if "weights" in arrays:
+        shapes["weights"] = [E]
     for name, shape in shapes.items():
         if name not in arrays or list(arrays[name].shape) != shape:
             given = list(arrays[name].shape) if name in arrays else "none"
@@ -116,7 +129,13 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         splits = tuple(Split(*(arrays[f"{part}_{k}"] for part in PARTS)) for k in numbers)
     return NodeDataset(
         name=manifest["name"],
-        csr=CSRGraph(arrays["indptr"], arrays["indices"], N, symmetric=True),
+        csr=CSRGraph(
+            arrays["indptr"],
+            arrays["indices"],
+            N,
+            symmetric=True,
+            weights=arrays.get("weights"),
+        ),
         features=arrays["features"],
         labels=arrays["labels"],
         num_classes=manifest["classes"],
@@ -126,6 +145,7 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         classes=names and tuple(names),
         splits=splits,
         lacks=manifest.get("lacks"),
+        task=task,
     )
 
 

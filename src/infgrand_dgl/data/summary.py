@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from ..config.fields import Task
 from ..config.schema import DataConfig
 from ..graph.csr import CSRGraph
 from ..system.arrays import dtype_name
@@ -34,16 +36,48 @@ class Degrees:
 
 
 @dataclass(frozen=True)
+class Column:
+    """Of one label, or of one column of numbers, over the nodes where it is known.
+
+    Args:
+        std: of the population.
+    """
+
+    known: int
+    mean: float
+    std: float
+    min: float
+    max: float
+
+    @property
+    def positives(self) -> int:
+        """Of a label: nodes that have it."""
+        return round(self.mean * self.known) if self.known else 0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the edges, self-loops left out; the median is a value that occurs."""
+
+    min: float
+    median: float
+    max: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """
     Args:
         sparse: how the features are stored.
         nonzero: share of the features' `[N, D]` entries.
         homophily: `NodeDataset.homophily`.
-        class_counts: labelled nodes of each class.
+        class_counts: labelled nodes of each class; none of other tasks.
         part_counts: nodes of each part of the split.
         classes: codes or names of the classes, where they are not their numbers.
         lacks: `NodeDataset.lacks`.
+        task: `NodeDataset.task`.
+        columns: of several labels or numbers.
+        weights: of the edges; None: they have none.
     """
 
     degrees: Degrees
@@ -56,41 +90,91 @@ class Summary:
     provenance: dict[str, Any]
     classes: Sequence[int | str] | None = None
     lacks: str | None = None
+    task: Task = "classification"
+    columns: tuple[Column, ...] = ()
+    weights: Weights | None = None
 
     def lines(self) -> list[str]:
-        d, counts = self.degrees, self.class_counts
+        d, w = self.degrees, self.weights
         kind = "sparse" if self.sparse else "dense"
-        shown = list(map(str, counts[:CLASSES_SHOWN]))
-        if self.classes is not None:
-            shown = [f"{name}: {n}" for name, n in zip(self.classes, shown, strict=False)]
-        classes = ", ".join(shown) or "none"
         parts = ", ".join(f"{part} {n:,}" for part, n in self.part_counts.items())
         return [
             f"neighbours: mean {d.mean:.2f}, quartiles {', '.join(map(str, d.quartiles))}, "
             f"99% {d.percent_99}, max {d.max}, isolated {d.isolated}",
+            *(
+                []
+                if w is None
+                else [f"edge weights: min {w.min:g}, median {w.median:g}, max {w.max:g}"]
+            ),
             f"features: {kind} {dtype_name(self.dtype)}, {self.nonzero:.2%} non-zero",
-            f"edge homophily: {self.homophily:.4f}",
-            f"nodes per class: {classes}{', ...' if len(counts) > CLASSES_SHOWN else ''}",
+            "edge homophily: "
+            + ("not defined" if self.task == "regression" else f"{self.homophily:.4f}"),
+            self._of_labels(),
             f"split: {parts or f'none ({self.lacks})'}",
             "provenance: " + ", ".join(f"{k} {v}" for k, v in self.provenance.items()),
         ]
 
+    def _of_labels(self) -> str:
+        what = {
+            "classification": "nodes per class: ",
+            "multilabel": "nodes with each label, of those where it is known: ",
+            "regression": "numbers: ",
+        }[self.task]
+        each = [str(n) for n in self.class_counts]
+        if self.task == "multilabel":
+            each = [f"{c.positives} of {c.known}" for c in self.columns]
+        elif self.task == "regression":
+            each = [
+                f"{c.known} known, mean {c.mean:.4g}, std {c.std:.4g}, {c.min:.4g} to {c.max:.4g}"
+                for c in self.columns
+            ]
+        shown = each[:CLASSES_SHOWN]
+        if self.classes is not None:
+            shown = [f"{name}: {n}" for name, n in zip(self.classes, shown, strict=False)]
+        mark = "; " if self.task == "regression" else ", "
+        more = f"{mark}..." if len(each) > CLASSES_SHOWN else ""
+        return what + (mark.join(shown) or "none") + more
+
 
 def summarize(dataset: NodeDataset) -> Summary:
     """Of a dataset, after its split is drawn; mapped features are read once, by blocks."""
-    x, labels = dataset.matrix, dataset.labels
+    x, labels, task = dataset.matrix, dataset.labels, dataset.task
+    classes = task == "classification"
+    counts = torch.bincount(labels[labels >= 0], minlength=dataset.num_classes) if classes else None
     return Summary(
         degrees(dataset.csr),
         x.is_sparse,
         x.dtype,
         x.count_nonzero() / (x.num_rows * x.num_columns),
         dataset.homophily(),
-        torch.bincount(labels[labels >= 0], minlength=dataset.num_classes).tolist(),
+        [] if counts is None else counts.tolist(),
         {} if dataset.split is None else part_counts(dataset.parts),
         dataset.provenance,
         dataset.classes,
         dataset.lacks,
+        task,
+        () if classes else tuple(_column(values) for values in labels.T),
+        weights(dataset.csr),
     )
+
+
+def _column(values: Tensor) -> Column:
+    """Of a column `[N]`, NaN where it is unknown."""
+    known = values[~values.isnan()].double()
+    if not len(known):
+        return Column(0, *[float("nan")] * 4)
+    low, high = known.aminmax()
+    std = float(known.std(correction=0))
+    return Column(len(known), float(known.mean()), std, float(low), float(high))
+
+
+def weights(graph: CSRGraph) -> Weights | None:
+    """Of the edges; None: they have none."""
+    if graph.weights is None or graph.num_edges == graph.num_rows:
+        return None
+    rows = torch.repeat_interleave(graph.row_lengths)
+    of_edges = graph.weights[rows != graph.indices]
+    return Weights(*(float(value) for value in (of_edges.min(), of_edges.median(), of_edges.max())))
 
 
 def degrees(graph: CSRGraph) -> Degrees:
@@ -129,11 +213,20 @@ def seen(dataset: NodeDataset, config: DataConfig) -> str:
 
 
 def untrained(dataset: NodeDataset) -> str | None:
-    """Which classes have no training node, in a line; None: all have."""
-    counts = torch.bincount(dataset.labels[dataset.train], minlength=dataset.num_classes)
-    names = [name for name, n in zip(dataset.class_names, counts.tolist(), strict=True) if n == 0]
-    if not names:
+    """Which classes have no training node, or which labels or numbers have none that is known, or
+    one value alone, in a line; None: all have."""
+    labels, C, names = dataset.labels[dataset.train], dataset.num_classes, dataset.class_names
+    if dataset.task == "classification":
+        without = torch.bincount(labels, minlength=C) == 0
+        what, of = "have no training node, so that no model learns them", "classes"
+    else:
+        unknown = labels.isnan()
+        low = labels.masked_fill(unknown, torch.inf).amin(dim=0)
+        without = low >= labels.masked_fill(unknown, -torch.inf).amax(dim=0)
+        of = "labels" if dataset.task == "multilabel" else "columns of numbers"
+        what = "are unknown, or all the same, of the training nodes, so that no model learns them"
+    found = [name for name, none in zip(names, without.tolist(), strict=True) if none]
+    if not found:
         return None
-    more = ", ..." if len(names) > NAMES_SHOWN else ""
-    what = f"{len(names)} of {dataset.num_classes} classes have no training node"
-    return f"{what}, so that no model learns them: {', '.join(names[:NAMES_SHOWN])}{more}"
+    more = ", ..." if len(found) > NAMES_SHOWN else ""
+    return f"{len(found)} of {C} {of} {what}: {', '.join(found[:NAMES_SHOWN])}{more}"
