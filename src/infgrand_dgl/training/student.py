@@ -66,8 +66,9 @@ def train_student(
     Raises:
         InputError: the form of the loss needs all nodes in one step, and they are not.
     """
-    objective = methods[config.method].objective(Lesson(config, view, influence, logits, runtime))
-    placement = place(config, inputs, view.num_classes, runtime)
+    lesson = Lesson(config, view, influence, logits, runtime)
+    objective = methods[config.method].objective(lesson)
+    placement = place(config, inputs, view.num_classes, runtime, view.task)
     if objective.all_at_once and (placement.step is not None or runtime.ranks.size > 1):
         raise InputError(
             f"distillation.loss: {config.distillation.loss} needs all nodes in one step of one "
@@ -76,6 +77,8 @@ def train_student(
     batches = _batches(objective, placement, runtime, seed)
     seed_everything(seed)
     model = _model(config, placement.inputs.shape[1], view.num_classes, runtime)
+    if lesson.task.units is not None:
+        model.set_units(*lesson.task.units)
     with products_in(config.train.precision, runtime.device):
         fit(
             model,

@@ -1,4 +1,4 @@
-"""The teacher: a GNN trained with cross-entropy on the graph that training may see."""
+"""The teacher: a GNN trained by the error of its task on the graph that training may see."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
-from ..distillation.class_weights import class_weights
+from ..distillation.tasks import TASKS
 from ..errors import InputError
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..graph import dgl_bridge
@@ -139,6 +138,9 @@ def train_teacher(
     """
     seed_everything(seed)
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(runtime.device)
+    learning = TASKS[view.task](config, view, runtime.device)
+    if learning.units is not None:
+        model.set_units(*learning.units)
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and model.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if runtime.ranks.size > 1 or is_sampled(config, view, runtime):
@@ -186,7 +188,7 @@ def on_full_graph(
         for name, (ids, labels) in recorded_nodes(config, view).items()
     }
     forward, _ = forwards(model, config.train.precision, runtime)
-    loss = _loss(config, view, device)
+    loss = TASKS[view.task](config, view, device).mean
 
     def steps(epoch: int) -> Iterator[Losses]:
         yield {"loss": loss(forward(graph, x).index_select(0, train), labels)}
@@ -211,7 +213,7 @@ def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: 
     size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * len(model.layers)
     sampler = Neighborhoods(view.csr, view.matrix, fanouts, runtime, config.train.inputs)
     train, predict = forwards(model, config.train.precision, runtime)
-    loss, share = _loss(config, view, device), ranks.share(len(view.val))
+    loss, share = TASKS[view.task](config, view, device).mean, ranks.share(len(view.val))
     val, val_labels = view.val[share.start : share.stop], view.labels[view.val].to(device)
 
     def steps(epoch: int) -> Iterator[Losses]:
@@ -234,22 +236,6 @@ def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: 
         return torch.cat([part.to(device) for part in ranks.gather(torch.cat(parts).cpu())])
 
     return Task(steps, evaluate, metric.name)
-
-
-def _loss(
-    config: Config, view: NodeDataset, device: torch.device
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The mean cross-entropy of logits `[b, C]` and labels `[b]`, each by the weight of its class
-    (not divided by the batch's weights, which a batch of few classes would make uneven)."""
-    weights = class_weights(config, view)
-    if weights is None:
-        return cross_entropy
-    weights = weights.to(device)
-
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(logits, labels, weights, reduction="sum") / len(labels)
-
-    return loss
 
 
 @torch.no_grad()
