@@ -81,18 +81,21 @@ def random_csr(rows: int, cols: int, edges: int, device: str = "cpu") -> CSRGrap
     return CSRGraph(indptr.cumsum(0), indices, cols).to(device)
 
 
-def random_undirected(nodes: int, edges: int, device: str = "cpu") -> CSRGraph:
+def random_undirected(
+    nodes: int, edges: int, device: str = "cpu", weighted: bool = False
+) -> CSRGraph:
     """The paper's graph over random edges; some nodes stay isolated."""
     source, target = np.random.randint(0, max(1, int(0.9 * nodes)), size=(2, edges))
-    return CSRGraph.from_edges(source, target, nodes).to(device)
+    weights = np.random.uniform(0.1, 3, edges) if weighted else None
+    return CSRGraph.from_edges(source, target, nodes, weights).to(device)
 
 
 def dense_adjacency(csr: CSRGraph) -> torch.Tensor:
-    """float64 `[N, M]`, parallel edges counted."""
+    """float64 `[N, M]`, parallel edges counted, weights summed."""
     rows = torch.repeat_interleave(csr.row_lengths.cpu())
     A = torch.zeros(csr.num_rows, csr.num_cols, dtype=torch.float64)
-    one = torch.ones(csr.num_edges, dtype=torch.float64)
-    return A.index_put_((rows, csr.indices.cpu().long()), one, accumulate=True)
+    value = torch.ones(csr.num_edges) if csr.weights is None else csr.weights.cpu()
+    return A.index_put_((rows, csr.indices.cpu().long()), value.double(), accumulate=True)
 
 
 @pytest.fixture

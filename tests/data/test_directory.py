@@ -213,7 +213,7 @@ BAD = {
     ),
     "edge weights": (
         lambda f: np.save(f / "edges.npy", [[0, 1, 1]]),
-        r"expected shape \[E, 2\], found \[1, 3\]; edge weights are not supported",
+        r"found \[1, 3\]: the third column is unclear; data.weights: true .* takes them as edge w",
     ),
     "corrupt edges": (
         lambda f: (f / "edges.npy").write_bytes(b"\x93NUMPY broken"),
@@ -408,29 +408,32 @@ def test_bad_dgl_file(folder):
 
 
 @pytest.mark.parametrize(
-    ("key", "values", "refused"),
+    ("key", "values", "alone", "wanted"),
     [
-        ("weight", [1, 2], True),
-        ("sim", [0.5, 0.6], True),
-        ("column", [[0.5], [0.6]], True),
-        ("constant", [0.5, 0.5], False),
-        ("year", [2001, 2002], False),
-        ("feat", [[0.5, 0.6], [0.7, 0.8]], False),
+        ("weight", [1, 2], [1, 2], [1, 2]),
+        ("w", [[0.5], [0.6]], [0.5, 0.6], [0.5, 0.6]),
+        ("sim", [0.5, 0.6], "unclear", [0.5, 0.6]),
+        ("column", [[0.5], [0.6]], "unclear", [0.5, 0.6]),
+        ("constant", [0.5, 0.5], None, [0.5, 0.5]),
+        ("year", [2001, 2002], None, [2001, 2002]),
+        ("feat", [[0.5, 0.6], [0.7, 0.8]], None, "expected edge weights"),
     ],
 )
-def test_edge_weights_in_a_dgl_file(key, values, refused, folder):
+def test_edge_weights_in_a_dgl_file(key, values, alone, wanted, folder):
     (folder / "edges.npy").unlink()
     graph = dgl.graph(([0, 1], [1, 2]), num_nodes=N)
     graph.edata[key] = torch.tensor(values)
     dgl.save_graphs(str(folder / "graph.bin"), [graph])
-    if not refused:
-        load(folder)
-        return
-    with pytest.raises(
-        InputError, match=f"weights are not supported.*del graph.edata.'{key}'."
-    ) as e:
-        load(folder)
-    assert "\n" not in str(e.value)
+    for said, expected in ((None, alone), (True, wanted), (False, None)):
+        if isinstance(expected, str):
+            with pytest.raises(InputError, match=f"graph.bin.*{expected}|{expected}.*graph.bin"):
+                load(folder, weights=said)
+            continue
+        csr = load(folder, weights=said).csr
+        assert (csr.weights is None) == (expected is None)
+        if expected is not None:
+            found = csr.weights[csr.indices != torch.repeat_interleave(csr.row_lengths)]
+            assert sorted(set(found.tolist())) == pytest.approx(sorted(set(expected)))
 
 
 def test_missing_folder(tmp_path):

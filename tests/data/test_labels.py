@@ -68,7 +68,10 @@ ONE_HOT = np.eye(3)[np.random.randint(3, size=N)]
         (np.array([1j]), "expected integers or texts, found complex128"),
         (np.array([b"\xff"]), "expected text in UTF-8"),
         (ONE_HOT, r"found float64 \[60, 3\]; of one-hot rows argmax.*data.task: multilabel"),
-        (np.full((2, 3), 7), r"\[N\], found int64 \[2, 3\]; data.task: regression reads numbers$"),
+        (
+            np.full((2, 3), 7),
+            r"\[N\], found int64 \[2, 3\]; data.task: regression .or --task. reads numbers$",
+        ),
         (np.array([["a", "b"]]), r"expected one label a node, \[N\], found <U1 \[1, 2\]$"),
         (np.ones((2, 2, 2)), r"\[N\], found float64 \[2, 2, 2\]"),
         (np.ones((2, 0)), r"expected numbers \[N, C\].*found float64 \[2, 0\]"),

@@ -96,9 +96,12 @@ BAD = {
     "negative": ("1,2\n-1,3\n", "found edge -1, 3 in row 1"),
     "names": ("1,2\nann,bob\n", r"found ann, bob in row 1 .line 2.; where ids are names"),
     "one column": ("1\n2\n", "expected two node ids a row"),
-    "weights": ("1,2,0.5\n2,3,0.7\n", "edge weights are not supported, found 0.5 to 0.7"),
-    "named weights": ("a,b,weight\n1,2,3\n2,3,4\n", "edge weights are not supported, found 3 to 4"),
-    "text": ("1,2,x\n2,3,y\n", "edge weights|expected numbers"),
+    "weights": ("1,2,0.5\n2,3,0.7\n", "column 2 is unclear, found 0.5 to 0.7; data.weights: true"),
+    "text": ("1,2,x\n2,3,y\n", "column 2 is unclear, found text; data.weights: true"),
+    "text as weights": (
+        "a,b,weight\n1,2,x\n2,3,4\n",
+        "expected numbers as edge weights, found 'x' in",
+    ),
     "more fields": ("1,2\n2,3,4\n", "not a readable .csv file"),
     "nothing": ("", "it has no rows"),
     "comments alone": ("# a\n# b\n", "it has no rows"),
@@ -261,10 +264,10 @@ def test_columns_by_name(tmp_path):
     frame = table(np.arange(N)).rename(columns={"class": "Colour", "node_id": "who"})
     frame.to_csv(tmp_path / "nodes.csv", index=False)
     pd.DataFrame(pairs()).to_csv(tmp_path / "edges.csv", index=False, header=False)
-    found: Any = read(tmp_path, Options(id="who", label="colour"))[1]
+    found: Any = read(tmp_path, Options(id="who", label=("colour",)))[1]
     assert found.labels.tolist() == frame["Colour"].tolist() and found.features.shape == (N, 2)
     with pytest.raises(InputError, match="--label shade: .*nodes.csv has"):
-        read(tmp_path, Options(label="shade"))
+        read(tmp_path, Options(label=("shade",)))
 
 
 def test_parquet_needs_pyarrow(tmp_path, monkeypatch):

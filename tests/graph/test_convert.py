@@ -10,6 +10,7 @@ import torch
 from infgrand_dgl import DistillationLoss, influence_scores, propagate_features
 from infgrand_dgl.errors import InputError
 from infgrand_dgl.graph import CSRGraph, as_csr
+from infgrand_dgl.graph.convert import edges_of
 from infgrand_dgl.graph.dgl_bridge import dgl
 from tests.conftest import dense_adjacency
 
@@ -92,6 +93,100 @@ def test_every_form_is_the_same_graph(form):
     assert torch.equal(*(loss(student) for loss in losses))
 
 
+def weighted_edges() -> tuple[np.ndarray, np.ndarray]:
+    """Both directions, each edge once, a self-loop, the last node isolated; their weights."""
+    pairs = np.unique(np.sort(np.random.randint(0, N - 1, size=(60, 2)), axis=1), axis=0)
+    pairs = np.unique(np.append(pairs, [[3, 3], [3, 4]], axis=0), axis=0)
+    weights = np.random.uniform(0.1, 3, len(pairs)).astype(np.float32)
+    index, proper = pairs.T, pairs[:, 0] != pairs[:, 1]
+    both = np.concatenate([index, index[::-1][:, proper]], axis=1)
+    order = np.random.permutation(both.shape[1])
+    return both[:, order], np.append(weights, weights[proper])[order]
+
+
+def weighted_dgl(index: np.ndarray, weights: np.ndarray, name: str = "weight") -> Any:
+    graph = dgl.graph((index[0], index[1]), num_nodes=N)
+    graph.edata[name] = torch.from_numpy(weights)
+    return graph
+
+
+def weighted_networkx(index: np.ndarray, weights: np.ndarray, name: str = "weight") -> nx.Graph:
+    graph = nx.Graph()
+    graph.add_nodes_from(range(N))
+    for (u, v), weight in zip(index.T.tolist(), weights.tolist(), strict=True):
+        graph.add_edge(u, v, **{name: weight})
+    return graph
+
+
+def weighted_matrix(index: np.ndarray, weights: np.ndarray) -> sp.coo_matrix:
+    return sp.coo_matrix((weights, index), (N, N))
+
+
+WEIGHTED = {
+    "DGLGraph": weighted_dgl,
+    "DGLGraph, a column": lambda e, w: weighted_dgl(e, w.astype(np.float64)[:, None], "w"),
+    "CSRGraph": lambda e, w: CSRGraph.from_edges(e[0], e[1], N, w),
+    "SciPy COO": weighted_matrix,
+    "SciPy CSC in float64": lambda e, w: weighted_matrix(e, w).tocsc().astype(float),
+    "SciPy DIA": lambda e, w: weighted_matrix(e, w).todia(),
+    "torch COO": lambda e, w: torch.sparse_coo_tensor(e, torch.from_numpy(w), (N, N)),
+    "torch CSR": lambda e, w: torch.from_numpy(weighted_matrix(e, w).toarray()).to_sparse_csr(),
+    "NetworkX": weighted_networkx,
+    "NetworkX, both directions": lambda e, w: weighted_networkx(e, w, "edge_weight").to_directed(),
+    "PyG": lambda e, w: SimpleNamespace(
+        edge_index=torch.from_numpy(e), edge_weight=torch.from_numpy(w), num_nodes=N
+    ),
+}
+
+
+@pytest.mark.parametrize("form", WEIGHTED)
+def test_every_form_has_the_same_weights(form):
+    index, weights = weighted_edges()
+    expected = torch.eye(N, dtype=torch.float64)
+    proper = index[0] != index[1]
+    expected[tuple(index[:, proper])] = torch.from_numpy(weights[proper]).double()
+    found = as_csr(WEIGHTED[form](index, weights), num_nodes=N)
+    assert found.symmetric and found.weights is not None
+    assert found.weights.dtype == torch.float32
+    assert torch.equal(dense_adjacency(found), expected)
+    given = edges_of(WEIGHTED[form](index, weights), N)
+    assert torch.equal(dense_adjacency(CSRGraph.mirrored(*given)), expected)
+
+
+def test_equal_values_and_counts_of_a_matrix_are_no_weights():
+    index, weights = weighted_edges()
+    for values in (np.full_like(weights, 0.5), np.floor(1 + weights)):
+        assert as_csr(weighted_matrix(index, values)).weights is None
+
+
+def test_named_values_are_weights_whatever_they_look_like():
+    index, weights = weighted_edges()
+    whole = np.floor(1 + weights)
+    for graph in (weighted_networkx(index, whole), weighted_dgl(index, whole.astype(int))):
+        A = dense_adjacency(as_csr(graph))
+        proper = index[0] != index[1]
+        assert torch.equal(A[tuple(index[:, proper])], torch.from_numpy(whole[proper]).double())
+
+
+def test_an_edge_of_networkx_without_a_weight_weighs_1():
+    graph = nx.Graph([(0, 1, {"weight": 0.25}), (1, 2)])
+    assert dense_adjacency(as_csr(graph)).tolist() == [[1, 0.25, 0], [0.25, 1, 1], [0, 1, 1]]
+
+
+def test_edge_attributes_of_pyg_are_no_weights():
+    index, weights = weighted_edges()
+    data = pyg(index)
+    data.edge_attr = torch.from_numpy(weights)[:, None]
+    assert as_csr(data).weights is None
+
+
+def test_two_weights_of_a_dgl_graph_are_one_error():
+    graph = weighted_dgl(*weighted_edges())
+    graph.edata["w"] = graph.edata["weight"]
+    with pytest.raises(InputError, match="one edata of weights, found w and weight"):
+        as_csr(graph)
+
+
 def test_names_of_networkx_are_numbered_as_listed():
     graph = nx.Graph([("c", "a"), ("a", "b")])
     A = dense_adjacency(as_csr(graph))
@@ -125,17 +220,30 @@ BAD = {
     "directed NetworkX": (nx.path_graph(N, nx.DiGraph), "no reverse; graph.to_undirected"),
     "oblong": (sp.eye(N, N + 1), r"expected a matrix \[N, N\], found \[30, 31\]"),
     "oblong tensor": (torch.eye(N, 4).to_sparse(), r"expected a matrix \[N, N\]"),
-    "weights": (sp.diags(np.linspace(0.5, 2.5, N)), "weights are not supported, found 0.5 to 2.5"),
+    "negative weights": (sp.diags(np.linspace(-0.5, 2.5, N)), "positive, finite .* found -0.5"),
+    "negative alike": (-sp.eye(N), "positive, finite edge weights .0: no edge., found -1"),
+    "weights that are NaN": (sp.diags(np.full(N, np.nan)), "found nan"),
+    "weights beyond float32": (sp.diags(np.linspace(1, 1e39, N)), "found 3.4.*e.38"),
+    "weights below float32": (sp.diags(np.linspace(1e-60, 1, N)), "found 1e-60"),
+    "complex weights": (sp.eye(N, dtype=complex), "numbers as edge weights, found complex128"),
+    "texts in NetworkX": (nx.Graph([(0, 1, {"weight": "heavy"})]), "edge weights, found <U5"),
+    "two attributes": (nx.Graph([(0, 1, {"w": 1, "weight": 2})]), "found w and weight"),
+    "unlike directions": (
+        sp.coo_matrix(([0.5, 2.0], ([4, 2], [2, 4])), (N, N)),
+        "undirected graph, but edge 4 -> 2 weighs 0.5 and its reverse 2",
+    ),
+    "weights of one direction": (
+        sp.coo_matrix(([0.5, 2.0, 2.0], ([4, 2, 3], [3, 4, 4])), (N, N)),
+        "but edge 2 -> 4 has no reverse; graph . graph.T",
+    ),
     "two types": (SimpleNamespace(edge_index_dict={}), "found SimpleNamespace"),
     "floats in PyG": (
         SimpleNamespace(edge_index=torch.rand(2, 3)),
         r"expected integers \[2, E\] in Data.edge_index, found float32 \[2, 3\]",
     ),
-    "weights in PyG": (
-        SimpleNamespace(
-            edge_index=torch.tensor([[0, 1], [1, 0]]), edge_weight=torch.tensor([0.5, 0.7])
-        ),
-        "weights are not supported, found 0.5 to 0.7",
+    "other weights than edges in PyG": (
+        SimpleNamespace(edge_index=torch.tensor([[0, 1], [1, 0]]), edge_weight=torch.rand(2, 2)),
+        r"one weight for each of the 2 edges, found \[2, 2\]",
     ),
 }
 

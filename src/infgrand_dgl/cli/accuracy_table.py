@@ -27,7 +27,7 @@ def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str
     return header, [
         [
             names[model],
-            *(_percent(score[part]) for part in parts),
+            *(metric.over_seeds(score[part]) for part in parts),
             *(_time(metrics[model], key) for key in TIMES),
         ]
         for model, score in scores.items()
@@ -38,10 +38,6 @@ def student_name(method: str) -> str:
     """ "InfGraND student"; "plain MLP" of a method that needs no teacher."""
     label = methods[method].label
     return f"{label} student" if methods[method].needs_teacher else f"plain {label}"
-
-
-def _percent(score: Mapping[str, float]) -> str:
-    return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
 
 
 def _time(model: Mapping[str, Any], key: str) -> str:

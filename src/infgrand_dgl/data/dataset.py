@@ -99,7 +99,8 @@ class NodeDataset:
         """A dataset of what a program holds, checked.
 
         Args:
-            graph: of any kind that `influence_scores` takes; each edge stands for both directions.
+            graph: of any kind that `influence_scores` takes; each edge stands for both directions,
+                its weights as in `convert.as_csr`.
             features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library.
             labels: numbers, codes or names of classes `[N]`; several labels a node, `[N, C]` of 0,
                 1 and NaN; or numbers, `[N]` or `[N, C]`: what `labels.read_labels` takes, of
@@ -118,8 +119,8 @@ class NodeDataset:
             labels = labels.float() if labels.dtype == torch.bfloat16 else labels
         y = np.asarray(labels)
         values, C, classes, of = read_labels(y, "labels", task)
-        source, target, N, _ = edges_of(graph, len(x))
-        csr = CSRGraph.from_edges(source, target, N)
+        source, target, N, _, weights = edges_of(graph, len(x))
+        csr = CSRGraph.from_edges(source, target, N, weights)
         given = {"source": "arrays", "split": "drawn" if split is None else "given"}
         one, several = (split, ()) if isinstance(split, Split | None) else (None, tuple(split))
         made = cls(name, csr, x, values, C, one, given, classes=classes, splits=several, task=of)
@@ -222,6 +223,8 @@ class NodeDataset:
             digest.update(self.task.encode())
         if self.classes is not None:  # which a run keeps with its students
             digest.update(repr(self.classes).encode())
+        if self.csr.weights is not None:
+            arrays.append(self.csr.weights)
         for array in split if self.content else arrays + split:
             digest.update(f"{array.dtype} {list(array.shape)}".encode())
             for block in array.contiguous().flatten().split(1 << 22) if array.numel() else ():

@@ -13,13 +13,16 @@ from ..config.schema import DataConfig
 from ..errors import InputError
 from ..features.convert import as_features, check_numbers, row_normalized
 from ..graph.convert import WEIGHTS
-from ..graph.csr import CSRGraph
+from ..graph.csr import CSRGraph, distinct
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .dataset import PARTS, UNLABELLED, NodeDataset, Split
-from .labels import Labels, labelled, read_labels
+from .label_names import FILE as NAMES
+from .label_names import read_names
+from .labels import NUMBERS, Labels, labelled, read_labels
 from .masks import from_json, from_masks
+from .weights import Listed, Wanted, chosen, of_columns, one_each, refuse_unclear
 
 NO_FEATURES = "nodes without features need some of their own, such as their degrees"
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
@@ -32,9 +35,11 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
       other files); or `graph.bin`, a graph saved by `dgl.save_graphs`. With `data.edges:
       undirected` every edge stands for both directions; with `directed` the reverse of each must
       be listed too.
+    - `weights.npy`: numbers `[E]`, one for each row of `edges.npy`, where edges have weights; or a
+      third column of `edges.npy` (with `data.weights: true`), or `edata` of `graph.bin`.
     - `features.npy`: numbers `[N, D]`; row i belongs to node i.
     - `labels.npy`: classes `[N]`, several labels `[N, C]`, or numbers, as `labels.read_labels`
-      takes them.
+      takes them; of columns `label_names.json` may have the names, as a list.
     - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}, or what else `masks.from_json`
       takes.
 
@@ -52,11 +57,15 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     saved = _graph_bin(path) if path.suffix == ".bin" else None
 
     features = _features(root, saved)
+    listed = _listed(path, saved, config.weights)
     stored = Stored(
-        (_edges(path) if saved is None else torch.stack(saved.edges(), dim=1).numpy(), str(path)),
+        (listed.edges, str(path)),
         features,
         _labels(root, saved),
         _splits(root, saved, len(features[0])),
+        read_names(root),
+        weights=_weights(root, listed, path, config.weights),
+        directed=listed.directed,
     )
     return dataset_of(stored, config, root)
 
@@ -69,31 +78,43 @@ class Stored(NamedTuple):
         features: numbers `[N, D]`, dense or SciPy sparse.
         labels: `[N]` or `[N, C]`, as `labels.read_labels` takes them; or why there are none.
         splits: or why there are none.
+        label_names: of columns of labels that are no classes; None: they are numbers.
+        weights: of the edges, numbers `[E]`; None: there are none.
+        directed: as of `imported.Imported`.
     """
 
     edges: tuple[np.ndarray, str]
     features: tuple[np.ndarray | sp.csr_matrix, str]
     labels: tuple[np.ndarray, str] | str
     splits: tuple[Split, ...] | str
+    label_names: tuple[str, ...] | None = None
+    weights: np.ndarray | None = None
+    directed: bool = False
 
 
 def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
-    """The dataset, its edges made undirected as `data.edges` says."""
+    """The dataset, its edges made undirected as `data.edges` says; provenance "edges" is what that
+    has changed."""
     x, splits = _features_of(*stored.features, bool(config.row_normalize)), stored.splits
     N = len(x)
     labels, lacks = _judged(stored.labels, N, config)
+    names = labels.classes if labels.task == "classification" else stored.label_names
+    if names is not None and len(names) != labels.num_classes:
+        expected = f"{labels.num_classes} names, one for each column of the labels"
+        raise InputError(f"{root / NAMES}: expected {expected}, found {len(names)}")
     if isinstance(splits, str):
         lacks, splits = lacks or splits, ()
+    csr, told = _undirected(stored, N, config)
     return NodeDataset(
         name=root.name,
-        csr=_undirected(*stored.edges, N, config),
+        csr=csr,
         features=x,
         labels=labels.values,
         num_classes=labels.num_classes,
-        classes=labels.classes,
+        classes=names,
         split=splits[0] if len(splits) == 1 else None,
         splits=splits if len(splits) > 1 else (),
-        provenance={"source": "directory", "files": str(root), "split": _told(splits)},
+        provenance={"source": "directory", "files": str(root), "split": _told(splits), **told},
         lacks=lacks,
         task=labels.task,
     )
@@ -109,7 +130,11 @@ def _features_of(values: np.ndarray | sp.csr_matrix, where: str, row_normalize: 
     return torch.where(sums == 0, x, x / sums)
 
 
-def _undirected(edges: np.ndarray, where: str, num_nodes: int, config: DataConfig) -> CSRGraph:
+def _undirected(
+    stored: Stored, num_nodes: int, config: DataConfig
+) -> tuple[CSRGraph, dict[str, str]]:
+    """The graph, and what provenance says of its edges."""
+    edges, where = stored.edges
     wrong = ((edges < 0) | (edges >= num_nodes)).any(axis=1)
     if wrong.any():
         row = int(wrong.argmax())
@@ -118,13 +143,42 @@ def _undirected(edges: np.ndarray, where: str, num_nodes: int, config: DataConfi
             f"found edge {edges[row, 0]}, {edges[row, 1]} in row {row}"
         )
     source, target = edges.astype(np.int64).T
-    if config.edges == "undirected":
-        return CSRGraph.from_edges(source, target, num_nodes)
-    advice = "dgl.to_bidirected(graph) adds it, or data.edges: undirected does"
+    weights = stored.weights
+    told = {} if weights is None else {"weights": "given"}
     try:
-        return CSRGraph.mirrored(source, target, num_nodes, advice)
+        if config.edges == "directed":
+            advice = "dgl.to_bidirected(graph) adds it, or data.edges: undirected does"
+            return CSRGraph.mirrored(source, target, num_nodes, advice, weights), told
+        csr = CSRGraph.from_edges(source, target, num_nodes, weights)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+    if weights is not None:
+        source, target = source[weights != 0], target[weights != 0]
+    if changed := made_undirected(source, target, csr, stored.directed):
+        told["edges"] = changed
+    return csr, told
+
+
+def made_undirected(
+    source: np.ndarray, target: np.ndarray, csr: CSRGraph, directed: bool
+) -> str | None:
+    """How many of the edges had no reverse, where that says something: some of the others have
+    one, or they have a direction in their format (`directed`).
+
+    A list of every edge once is undirected as it stands.
+
+    Args:
+        csr: what they were made to.
+    """
+    pairs = (csr.num_edges - csr.num_rows) // 2
+    if not directed and len(source) <= pairs:
+        return None
+    other = source != target
+    listed = len(distinct(source[other] * csr.num_rows + target[other]))
+    alone = 2 * pairs - listed
+    if not alone or (not directed and alone == listed):
+        return None
+    return f"made undirected, {alone:,} of {listed:,} had no reverse"
 
 
 def _graph_bin(path: Path) -> DGLGraph:
@@ -136,29 +190,38 @@ def _graph_bin(path: Path) -> DGLGraph:
     if not homogeneous(graph):
         types = f"{len(graph.ntypes)} and {len(graph.etypes)}"
         raise InputError(f"{path}: expected one node type and one edge type, found {types}")
-    for key, values in graph.edata.items():
-        one_each = values.numel() == graph.num_edges() > 0
-        if one_each and (values.is_floating_point() or key in WEIGHTS):
-            values = values.flatten()
-            if (values != values[0]).any():
-                raise InputError(
-                    f"{path}: edge weights are not supported, found edata {key!r}; "
-                    f"del graph.edata[{key!r}] drops it"
-                )
     return graph
 
 
-def _edges(path: Path) -> np.ndarray:
-    """Integers `[E, 2]` as they are stored."""
-    edges = load_array(path)
-    if edges.ndim != 2 or edges.shape[1] != 2:
-        weights = (
-            "; edge weights are not supported" if edges.ndim == 2 and edges.shape[1] == 3 else ""
-        )
-        raise InputError(f"{path}: expected shape [E, 2], found {list(edges.shape)}{weights}")
-    if edges.dtype.kind not in "iu":
-        raise InputError(f"{path}: expected integer node ids, found {edges.dtype}")
-    return edges
+def _listed(path: Path, saved: DGLGraph | None, wanted: Wanted) -> Listed:
+    """The edges as they are stored, with the weights that are stored with them."""
+    if saved is None:
+        return of_columns(load_array(path), wanted, path)
+    edges, E = torch.stack(saved.edges(), dim=1).numpy(), saved.num_edges()
+    single = {key: v for key, v in saved.edata.items() if v.numel() == E > 0 and key[0] != "_"}
+    floats = [key for key, values in single.items() if values.is_floating_point()]
+    names = [key for key in single if key.lower() in WEIGHTS] or floats or [*single]
+    taken = chosen(names, wanted, f"{path}: edata")
+    if taken is not None:
+        values = _numpy(single[names[taken]])
+        return Listed(edges, one_each(values, E, f"{path}: edata {names[taken]!r}"), directed=True)
+    for key in floats if wanted is None else ():
+        refuse_unclear(_numpy(single[key]).ravel(), f"{path}: edata {key!r} is unclear")
+    return Listed(edges, directed=True)
+
+
+def _weights(root: Path, listed: Listed, path: Path, wanted: Wanted) -> np.ndarray | None:
+    """Those of `weights.npy`, or stored with the edges."""
+    file = root / "weights.npy"
+    if wanted is not False and file.exists():
+        if listed.weights is not None:
+            both = f"{file.name} and {path.name}"
+            raise InputError(f"{root}: expected edge weights once, found some in {both}")
+        return one_each(load_array(file), len(listed.edges), str(file))
+    if wanted and listed.weights is None:
+        expected = f"expected edge weights (data.weights: true) in weights.npy or {path.name}"
+        raise InputError(f"{root}: {expected}, found none")
+    return listed.weights
 
 
 def _ndata(root: Path, saved: DGLGraph | None, file: str, key: str) -> np.ndarray | None:
@@ -167,7 +230,10 @@ def _ndata(root: Path, saved: DGLGraph | None, file: str, key: str) -> np.ndarra
         return None
     if key not in saved.ndata:
         raise InputError(f"{root}: expected {file}, or ndata {key!r} in graph.bin")
-    values = saved.ndata[key]
+    return _numpy(saved.ndata[key])
+
+
+def _numpy(values: Tensor) -> np.ndarray:
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
@@ -212,7 +278,7 @@ def _judged(
     if known == 0:
         return labels, f"{where}: expected labels, found none"
     if labels.task == "classification" and labels.num_classes == known > 1:
-        unlike = f"found {known} labels, all unlike; data.task: regression reads numbers"
+        unlike = f"found {known} labels, all unlike; {NUMBERS}"
         return labels, f"{where}: expected classes that nodes share, {unlike}"
     return labels, None
 

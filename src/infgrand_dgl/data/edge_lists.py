@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..graph.convert import WEIGHTS
 from ..system.arrays import load_array
 from ..system.reading import reading
-from .imported import Options, check_weights
+from .imported import Options
 from .tables import Table, integers, numbers, read_table, texts, without_row_numbers
+from .weights import as_weights, chosen, of_columns, refuse_unclear
 
 SOURCES = ("source", "src", "from", "fromnodeid", "from_node_id", "from_id", "source_id", "u",
            "id_1", "id1", "node_1", "node1", "head", "start", "citing")  # fmt: skip
@@ -26,11 +26,13 @@ class EdgeList(NamedTuple):
     Args:
         ids: int64 or text `[E, 2]`.
         table: where they were read.
-        unused: columns that were not.
+        weights: numbers `[E]`; None: there are none.
+        unused: columns that were not read.
     """
 
     ids: np.ndarray
     table: Table
+    weights: np.ndarray | None = None
     unused: tuple[str, ...] = ()
 
 
@@ -38,10 +40,11 @@ def read_edges(path: Path, options: Options) -> EdgeList:
     """Of .npy `[E, 2]`, Parquet, or text.
 
     Raises:
-        InputError: a missing id, which names its row; ids that are neither; weights.
+        InputError: a missing id, which names its row; ids that are neither; numbers that may be
+            weights, which nobody has named.
     """
     if path.suffix == ".npy":
-        return _of_array(path)
+        return _of_array(path, options)
     table = without_row_numbers(read_table(path, (*SOURCES, *TARGETS)))
     frame = table.frame
     if frame.shape[1] < 2:
@@ -52,22 +55,28 @@ def read_edges(path: Path, options: Options) -> EdgeList:
     if source is None or target is None or not table.named:
         source, target = 0, 1
     others = [i for i in range(frame.shape[1]) if i not in (source, target)]
-    weights = [i for i in others if lower[i] in WEIGHTS or not table.named or lower[i] == ""]
-    for i in weights:
-        values = numbers(frame.iloc[:, i])
-        if values is None:
-            values = np.array(["text"])
-        if not options.drop_weights and len(values) and (values != values[0]).any():
-            # Even counts: a third column may mean anything, and is not dropped without a word.
-            low, high = np.nanmin(values), np.nanmax(values)
-            raise InputError(
-                f"{path}: expected shape [E, 2], found {list(frame.shape)}; edge weights are not "
-                f"supported, found {low:g} to {high:g}; data import --drop-weights leaves them out"
-            )
-        check_weights(values, options, str(path))
+    k = chosen([str(frame.columns[i]) for i in others], options.weights, str(path))
+    taken = None if k is None else others.pop(k)
+    weights = None if taken is None else _weights(frame.iloc[:, taken], table)
+    unclear = [i for i in others if not table.named or lower[i] == ""]
+    for i in unclear if options.weights is None else ():
+        what = f"{path}: expected shape [E, 2], found {list(frame.shape)}; column {i} is unclear"
+        refuse_unclear(numbers(frame.iloc[:, i]), what)
     columns = [frame.iloc[:, source], frame.iloc[:, target]]
-    unused = tuple(str(frame.columns[i]) for i in others if i not in weights)
-    return EdgeList(_ids(columns, table), table, unused)
+    unused = tuple(str(frame.columns[i]) for i in others if i not in unclear)
+    return EdgeList(_ids(columns, table), table, weights, unused)
+
+
+def _weights(column: pd.Series, table: Table) -> np.ndarray:
+    values, where = column.to_numpy(), f"{table.path}: column {column.name}"
+    if values.dtype.kind not in "biuf":
+        cells = pd.Series([str(cell).strip() for cell in values], dtype=object)
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
+        if np.isnan(values).any():
+            row = int(np.isnan(values).argmax())
+            found = f"{cells[row]!r} in {table.place(row)}"
+            raise InputError(f"{where}: expected numbers as edge weights, found {found}")
+    return as_weights(values, where, table.place)
 
 
 def _ids(columns: list[pd.Series], table: Table) -> np.ndarray:
@@ -81,17 +90,16 @@ def _ids(columns: list[pd.Series], table: Table) -> np.ndarray:
     return ids
 
 
-def _of_array(path: Path) -> EdgeList:
-    edges = load_array(path)
+def _of_array(path: Path, options: Options) -> EdgeList:
+    array = load_array(path)
     with reading(path, "a readable list of edges"):
-        if edges.ndim != 2 or edges.shape[1] != 2:
-            shape = list(edges.shape)
-            weights = "; edge weights are not supported" if shape[1:] == [3] else ""
-            raise InputError(f"{path}: expected shape [E, 2], found {shape}{weights}")
-        table = Table(pd.DataFrame(edges), False, path, None)
-        if edges.dtype.kind not in "iuU":
-            raise InputError(f"{path}: expected integer node ids, found {edges.dtype}")
-        return EdgeList(_ids([table.frame[0], table.frame[1]], table), table)
+        if array.dtype.kind == "U" and array.ndim == 2 and array.shape[1] == 2:
+            table = Table(pd.DataFrame(array), False, path, None)
+            return EdgeList(_ids([table.frame[0], table.frame[1]], table), table)
+        listed = of_columns(array, options.weights, path)
+        table = Table(pd.DataFrame(listed.edges), False, path, None)
+        ids = _ids([table.frame[0], table.frame[1]], table)
+        return EdgeList(ids, table, listed.weights)
 
 
 def positions(edges: EdgeList, ids: np.ndarray, where: str) -> np.ndarray:

@@ -9,12 +9,14 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 import yaml
 
+from ..config.fields import Task
 from ..config.schema import DataConfig
 from ..errors import InputError
 from ..registry import Format, formats
@@ -25,17 +27,21 @@ from .dataset import PARTS, NodeDataset, Split, check, check_labels, check_split
 from .drawing import Draw, usual_split
 from .feature_files import check_features
 from .imported import Imported, Options
-from .tabular import EDGES, FEATURES, LABELS, NODES
+from .label_names import write_names
+from .labels import task_of
+from .tabular import EDGES, FEATURES, LABELS, NODES, WEIGHTS
+from .weights import one_each
 
 log = logging.getLogger(__name__)
 
 FOLDER = FolderKind(
     "graph folder",
     "edges.npy",
-    r"edges\.npy|features\.np[yz]|labels\.npy|splits\.json|ids\.npy|experiment\.yaml",
+    r"(edges|weights|labels|ids)\.npy|features\.np[yz]|(label_names|splits)\.json|experiment\.yaml",
 )
 # Files that `directory` does not read, or not in every form that they come in.
-FOREIGN = {*EDGES, *NODES, *FEATURES, *LABELS} - {"edges.npy", "features.npy", "labels.npy"}
+OWN = {"edges.npy", "weights.npy", "features.npy", "labels.npy"}
+FOREIGN = {*EDGES, *WEIGHTS, *NODES, *FEATURES, *LABELS} - OWN
 
 
 def recognized(path: Path) -> Format | None:
@@ -60,6 +66,9 @@ def read(source: Path, options: Options, argument: str = "SOURCE") -> tuple[Form
     with reading(source, f"readable in the format {form.name}"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numbers that overflow, and are refused below
         imported = _checked(form.read(source, options), source)
+    if options.weights and imported.weights is None:
+        wanted = "data.weights: true" if argument == "data.root" else "--weights"
+        raise InputError(f"{source}: expected edge weights ({wanted}), found none")
     return form, imported
 
 
@@ -75,6 +84,8 @@ def _checked(imported: Imported, source: Path) -> Imported:
             f"{source}: expected node ids 0 to {N - 1}, found edge {edges[row, 0]}, "
             f"{edges[row, 1]} in row {row}"
         )
+    if imported.weights is not None:
+        one_each(imported.weights, len(edges), f"{source}: weights")
     if imported.features is not None:
         check_features(imported.features, f"{source}: features")
         if imported.features.shape[0] != N:
@@ -104,15 +115,19 @@ def import_graph(
     form, imported = read(source, options)
     with new_folder(out, overwrite, FOLDER) as folder:
         try:
-            imported = _with_splits(imported, draw)
-            config = DataConfig(name="directory", root=str(source))
+            imported = _with_splits(imported, draw, options)
+            config = DataConfig(name="directory", root=str(source), task=options.task)
             dataset = check(_dataset(imported, config, source), str(source))
             given = dataset.splits if dataset.split is None else (dataset.split,)
             for k, split in enumerate(given):
                 check_split(split, dataset.num_nodes, f"{source}: split {k}")
                 check_labels(split, dataset.labels, f"{source}: split {k}")
+            if dataset.task != "classification":
+                imported = replace(imported, labels=dataset.labels.numpy())
             write(imported, folder)
             data = {"name": "directory", "root": str(out.absolute())}
+            if imported.labels is not None and task_of(imported.labels) != dataset.task:
+                data["task"] = dataset.task
             if dataset.splits:
                 data["split"] = "seed"
             (folder / "experiment.yaml").write_text(yaml.safe_dump({"data": data}))
@@ -120,7 +135,8 @@ def import_graph(
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if dataset.lacks:
         tell(dataset.lacks)
-    for note in imported.notes:
+    told = (*_of_labels(dataset), *_of_edges(dataset, source, found=True))
+    for note in (*imported.notes, *told):
         tell(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(source)}
     return replace(dataset, name=out.name, provenance=provenance)
@@ -129,16 +145,50 @@ def import_graph(
 def load(config: DataConfig, root: Path) -> NodeDataset:
     """`data.root` of `directory`: its own folder, or a path in any of the formats."""
     if not root.exists() or _is_own(root) or recognized(root) is None:
-        return directory.load(config, root)
-    form, imported = read(root, Options(), "data.root")
-    dataset = _dataset(_with_splits(imported, None), config, root)
-    for note in imported.notes:
+        dataset = directory.load(config, root)
+        for note in _of_edges(dataset, root):
+            log.warning(note)
+        return dataset
+    options = Options(task=config.task, weights=config.weights)
+    form, imported = read(root, options, "data.root")
+    dataset = _dataset(_with_splits(imported, None, options), config, root)
+    told = (*_of_labels(dataset), *_of_edges(dataset, root, found=form.name != "folder"))
+    for note in (*imported.notes, *told):
         log.warning(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(root)}
     return replace(dataset, name=root.name, provenance=provenance)
 
 
-def split_folder(root: Path, draw: Draw, overwrite: bool = False) -> Path:
+def _of_labels(dataset: NodeDataset) -> list[str]:
+    """Lines on what several labels a node may not have been meant to say."""
+    if dataset.task != "multilabel" or not len(dataset.labels):
+        return []
+    ones = (dataset.labels == 1).sum(dim=1)
+    without = int(((ones == 0) & dataset.labelled).sum())
+    told = []
+    if without:
+        of = f"{without:,} nodes have none of the {dataset.num_classes} labels"
+        told.append(f"{of}, which counts as known: NaN is unknown")
+    if ones.max() == 1 and dataset.num_classes > 1:
+        told.append("no node has more than one label; data.task: classification makes classes")
+    return told
+
+
+def _of_edges(dataset: NodeDataset, source: Path, found: bool = False) -> list[str]:
+    """What a user is told of edges: that they were made undirected, or that weights were `found`
+    where nobody has put them for us."""
+    told = []
+    if found and dataset.csr.weights is not None:
+        ways = "--drop-weights (data.weights: false) leaves them out"
+        told.append(f"{source}: edges have weights; {ways}")
+    if changed := dataset.provenance.get("edges"):
+        told.append(f"{source}: edges: {changed}")
+    return told
+
+
+def split_folder(
+    root: Path, draw: Draw, overwrite: bool = False, task: Task | Literal["auto"] = "auto"
+) -> Path:
     """Draws splits of a folder of one's own, and writes its `splits.json`.
 
     Returns:
@@ -157,10 +207,12 @@ def split_folder(root: Path, draw: Draw, overwrite: bool = False) -> Path:
     path = root / "splits.json"
     if path.exists() and not overwrite:
         raise InputError(f"{path}: is there already; --overwrite replaces it")
-    dataset = load(DataConfig(name="directory", root=str(root)), root)
-    names = np.array([*dataset.class_names, ""])[dataset.labels.numpy()]
+    dataset = load(DataConfig(name="directory", root=str(root), task=task, weights=False), root)
+    labels = dataset.labels.numpy()
+    if dataset.task == "classification":
+        labels = np.array([*dataset.class_names, ""])[labels]
     with writing(path, "splits") as partial:
-        write_splits(draw.of(names), partial)
+        write_splits(draw.of(labels, dataset.task), partial)
     return path
 
 
@@ -184,6 +236,9 @@ def _dataset(imported: Imported, config: DataConfig, source: Path) -> NodeDatase
         _splits(imported) or f"{source}: it has no splits: training needs them"
         if splits is None
         else directory.read_splits(splits, N),
+        imported.label_names,
+        weights=imported.weights,
+        directed=imported.directed,
     )
     return directory.dataset_of(stored, config, source)
 
@@ -193,25 +248,29 @@ def _splits(imported: Imported) -> tuple[Split, ...]:
     return tuple(Split(*parts) for parts in ids)
 
 
-def _with_splits(imported: Imported, draw: Draw | None) -> Imported:
+def _with_splits(imported: Imported, draw: Draw | None, options: Options) -> Imported:
     """With those that are drawn, or the usual one where there is none."""
     if imported.labels is None or (draw is None and (imported.splits or imported.files)):
         return imported
     if draw is not None:
-        return replace(imported, splits=draw.of(imported.labels), files={})
-    splits, told = usual_split(imported.labels)
+        return replace(imported, splits=draw.of(imported.labels, options.task), files={})
+    splits, told = usual_split(imported.labels, options.task)
     return replace(imported, splits=splits, notes=(*imported.notes, told))
 
 
 def write(imported: Imported, folder: Path) -> None:
     """The folder that `directory` loads."""
     np.save(folder / "edges.npy", imported.edges.astype(np.int64))
+    if imported.weights is not None:
+        np.save(folder / "weights.npy", imported.weights)
     if sp.issparse(imported.features):
         sp.save_npz(folder / "features.npz", imported.features)
     elif imported.features is not None:
         np.save(folder / "features.npy", imported.features)
     if imported.labels is not None:
         np.save(folder / "labels.npy", imported.labels)
+    if imported.label_names is not None:
+        write_names(imported.label_names, folder)
     if imported.ids is not None:
         np.save(folder / "ids.npy", imported.ids)
     for name, path in imported.files.items():

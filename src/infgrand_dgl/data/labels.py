@@ -19,7 +19,10 @@ Classes = tuple[int, ...] | tuple[str, ...]
 NO_NAME = ("", "-1", "nan")  # texts for no label; pandas writes the last
 MAX_COLUMNS = 1 << 16  # of labels: a model has an output for each
 ROWS = 1 << 16  # that are checked together
-BOTH_WAYS = "argmax(axis=1) makes classes of them, data.task: multilabel takes them as they are"
+BOTH_WAYS = (
+    "argmax(axis=1) makes classes of them, data.task: multilabel (or --task) takes them as they are"
+)
+NUMBERS = "data.task: regression (or --task) reads numbers"
 
 
 class Labels(NamedTuple):
@@ -75,7 +78,7 @@ def read_labels(array: np.ndarray, where: str, task: Task | Literal["auto"] = "a
     if array.shape[1:] == (1,):
         array = array[:, 0]
     if array.ndim != 1:
-        hint = "; data.task: regression reads numbers" if array.dtype.kind in "biuf" else ""
+        hint = f"; {NUMBERS}" if array.dtype.kind in "biuf" else ""
         raise InputError(f"{where}: {_not_classes(array)}{hint}")
     if array.dtype.kind in "US":
         codes, known = _names(array, where)
@@ -107,8 +110,12 @@ def task_of(array: np.ndarray) -> Task | None:
     return "regression" if kind == "f" else "classification"
 
 
-def is_one_hot(array: np.ndarray) -> bool:
-    """Whether `[N, C]`, C > 1, has a single 1 and otherwise 0 in every row that is not all NaN."""
+def is_one_hot(array: np.ndarray, or_none: bool = False) -> bool:
+    """Whether `[N, C]`, C > 1, has a single 1 and otherwise 0 in every row that is not all NaN.
+
+    Args:
+        or_none: rows of zeros count too.
+    """
     if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "biuf":
         return False
     some = False
@@ -116,7 +123,8 @@ def is_one_hot(array: np.ndarray) -> bool:
         part = array[rows]
         ones, zeros = ((part == value).sum(axis=1) for value in (1, 0))
         hot = (ones == 1) & (zeros == array.shape[1] - 1)
-        if not (hot | np.isnan(part).all(axis=1)).all():
+        none = np.isnan(part).all(axis=1) | (or_none & (zeros == array.shape[1]))
+        if not (hot | none).all():
             return False
         some = some or bool(hot.any())
     return some
@@ -199,6 +207,5 @@ def _numbers(array: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
     if wrong.any():
         node = int(wrong.argmax())
         expected = "expected whole numbers from 0 within 64 bits, or -1 for none"
-        hint = "data.task: regression reads numbers"
-        raise InputError(f"{where}: {expected}; found {numbers[node]} at node {node}; {hint}")
+        raise InputError(f"{where}: {expected}; found {numbers[node]} at node {node}; {NUMBERS}")
     return codes, codes != UNLABELLED

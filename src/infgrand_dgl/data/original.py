@@ -23,6 +23,8 @@ def load_original(config: DataConfig) -> NodeDataset:
         if hint := _other_format(config):
             raise InputError(f"{error}; {hint}") from None
         raise
+    if config.weights and config.name != "directory" and loaded.csr.weights is None:
+        raise InputError(f"data.weights: expected edge weights, found none in {config.name}")
     dataset = check(loaded, where=config.root or config.name)
     log.info("loaded %s: %s", dataset.name, dataset.provenance)
     return dataset

@@ -65,6 +65,8 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
     """All arrays; returns the counts of the manifest."""
     store.put("indptr", dataset.csr.indptr)
     store.put("indices", dataset.csr.indices)
+    if dataset.csr.weights is not None:
+        store.put("weights", dataset.csr.weights)
     store.put("labels", dataset.labels)
     if dataset.split is not None:
         store.split(dataset.split)
@@ -114,6 +116,8 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
     shapes = {"indptr": [N + 1], "indices": [E], "features": [N, D], "labels": [N]}
     if task != "classification":
         shapes["labels"] = [N, manifest["classes"]]
+    if "weights" in arrays:
+        shapes["weights"] = [E]
     for name, shape in shapes.items():
         if name not in arrays or list(arrays[name].shape) != shape:
             given = list(arrays[name].shape) if name in arrays else "none"
@@ -125,7 +129,13 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         splits = tuple(Split(*(arrays[f"{part}_{k}"] for part in PARTS)) for k in numbers)
     return NodeDataset(
         name=manifest["name"],
-        csr=CSRGraph(arrays["indptr"], arrays["indices"], N, symmetric=True),
+        csr=CSRGraph(
+            arrays["indptr"],
+            arrays["indices"],
+            N,
+            symmetric=True,
+            weights=arrays.get("weights"),
+        ),
         features=arrays["features"],
         labels=arrays["labels"],
         num_classes=manifest["classes"],

@@ -2,6 +2,7 @@
 
     manifest.json             counts, arrays (file, dtype, shape, bytes, crc32), the `data` section
     indptr.npy, indices.npy   int64 [N + 1], int32 [E]: both directions and a self-loop per node
+    weights.npy               float32 [E], where edges have weights; 1 in self-loops
     features.npy              float32, float16, or bfloat16 kept as uint16; [N, D]
     labels.npy                int64 [N], -1 for none; of other tasks float32 [N, C], NaN for none
     train.npy, val.npy, test.npy   int64 ids, where the dataset comes with a split; of several

@@ -56,6 +56,15 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Of the edges, self-loops left out; the median is a value that occurs."""
+
+    min: float
+    median: float
+    max: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """
     Args:
@@ -68,6 +77,7 @@ class Summary:
         lacks: `NodeDataset.lacks`.
         task: `NodeDataset.task`.
         columns: of several labels or numbers.
+        weights: of the edges; None: they have none.
     """
 
     degrees: Degrees
@@ -82,14 +92,20 @@ class Summary:
     lacks: str | None = None
     task: Task = "classification"
     columns: tuple[Column, ...] = ()
+    weights: Weights | None = None
 
     def lines(self) -> list[str]:
-        d = self.degrees
+        d, w = self.degrees, self.weights
         kind = "sparse" if self.sparse else "dense"
         parts = ", ".join(f"{part} {n:,}" for part, n in self.part_counts.items())
         return [
             f"neighbours: mean {d.mean:.2f}, quartiles {', '.join(map(str, d.quartiles))}, "
             f"99% {d.percent_99}, max {d.max}, isolated {d.isolated}",
+            *(
+                []
+                if w is None
+                else [f"edge weights: min {w.min:g}, median {w.median:g}, max {w.max:g}"]
+            ),
             f"features: {kind} {dtype_name(self.dtype)}, {self.nonzero:.2%} non-zero",
             "edge homophily: "
             + ("not defined" if self.task == "regression" else f"{self.homophily:.4f}"),
@@ -138,6 +154,7 @@ def summarize(dataset: NodeDataset) -> Summary:
         dataset.lacks,
         task,
         () if classes else tuple(_column(values) for values in labels.T),
+        weights(dataset.csr),
     )
 
 
@@ -149,6 +166,15 @@ def _column(values: Tensor) -> Column:
     low, high = known.aminmax()
     std = float(known.std(correction=0))
     return Column(len(known), float(known.mean()), std, float(low), float(high))
+
+
+def weights(graph: CSRGraph) -> Weights | None:
+    """Of the edges; None: they have none."""
+    if graph.weights is None or graph.num_edges == graph.num_rows:
+        return None
+    rows = torch.repeat_interleave(graph.row_lengths)
+    of_edges = graph.weights[rows != graph.indices]
+    return Weights(*(float(value) for value in (of_edges.min(), of_edges.median(), of_edges.max())))
 
 
 def degrees(graph: CSRGraph) -> Degrees:

@@ -11,15 +11,19 @@ from ..errors import InputError
 from ..system.arrays import load_array
 from .edge_lists import EdgeList, in_range, positions, read_edges
 from .feature_files import read_features
-from .imported import Imported, Options, classes_of
-from .node_tables import COLUMNS, Nodes, read_nodes
-from .tables import Table, read_table
+from .imported import Imported, Options
+from .label_names import read_names
+from .node_tables import COLUMNS, IDS, Nodes, read_nodes
+from .node_tables import LABELS as USUAL
+from .tables import Table, numbers, read_table, without_row_numbers
+from .weights import one_each
 
 TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")
 EDGES = tuple(f"edges{suffix}" for suffix in (".npy", *TABLES))
 NODES = tuple(f"nodes{suffix}" for suffix in TABLES)
 FEATURES = tuple(f"features{suffix}" for suffix in (".npy", ".npz", *TABLES))
 LABELS = tuple(f"labels{suffix}" for suffix in (".npy", *TABLES))
+WEIGHTS = tuple(f"weights{suffix}" for suffix in (".npy", *TABLES))
 
 
 def one_of(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -40,18 +44,22 @@ def read(
     options: Options,
     labels_path: Path | None = None,
     files: dict[str, Path] | None = None,
+    weights_path: Path | None = None,
 ) -> Imported:
     """
     Args:
         options: also where node table and features are.
         labels_path: labels alone, `[N]` or one a row.
         files: as of `Imported`.
+        weights_path: one number for each row of the edges.
     """
     edges = read_edges(edges_path, options)
-    nodes = Nodes(0, None, None, (), None, ())
+    if weights_path is not None and options.weights is not False:
+        edges = edges._replace(weights=_weights(weights_path, edges))
+    nodes = Nodes(0, None, None, None, (), None, ())
     if options.nodes is not None:
         nodes = read_nodes(read_table(options.nodes, COLUMNS), options)
-    notes = [f"{edges_path}: column {name} is not used" for name in edges.unused]
+    notes = [_of_column(name, edges, options) for name in edges.unused]
     if _perhaps_header(edges):
         notes.append(f"{edges_path}: the first row, 0,1, is an edge; delete it if it is a header")
     features, ids, where = nodes.features, nodes.ids, str(options.nodes)
@@ -65,7 +73,9 @@ def read(
             features = features[_rows_of(ids, of_rows, options.features, where)]
     if nodes.unused:
         notes.append(f"{options.nodes}: text is not used: {', '.join(nodes.unused)}")
-    labels = nodes.labels if labels_path is None else _labels(labels_path, ids)
+    labels, names = nodes.labels, nodes.label_names
+    if labels_path is not None:
+        labels, names = _labels(labels_path, ids, options)
     N, ids, graph = _graph(edges, ids, where, features, nodes, labels, notes)
     for name, rows in (("features", features), ("labels", labels)):
         count = N if rows is None else rows.shape[0]
@@ -74,14 +84,31 @@ def read(
             raise InputError(f"{edges_path.parent}: {name}: expected {expected}, found {count}")
     return Imported(
         edges=graph,
+        weights=edges.weights,
         num_nodes=N,
         features=features,
         labels=labels,
+        label_names=names,
         splits=nodes.splits,
         files=files or {},
         notes=tuple(notes),
         ids=None if ids is None or np.array_equal(ids, np.arange(N)) else ids,
     )
+
+
+def _of_column(name: str, edges: EdgeList, options: Options) -> str:
+    told = f"{edges.table.path}: column {name} is not used"
+    perhaps = edges.weights is None and numbers(edges.table.frame[name]) is not None
+    if options.weights is None and perhaps:
+        told += f"; data import --weights {name} takes it as edge weights"
+    return told
+
+
+def _weights(path: Path, edges: EdgeList) -> np.ndarray:
+    if edges.weights is not None:
+        raise InputError(f"{path}: expected edge weights once, found some in {edges.table.path}")
+    values = load_array(path) if path.suffix == ".npy" else read_table(path).frame.to_numpy()
+    return one_each(values, len(edges.ids), str(path))
 
 
 def _perhaps_header(edges: EdgeList) -> bool:
@@ -120,24 +147,35 @@ def _graph(
     return len(found), found, positions(edges, found, "nodes")
 
 
-def _labels(path: Path, ids: np.ndarray | None) -> np.ndarray:
-    """Labels of the rows: of a file of them alone, or of a table of ids and labels."""
+def _labels(
+    path: Path, ids: np.ndarray | None, options: Options
+) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Labels of the rows, and names of their columns: of a file of them alone, or of a table of
+    ids and labels."""
     if path.suffix == ".npy":
         array = load_array(path)
-        return classes_of(array, len(array) if array.ndim else 0, str(path))
+        return (array.ravel() if array.shape[:1] == (1,) else array), read_names(path.parent)
     table = read_table(path, COLUMNS)
     if table.frame.shape[1] == 1:
         values: pd.Series = table.frame.iloc[:, 0]
         # A column of text may begin with its name, which looks like one more label.
         table = Table(pd.DataFrame({"label": values}), True, path, table.skipped)
-    nodes = read_nodes(table, Options())
+    nodes = read_nodes(table, Options(label=_columns(table), task=options.task))
     if nodes.labels is None:
         found = ", ".join(map(str, table.frame.columns))
         raise InputError(f"{path}: expected a column label, found {found}")
     if nodes.ids is None:
-        return nodes.labels
+        return nodes.labels, nodes.label_names
     wanted = np.arange(len(nodes.ids)) if ids is None else ids
-    return nodes.labels[_rows_of(wanted, nodes.ids, path, "the nodes")]
+    return nodes.labels[_rows_of(wanted, nodes.ids, path, "the nodes")], nodes.label_names
+
+
+def _columns(table: Table) -> tuple[str, ...] | None:
+    """All but ids, of a table of labels alone in which none has a usual name."""
+    names = [str(name).strip() for name in without_row_numbers(table).frame]
+    rest = tuple(name for name in names if name.lower() not in ("", *IDS))
+    usual = any(name.lower() in USUAL for name in names)
+    return None if usual or len(rest) < 2 or (len(names) == 2 and not table.named) else rest
 
 
 def _rows_of(wanted: np.ndarray, ids: np.ndarray, path: Path, where: str) -> np.ndarray:

@@ -311,7 +311,7 @@ class Steps:
         if self.runtime.ranks.first:
             path = self.experiment.run.weights(self.seed, model)
             path.parent.mkdir(exist_ok=True)
-            save_weights(path, weights, self.dataset.classes)
+            save_weights(path, weights, self.dataset.classes, self.dataset.task)
 
     # Evaluation
 

@@ -139,7 +139,8 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
     if history.rows:  # of reused stages there are none, where their file was damaged
         metric = METRICS[metrics["metric"]]
         curves = run.path / "figures/training_curves.png"
-        training_curves(history.rows, curves, metric.name, metric.label)
+        key, label = f"val_{metric.name}", metric.axis("Validation")
+        training_curves(history.rows, curves, key, label, metric.scale)
     if experiment.scores:
         influence_histogram(experiment.scores[-1], run.path / "figures/influence_histogram.png")
     run.write_metrics(metrics)

@@ -13,6 +13,9 @@ from torch import Tensor
 from ..errors import InputError
 from .csr import CSRGraph
 from .dgl_bridge import DGLGraph, dgl, homogeneous
+from .weights import WEIGHTS as WEIGHTS
+from .weights import are_weights as are_weights
+from .weights import checked, of_edata
 
 GraphLike: TypeAlias = Any
 """A DGLGraph; a CSRGraph; edge_index `[2, E]`, a tensor or array of integers; a SciPy or torch
@@ -22,9 +25,7 @@ TAKEN = (
     "a DGLGraph, a CSRGraph, edge_index [2, E] (a tensor or array of integers), a sparse matrix "
     "[N, N] (SciPy, or torch COO or CSR), a NetworkX graph or PyG's Data"
 )
-WEIGHTS = ("w", "weight", "weights", "edge_weight")  # as people call them
 SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
-NO_WEIGHTS = "graph: edge weights are not supported"
 
 
 class Edges(NamedTuple):
@@ -32,12 +33,14 @@ class Edges(NamedTuple):
 
     Args:
         mirror: how a user of that kind adds the reverse of every edge.
+        weights: of the edges, 0 or more, float32 `[E]`; None: they have none.
     """
 
     source: np.ndarray
     target: np.ndarray
     num_nodes: int
     mirror: str
+    weights: np.ndarray | None = None
 
 
 def as_csr(
@@ -46,27 +49,31 @@ def as_csr(
     """A CSRGraph as it is, any other graph as the paper's undirected one; on `device`.
 
     Nodes of NetworkX that are 0 to N - 1 keep their numbers, others are numbered in the order of
-    `graph.nodes`. Whole numbers in a matrix count parallel edges, which are merged; a stored zero
-    is no edge.
+    `graph.nodes`.
+
+    Weights are edata (DGL), an attribute (NetworkX) of a name in WEIGHTS, `edge_weight` (PyG), or
+    the values of a matrix for which `are_weights` says so. Other values count parallel edges, which
+    are merged; a stored zero is no edge. Parallel edges with weights add up.
 
     Args:
         num_nodes: N, which edge_index does not say; by default one more than its largest id.
 
     Raises:
-        InputError: anything but a `GraphLike`, ids out of range, weights, or an edge without its
-            reverse.
+        InputError: anything but a `GraphLike`, ids out of range, weights that are negative or not
+            finite, an edge without its reverse, or with one of another weight.
     """
     if isinstance(graph, CSRGraph):
         return graph.to(device)
-    source, target, N, mirror = edges_of(graph, num_nodes)
-    return CSRGraph.mirrored(source, target, N, mirror).to(device)
+    return CSRGraph.mirrored(*edges_of(graph, num_nodes)).to(device)
 
 
 def edges_of(graph: GraphLike, num_nodes: int | None = None) -> Edges:
     """The edges of a graph of any kind, as they are listed (see `as_csr`)."""
     if isinstance(graph, CSRGraph):
         rows = torch.repeat_interleave(graph.row_lengths).cpu().numpy()
-        return Edges(graph.indices.cpu().numpy().astype(np.int64), rows, graph.num_rows, "")
+        columns = graph.indices.cpu().numpy().astype(np.int64)
+        weights = None if graph.weights is None else graph.weights.cpu().numpy()
+        return Edges(columns, rows, graph.num_rows, "", weights)
     if isinstance(graph, dgl.DGLGraph):
         return _of_dgl(graph)
     if isinstance(graph, nx.Graph):
@@ -93,7 +100,9 @@ def _of_dgl(graph: DGLGraph) -> Edges:
     if graph.is_block:
         raise InputError("graph: expected a whole graph, found a sampled block")
     source, target = (ids.cpu().long().numpy() for ids in graph.edges())
-    return Edges(source, target, graph.num_nodes(), "dgl.to_bidirected(graph) adds it")
+    weights = of_edata(graph)
+    found = None if weights is None else weights.numpy()
+    return Edges(source, target, graph.num_nodes(), "dgl.to_bidirected(graph) adds it", found)
 
 
 def _of_networkx(graph: nx.Graph) -> Edges:
@@ -101,13 +110,25 @@ def _of_networkx(graph: nx.Graph) -> Edges:
     if set(nodes) == set(range(N)):
         nodes = list(range(N))
     number = {node: i for i, node in enumerate(nodes)}
-    if graph.number_of_edges():
-        _check_weights(np.array([w for *_, w in graph.edges(data="weight", default=1)]))
+    weights = _of_attribute(graph)
     pairs = [(number[u], number[v]) for u, v in graph.edges()]
     source, target = np.array(pairs, np.int64).reshape(-1, 2).T
     if not graph.is_directed():
         source, target = np.append(source, target), np.append(target, source)
-    return Edges(source, target, N, "graph.to_undirected() adds it")
+        weights = None if weights is None else np.append(weights, weights)
+    return Edges(source, target, N, "graph.to_undirected() adds it", weights)
+
+
+def _of_attribute(graph: nx.Graph) -> np.ndarray | None:
+    """The weights in NetworkX; where an edge has none, it is 1, as NetworkX takes it."""
+    names = {name for *_, data in graph.edges(data=True) for name in WEIGHTS if name in data}
+    if not names:
+        return None
+    if len(names) > 1:
+        found = " and ".join(sorted(names))
+        raise InputError(f"graph: expected one attribute of weights, found {found}")
+    values = [weight for *_, weight in graph.edges(data=names.pop(), default=1)]
+    return checked(np.array(values), len(values))
 
 
 def _of_matrix(matrix: Any, mirror: str) -> Edges:
@@ -115,9 +136,9 @@ def _of_matrix(matrix: Any, mirror: str) -> Edges:
     if rows != columns:
         raise InputError(f"graph: expected a matrix [N, N], found {list(matrix.shape)}")
     stored = matrix.data != 0
-    _check_weights(matrix.data[stored])
+    weights = checked(matrix.data[stored], int(stored.sum()))
     source, target = (ids[stored].astype(np.int64) for ids in (matrix.row, matrix.col))
-    return Edges(source, target, rows, mirror)
+    return Edges(source, target, rows, mirror, weights if are_weights(weights) else None)
 
 
 def _of_index(index: Tensor | np.ndarray, num_nodes: int | None, name: str = "edge_index") -> Edges:
@@ -144,23 +165,12 @@ def _of_index(index: Tensor | np.ndarray, num_nodes: int | None, name: str = "ed
 def _of_pyg(data: Any, index: Tensor | np.ndarray, num_nodes: int | None) -> Edges:
     weights = getattr(data, "edge_weight", None)
     if weights is not None:
-        _check_weights(np.asarray(torch.as_tensor(weights).detach().cpu()))
+        weights = torch.as_tensor(weights).detach().cpu().double().numpy()
     if getattr(data, "x", None) is not None:
         num_nodes = len(data.x)
     elif num_nodes is None:  # Data would guess it from the ids, where nobody told it
         num_nodes = getattr(data, "num_nodes", None)
-    return _of_index(index, num_nodes, "Data.edge_index")
-
-
-def are_weights(values: np.ndarray) -> bool:
-    """Whether numbers of edges, `[E]`, say more than how often each is there: they differ, and not
-    all are whole from 1 on."""
-    counts = (values >= 1) & (values == np.floor(values))
-    return bool(len(values) and (values != values[0]).any() and not counts.all())
-
-
-def _check_weights(values: np.ndarray) -> None:
-    if values.dtype.kind not in "biuf":
-        raise InputError(f"{NO_WEIGHTS}, found {values.dtype}")
-    if are_weights(values.astype(np.float64)):
-        raise InputError(f"{NO_WEIGHTS}, found {values.min():g} to {values.max():g}")
+    edges = _of_index(index, num_nodes, "Data.edge_index")
+    if weights is None:
+        return edges
+    return edges._replace(weights=checked(weights, len(edges.source)))

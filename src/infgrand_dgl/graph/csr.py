@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .dgl_bridge import DGLGraph, dgl, homogeneous
+from .weights import WEIGHT, both_ways, listed, no_reverse, of_edata, row_sums
 
 # Entries: on a GPU longer rows are summed in pieces (csrc/cuda/warp.h), of so many at least.
 LONG, PIECE = 512, 256
@@ -20,16 +21,18 @@ ALIKE, UNEVEN = 8, 64
 
 @dataclass(frozen=True, eq=False)
 class CSRGraph:
-    """Rows of neighbours without edge values: row `i` lists the sources of the edges into `i`.
+    """Rows of neighbours: row `i` lists the sources of the edges into `i`.
 
     Args:
         indptr: row pointers, int64 `[N + 1]`.
         indices: column ids, int32 `[E]`, each in `[0, num_cols)`.
         num_cols: M, how many rows the dense operand of a product has.
         symmetric: whether the graph equals its transpose.
-        row_degrees: of a block, the lengths that its rows have in the graph which it was sampled
-            or cut from, int64 `[N]`; None: their own.
-        col_degrees: likewise of its columns, int64 `[M]`.
+        row_degrees: of a block, the `row_sums` of its rows in the graph which it was sampled or cut
+            from, `[N]`; None: their own.
+        col_degrees: likewise the `col_sums`, `[M]`.
+        weights: of the edges, positive and finite, float32 `[E]`; 1 in the self-loops that a graph
+            gets. None: each is 1.
     """
 
     indptr: Tensor
@@ -38,17 +41,21 @@ class CSRGraph:
     symmetric: bool = False
     row_degrees: Tensor | None = None
     col_degrees: Tensor | None = None
+    weights: Tensor | None = None
 
     @classmethod
     def from_dgl(cls, graph: DGLGraph, symmetric: bool = False) -> CSRGraph:
         """The in-edges of any homogeneous graph or block, as they are: parallel edges count.
 
-        `symmetric` is the caller's word that every edge has its reverse.
+        Edata of a name in `WEIGHTS` has the weights. `symmetric` is the caller's word that every
+        edge has its reverse, of the same weight.
         """
         if not homogeneous(graph):
             raise InputError("graph: expected one node type and one edge type, found several")
-        indptr, indices, _ = graph.adj_tensors("csc")
-        return cls(indptr.long(), indices.int(), graph.num_src_nodes(), symmetric)
+        indptr, indices, edges = graph.adj_tensors("csc")
+        csr = cls(indptr.long(), indices.int(), graph.num_src_nodes(), symmetric)
+        weights = of_edata(graph)
+        return csr if weights is None else replace(csr, weights=weights[edges.long()])
 
     @classmethod
     def undirected(cls, graph: DGLGraph) -> CSRGraph:
@@ -63,41 +70,66 @@ class CSRGraph:
         if graph.is_block:
             raise InputError("graph: expected a whole graph, found a sampled block")
         rows, cols = torch.repeat_interleave(raw.row_lengths).numpy(), raw.indices.numpy()
-        return cls.mirrored(cols, rows, raw.num_rows, "dgl.to_bidirected(graph) adds it")
+        weights = None if raw.weights is None else raw.weights.numpy()
+        return cls.mirrored(cols, rows, raw.num_rows, "dgl.to_bidirected(graph) adds it", weights)
 
     @classmethod
     def mirrored(
-        cls, source: np.ndarray, target: np.ndarray, num_nodes: int, advice: str = ""
+        cls,
+        source: np.ndarray,
+        target: np.ndarray,
+        num_nodes: int,
+        advice: str = "",
+        weights: np.ndarray | None = None,
     ) -> CSRGraph:
         """The paper's graph over integer edges `[E]` that are listed in both directions.
 
         Args:
             advice: how the caller adds the reverse of an edge.
+            weights: as in `from_edges`.
 
         Raises:
-            InputError: an edge without its reverse.
+            InputError: an edge without its reverse, or with one of another weight.
         """
+        source, target, weights = listed(source, target, weights)
+        if weights is not None:
+            return cls._from_keys(*both_ways(source, target, weights, num_nodes, advice), num_nodes)
         pairs = ((target, source), (source, target))
         keys, reversed_keys = (_sorted_keys(num_nodes, pair) for pair in pairs)
         if not np.array_equal(keys, reversed_keys):
             alone = np.setdiff1d(keys, reversed_keys, assume_unique=True)[0]
-            row, column = divmod(int(alone), num_nodes)
-            raise InputError(
-                f"graph: expected an undirected graph, but edge {column} -> {row} has no reverse"
-                f"{advice and f'; {advice}'}"
-            )
-        return cls._from_keys(keys, num_nodes)
+            raise no_reverse(int(alone), num_nodes, advice)
+        return cls._from_keys(keys, None, num_nodes)
 
     @classmethod
-    def from_edges(cls, source: np.ndarray, target: np.ndarray, num_nodes: int) -> CSRGraph:
-        """The paper's graph over integer edges `[E]`, taken as undirected, in any order."""
+    def from_edges(
+        cls,
+        source: np.ndarray,
+        target: np.ndarray,
+        num_nodes: int,
+        weights: np.ndarray | None = None,
+    ) -> CSRGraph:
+        """The paper's graph over integer edges `[E]`, taken as undirected, in any order.
+
+        Args:
+            weights: numbers `[E]`. 0: no edge; where all others are 1, the graph has no weights.
+                Parallel edges in one direction add up; where an edge is listed in both directions,
+                the mean counts.
+
+        Raises:
+            InputError: weights that are negative, NaN or infinite, or not one an edge.
+        """
+        source, target, weights = listed(source, target, weights)
+        if weights is not None:
+            return cls._from_keys(*both_ways(source, target, weights, num_nodes), num_nodes)
         keys = _sorted_keys(num_nodes, (target, source), (source, target))
-        return cls._from_keys(keys, num_nodes)
+        return cls._from_keys(keys, None, num_nodes)
 
     @classmethod
-    def _from_keys(cls, keys: np.ndarray, num_nodes: int) -> CSRGraph:
-        indptr, indices = rows_of_keys(keys, 0, num_nodes, num_nodes)
-        return cls(torch.from_numpy(indptr), torch.from_numpy(indices), num_nodes, symmetric=True)
+    def _from_keys(cls, keys: np.ndarray, weights: np.ndarray | None, num_nodes: int) -> CSRGraph:
+        indptr, indices = map(torch.from_numpy, rows_of_keys(keys, 0, num_nodes, num_nodes))
+        found = None if weights is None else torch.from_numpy(weights)
+        return cls(indptr, indices, num_nodes, symmetric=True, weights=found)
 
     def subgraph(self, nodes: Tensor) -> CSRGraph:
         """The edges among distinct nodes, int64 `[n]`, numbered as they are listed."""
@@ -111,7 +143,8 @@ class CSRGraph:
         # How many entries are kept before each row.
         before = torch.cat([kept.new_zeros(1, dtype=torch.long), kept.cumsum(0)])
         indptr = before[torch.cat([end.new_zeros(1), end])]
-        return type(self)(indptr, columns[kept], len(nodes), self.symmetric)
+        weights = None if self.weights is None else self.weights[entries[kept]]
+        return type(self)(indptr, columns[kept], len(nodes), self.symmetric, weights=weights)
 
     def block(self, first: int, last: int) -> tuple[CSRGraph, Tensor]:
         """Rows `first` to `last - 1` of a square graph, and the nodes that its columns are.
@@ -119,7 +152,8 @@ class CSRGraph:
         The first columns are the rows themselves. Degrees are the whole graph's.
         """
         indptr = self.indptr[first : last + 1]
-        columns = self.indices[indptr[0] : indptr[-1]].long()
+        entries = slice(int(indptr[0]), int(indptr[-1]))
+        columns = self.indices[entries].long()
         # Marks rather than a sort: a pass over N bytes is cheaper than sorting a large block.
         other = torch.zeros(self.num_cols, dtype=torch.bool)
         other[columns] = True
@@ -131,27 +165,34 @@ class CSRGraph:
             indptr - indptr[0],
             local[columns],
             len(nodes),
-            row_degrees=indptr.diff(),
-            col_degrees=self.col_lengths[nodes],
+            row_degrees=self.row_sums[first:last],
+            col_degrees=self.col_sums[nodes],
+            weights=None if self.weights is None else self.weights[entries],
         )
         return block, nodes
 
     def to_dgl(self) -> DGLGraph:
-        """A square graph as a DGLGraph on the CPU, its edges numbered row by row."""
+        """A square graph as a DGLGraph on the CPU, edges numbered row by row, weights as edata."""
         # Spelt out: DGL's float32 kernels fail on implied edge ids.
         columns = (self.indptr.cpu(), self.indices.cpu().long(), torch.arange(self.num_edges))
-        return dgl.graph(("csc", columns), num_nodes=self.num_rows)
+        graph = dgl.graph(("csc", columns), num_nodes=self.num_rows)
+        if self.weights is not None:
+            graph.edata[WEIGHT] = self.weights.cpu()
+        return graph
 
     def to(self, device: torch.device | str) -> CSRGraph:
         indptr = self.indptr.to(device)
         if indptr is self.indptr:
             return self
-        degrees = (d if d is None else d.to(device) for d in (self.row_degrees, self.col_degrees))
+        others = (self.row_degrees, self.col_degrees, self.weights)
+        given = (tensor if tensor is None else tensor.to(device) for tensor in others)
         indices = self.indices.to(device)
-        moved = type(self)(indptr, indices, self.num_cols, self.symmetric, *degrees)
+        moved = type(self)(indptr, indices, self.num_cols, self.symmetric, *given)
         if indptr.is_cuda:  # asking the GPU for their number would wait for it
             moved.__dict__["pieces"] = self.pieces.to(device)
             moved.__dict__["uneven"] = self.uneven
+            if self.weights is not None and self.row_degrees is None:
+                moved.__dict__["row_sums"] = self.row_sums.to(device)
         return moved
 
     @property
@@ -173,6 +214,18 @@ class CSRGraph:
         if self.symmetric:
             return self.row_lengths
         return torch.bincount(self.indices, minlength=self.num_cols)
+
+    @cached_property
+    def row_sums(self) -> Tensor:
+        """What the weights of each row sum to, float64 `[N]`; without weights `row_lengths`."""
+        if self.weights is None:
+            return self.row_lengths
+        return row_sums(self.indptr, self.weights)
+
+    @cached_property
+    def col_sums(self) -> Tensor:
+        """Likewise of each column, `[M]`."""
+        return self.col_lengths if self.weights is None else self.transposed.row_sums
 
     @cached_property
     def schedule(self) -> Tensor:
@@ -223,7 +276,9 @@ class CSRGraph:
             return self
         rows = torch.repeat_interleave(self.row_lengths, output_size=self.num_edges)
         indptr = torch.cat([self.col_lengths.new_zeros(1), self.col_lengths.cumsum(0)])
-        return type(self)(indptr, rows[self.transposition].int(), self.num_rows)
+        indices = rows[self.transposition].int()
+        weights = None if self.weights is None else self.weights[self.transposition]
+        return type(self)(indptr, indices, self.num_rows, weights=weights)
 
     @cached_property
     def transposition(self) -> Tensor:

@@ -90,6 +90,19 @@ class Metric:
         named = part if self.name == "accuracy" else f"{part} {self.label}"
         return f"{named} (%)" if self.percent else named
 
+    def axis(self, part: str) -> str:
+        """Of an axis of values on a part of the split, `scale` times as large as they are kept."""
+        return f"{part} {self.label} (%)" if self.percent else f"{part} {self.label}"
+
+    @property
+    def scale(self) -> int:
+        return 100 if self.percent else 1
+
+    def over_seeds(self, value: Mapping[str, float]) -> str:
+        """Mean ± standard deviation, without the sign of a percentage."""
+        std = self.shown(value["std"]) if self.percent else f"{value['std']:.2g}"
+        return f"{self.shown(value['mean'])} ± {std}"
+
     def shown(self, value: float) -> str:
         """A value, without the sign of a percentage."""
         return f"{100 * value:.1f}" if self.percent else f"{value:.4g}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...registry import Format, formats
 from ..imported import Imported, Options
-from ..tabular import EDGES, FEATURES, LABELS, NODES, one_of
+from ..tabular import EDGES, FEATURES, LABELS, NODES, WEIGHTS, one_of
 from ..tabular import read as read_tables
 
 
@@ -23,7 +23,7 @@ def read(path: Path, options: Options) -> Imported:
     )
     splits = path / "splits.json"
     files = {splits.name: splits} if splits.exists() else {}
-    return read_tables(edges, found, one_of(path, LABELS), files)
+    return read_tables(edges, found, one_of(path, LABELS), files, one_of(path, WEIGHTS))
 
 
 formats.add(

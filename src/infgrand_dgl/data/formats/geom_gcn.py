@@ -53,6 +53,7 @@ def read(path: Path, options: Options) -> Imported:
     rows = [feature.iloc[i] for i in order]
     return Imported(
         edges=graph,
+        weights=edges.weights,
         num_nodes=N,
         features=_features(rows, table.path),
         labels=labels[order],

@@ -10,8 +10,9 @@ import scipy.sparse as sp
 from ...errors import InputError
 from ...registry import Format, formats
 from ..dataset import PARTS
-from ..imported import Imported, Options, classes_of, csr_of_parts, edges_of_matrix, parts_of_masks
+from ..imported import Imported, Options, csr_of_parts, labels_of, parts_of_masks
 from ..npz import keys_of, read_npz
+from ..weights import of_matrix
 
 # gnn-benchmark's, and PPNP's: adj_data, adj_matrix.data.
 ADJACENCY = ("adj_", "adj_matrix.", "adj_matrix_")
@@ -60,14 +61,14 @@ def _of_arrays(arrays: Mapping[str, Any], options: Options, path: Path) -> Impor
     if adjacency is None:
         raise InputError(f"{where}: expected adj_data, adj_indices, adj_indptr, adj_shape")
     N = adjacency.shape[0]
-    edges = edges_of_matrix(adjacency, options, f"{where}: adjacency")
+    listed = of_matrix(adjacency, options.weights, f"{where}: adjacency")
     labels = _matrix(arrays, ("labels_", "labels."), "labels", where)
     masks = {part: arrays[f"{part}_mask"] for part in PARTS if f"{part}_mask" in arrays}
     return Imported(
-        edges=edges,
+        **listed._asdict(),
         num_nodes=N,
         features=_matrix(arrays, FEATURES, "attr_matrix", where),
-        labels=None if labels is None else classes_of(labels, N, f"{where}: labels"),
+        labels=None if labels is None else labels_of(labels, N, f"{where}: labels", options.task),
         splits=parts_of_masks(masks, N, where) if len(masks) == len(PARTS) else (),
     )
 

@@ -8,10 +8,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from ...errors import InputError
+from ...graph.convert import WEIGHTS
 from ...registry import Format, formats
 from ..dataset import PARTS
-from ..imported import Imported, Options, classes_of, edges_of_matrix, parts_of_masks
+from ..imported import Imported, Options, labels_of, parts_of_masks
 from ..mat import read_mat
+from ..weights import Listed, Wanted, chosen, of_columns, of_matrix, one_each, whole_ids
 
 ADJACENCY = (
     "a",
@@ -41,19 +43,19 @@ def read(path: Path, options: Options) -> Imported:
     features = _find(variables, FEATURES)
     adjacency = _find(variables, ADJACENCY)
     if adjacency is None:
-        edges, N = _listed(variables, features, path)
+        listed, N = _listed(variables, features, options.weights, path)
     else:
-        edges, N = edges_of_matrix(adjacency, options, f"{path}: adjacency"), adjacency.shape[0]
+        listed, N = of_matrix(adjacency, options.weights, f"{path}: adjacency"), adjacency.shape[0]
     labels = _find(variables, LABELS)
     masks = {part: _find(variables, names) for part, names in MASKS.items()}
     masked = all(mask is not None for mask in masks.values())
     if features is not None and features.shape[0] != N == features.shape[1]:
         features = features.T  # MATLAB's own data often has a column a node
     return Imported(
-        edges=edges,
+        **listed._asdict(),
         num_nodes=N,
         features=features,
-        labels=None if labels is None else classes_of(labels, N, f"{path}: labels"),
+        labels=None if labels is None else labels_of(labels, N, f"{path}: labels", options.task),
         splits=_splits({p: masks[p] for p in PARTS}, N, path) if masked else (),
     )
 
@@ -62,21 +64,33 @@ def _find(variables: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return next((variables[name] for name in names if name in variables), None)
 
 
-def _listed(variables: Mapping[str, Any], features: Any, path: Path) -> tuple[np.ndarray, int]:
-    """Edges `[E, 2]` or `[2, E]`, which MATLAB counts from 1, and N."""
-    listed = _find(variables, EDGES)
-    if listed is None or features is None:
+def _listed(
+    variables: Mapping[str, Any], features: Any, wanted: Wanted, path: Path
+) -> tuple[Listed, int]:
+    """Edges `[E, 2]` or `[2, E]`, which MATLAB counts from 1, and N; weights in a third column or
+    a variable of their own."""
+    stored = _find(variables, EDGES)
+    if stored is None or features is None:
         found = ", ".join(variables) or "none"
         expected = f"one of {', '.join(ADJACENCY)}, or edges beside features"
         raise InputError(f"{path}: expected a variable {expected}; found {found}")
-    pairs = np.asarray(listed)
-    pairs = pairs.T if pairs.shape[0] == 2 != pairs.shape[1] else pairs
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs != np.floor(pairs)).any():
-        raise InputError(f"{path}: edges: expected whole numbers [E, 2], found {list(pairs.shape)}")
-    pairs = pairs.astype(np.int64)
-    N = features.shape[0]
+    array = np.asarray(stored)
+    if array.ndim == 2 and (
+        array.shape[0] == 2 != array.shape[1] or array.shape[0] == 3 < min(4, array.shape[1])
+    ):
+        array = array.T
+    names = [n for n in variables if n in WEIGHTS or n == str(wanted).lower()]
+    taken = chosen(names, wanted, str(path)) if names or isinstance(wanted, str) else None
+    if taken is not None or (array.ndim == 2 and array.shape[1] == 2):
+        array = whole_ids(array[:, :2], path)
+    listed = of_columns(array, wanted, path)
+    if taken is not None:
+        listed = listed._replace(
+            weights=one_each(variables[names[taken]], len(array), f"{path}: {names[taken]}")
+        )
+    pairs, N = listed.edges, features.shape[0]
     first = 1 if len(pairs) and pairs.min() == 1 and pairs.max() == N else 0
-    return pairs - first, N
+    return listed._replace(edges=pairs - first), N
 
 
 def _splits(masks: dict[str, Any], num_nodes: int, path: Path) -> tuple[dict[str, np.ndarray], ...]:

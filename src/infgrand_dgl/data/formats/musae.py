@@ -11,6 +11,7 @@ from ...registry import Format, formats
 from ...system.reading import reading
 from ..edge_lists import positions, read_edges
 from ..imported import Imported, Options
+from ..labels import NUMBERS
 from ..node_tables import COLUMNS, read_nodes
 from ..tables import read_table
 
@@ -29,18 +30,22 @@ def read(path: Path, options: Options) -> Imported:
         raise InputError(f"{target_file}: expected a column of node ids, found none")
     if nodes.labels is None:
         raise InputError(f"{target_file}: expected a column of classes; --label names it")
-    if nodes.labels.dtype.kind == "i" and nodes.labels.max(initial=0) >= 10 * len(nodes.ids):
+    codes = nodes.labels.dtype.kind == "i" and options.task == "auto"
+    if codes and nodes.labels.max(initial=0) >= 10 * len(nodes.ids):
         raise InputError(
             f"{target_file}: expected classes, found numbers up to {nodes.labels.max()}; "
-            f"regression is not supported"
+            f"{NUMBERS}, data.task: classification takes them as codes"
         )
     order = np.argsort(nodes.ids, kind="stable")
     ids = nodes.ids[order]
+    edges = read_edges(edge_file, options)
     return Imported(
-        edges=positions(read_edges(edge_file, options), ids, target_file.name),
+        edges=positions(edges, ids, target_file.name),
+        weights=edges.weights,
         num_nodes=len(ids),
         features=_features(feature_file, ids),
         labels=nodes.labels[order],
+        label_names=nodes.label_names,
         ids=None if np.array_equal(ids, np.arange(len(ids))) else ids,
     )
 

@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
+from ...graph.convert import WEIGHTS
 from ...registry import Format, formats
 from ...system.reading import reading
 from ..feature_files import read_features
-from ..imported import Imported, Options, check_weights
+from ..imported import Imported, Options
 from ..node_tables import LABELS, read_nodes
 from ..tables import Table, texts
+from ..weights import Wanted, as_weights, chosen
 
+RESERVED = ("id", "key")  # of an edge, as GEXF and GraphML have them
 READERS = {".graphml": nx.read_graphml, ".gexf": nx.read_gexf, ".gml": nx.read_gml}
 
 
@@ -34,19 +37,52 @@ def read(path: Path, options: Options) -> Imported:
     nodes = read_nodes(Table(frame, True, path, None), options)
     features = nodes.features if options.features is None else read_features(options.features)[0]
     unused = ", ".join(nodes.unused)
-    weights = [weight for *_, weight in graph.edges(data="weight", default=1)]
-    check_weights(np.array(weights), options, str(path))
+    weights, notes = _weights(graph, options.weights, str(path))
+    if unused:
+        notes = [f"{path}: text is not used: {unused}", *notes]
     number = {node: i for i, node in enumerate(graph)}
     pairs = [(number[u], number[v]) for u, v in graph.edges()]
     return Imported(
         edges=np.array(pairs, np.int64).reshape(-1, 2),
+        weights=weights,
+        directed=graph.is_directed(),
         num_nodes=len(graph),
         features=features,
         labels=nodes.labels,
+        label_names=nodes.label_names,
         splits=nodes.splits,
-        notes=(f"{path}: text is not used: {unused}",) if unused else (),
+        notes=tuple(notes),
         ids=np.array([str(node) for node in graph]),
     )
+
+
+def _weights(graph: nx.Graph, wanted: Wanted, where: str) -> tuple[np.ndarray | None, list[str]]:
+    """Of an attribute of the edges: `[E]`, and lines for the user. NetworkX takes a missing one
+    for 1."""
+    attributes = [attributes for *_, attributes in graph.edges(data=True)]
+    names = {name: None for each in attributes for name in each if name not in RESERVED}
+    numeric = [n for n in names if all(_is_number(each.get(n, 1)) for each in attributes)]
+    candidates = (
+        [*names]
+        if isinstance(wanted, str)
+        else [n for n in names if n in numeric or n.lower() in WEIGHTS]
+    )
+    taken = chosen(candidates, wanted, f"{where}: edges")
+    if taken is None:
+        return None, []
+    name = candidates[taken]
+    values = [each.get(name, 1) for each in attributes]
+    if name not in numeric:
+        found = next(repr(value) for value in values if not _is_number(value))
+        expected = "expected numbers as edge weights"
+        raise InputError(f"{where}: edges: {name}: {expected}, found {found}")
+    missing = sum(name not in each for each in attributes)
+    notes = [f"{where}: {missing:,} edges without {name} have weight 1"] if missing else []
+    return as_weights(np.array(values, np.float64), f"{where}: edges: {name}"), notes
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def _is_display(frame: pd.DataFrame) -> bool:

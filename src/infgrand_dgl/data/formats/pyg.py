@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
+from ...graph.convert import WEIGHTS, are_weights
 from ...registry import Format, formats
 from ...system.reading import reading
 from ..dataset import PARTS
-from ..imported import Imported, Options, check_weights, classes_of, parts_of_masks
+from ..imported import Imported, Options, labels_of, parts_of_masks
+from ..weights import Wanted, chosen, one_each, refuse_unclear
 
 
 class _Record:
@@ -56,21 +58,39 @@ def read(path: Path, options: Options) -> Imported:
     if index.ndim != 2 or index.shape[0] != 2 or index.is_floating_point():
         found = f"{index.dtype} {list(index.shape)}"
         raise InputError(f"{path}: expected integers [2, E] in edge_index, found {found}")
-    for key in ("edge_weight", "edge_attr"):
-        weights = data.get(key)
-        if isinstance(weights, Tensor) and weights.numel() == index.shape[1]:
-            check_weights(_array(weights).ravel(), options, f"{path}: {key}")
     x, y = _array(data.get("x")), _array(data.get("y"))
     N = _count(data, x, index, path)
     masks = {part: _array(data[f"{part}_mask"]) for part in PARTS
              if isinstance(data.get(f"{part}_mask"), Tensor)}  # fmt: skip
     return Imported(
         edges=index.numpy().T.astype(np.int64),
+        weights=_weights(data, index.shape[1], N, options.weights, str(path)),
+        directed=True,
         num_nodes=N,
         features=x,
-        labels=None if y is None else classes_of(y, N, f"{path}: y"),
+        labels=None if y is None else labels_of(y, N, f"{path}: y", options.task),
         splits=parts_of_masks(masks, N, str(path)) if len(masks) == len(PARTS) else (),
     )
+
+
+def _weights(
+    data: dict[str, Any], num_edges: int, num_nodes: int, wanted: Wanted, where: str
+) -> np.ndarray | None:
+    """`[E]` of `edge_weight`; of `edge_attr`, or what else there is one of an edge, if wanted."""
+    sizes = {key: value.numel() for key, value in data.items() if isinstance(value, Tensor)}
+    sizes.pop("edge_index")
+    of_edges = [key for key, n in sizes.items() if "edge" in key or n == num_edges != num_nodes]
+    named = [key for key in of_edges if key in WEIGHTS]
+    single = [key for key in of_edges if sizes[key] == num_edges]
+    names = [*of_edges] if isinstance(wanted, str) else named or single
+    taken = chosen(names, wanted, where)
+    if taken is not None:
+        return one_each(_array(data[names[taken]]), num_edges, f"{where}: {names[taken]}")
+    if wanted is None and "edge_attr" in single:
+        values = _array(data["edge_attr"]).ravel()
+        if values.dtype.kind in "biuf" and are_weights(values.astype(np.float64)):
+            refuse_unclear(values, f"{where}: edge_attr is unclear")
+    return None
 
 
 def _attributes(content: Any, path: Path) -> dict[str, Any]:
