@@ -67,7 +67,10 @@ def refuse_unclear(values: np.ndarray | None, what: str) -> None:
     """Raises for numbers that may be weights (None: text), which nobody has named."""
     if values is not None and (not len(values) or (values == values[0]).all()):
         return
-    found = "text" if values is None else f"{np.nanmin(values):g} to {np.nanmax(values):g}"
+    found = "text"
+    if values is not None:
+        known = values[~np.isnan(values)]
+        found = f"{known.min():g} to {known.max():g}" if len(known) else "nan"
     raise InputError(f"{what}, found {found}; {WAYS}")
 
 
