@@ -40,6 +40,7 @@ def read(path: Path, options: Options) -> Imported:
     return Imported(
         edges=positions(edges, ids, target_file.name),
         weights=edges.weights,
+        directed=False,
         num_nodes=len(ids),
         features=_features(feature_file, ids),
         labels=nodes.labels[order],
