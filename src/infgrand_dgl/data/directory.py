@@ -97,7 +97,7 @@ class Stored(NamedTuple):
     splits: tuple[Split, ...] | str
     label_names: tuple[str, ...] | None = None
     weights: np.ndarray | None = None
-    directed: bool = False
+    directed: bool | None = None
 
 
 def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
@@ -172,18 +172,18 @@ def _undirected(
 
 
 def made_undirected(
-    source: np.ndarray, target: np.ndarray, csr: CSRGraph, directed: bool
+    source: np.ndarray, target: np.ndarray, csr: CSRGraph, directed: bool | None
 ) -> str | None:
-    """How many of the edges had no reverse, where that says something: some of the others have
-    one, or they have a direction in their format (`directed`).
+    """How many of the edges had no reverse, where that says something.
 
-    A list of every edge once is undirected as it stands.
+    A list of every edge once is undirected as it stands; one where some have their reverse is not.
 
     Args:
         csr: what they were made to.
+        directed: whether they have a direction in their format; None: as they are listed.
     """
     pairs = (csr.num_edges - csr.num_rows) // 2
-    if not directed and len(source) <= pairs:
+    if directed is False or (not directed and len(source) <= pairs):
         return None
     other = source != target
     listed = len(distinct(source[other] * csr.num_rows + target[other]))
