@@ -5,6 +5,7 @@ import random
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,10 +84,15 @@ def damage(path: Path, rng: random.Random) -> None:
 
 @pytest.mark.parametrize("form", LAYOUTS)
 def test_damaged(form, tmp_path, capsys):
-    rng = random.Random(int(np.random.randint(2**31)))
-    folder, out = tmp_path / "given", tmp_path / "out"
+    folder = tmp_path / "given"
     folder.mkdir()
     source = LAYOUTS[form](ordered(graph()) if form == "planetoid" else graph(), folder)
+    survives(form, source, tmp_path, beside(form, folder), capsys)
+
+
+def survives(form: str, source: Path, tmp_path: Path, options: list[str], capsys: Any) -> None:
+    rng = random.Random(int(np.random.randint(2**31)))
+    folder, out = tmp_path / "given", tmp_path / "out"
     whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     outcomes = {0: 0, 2: 0}
     for number in range(MUTATIONS // 3 if form == "matlab" else MUTATIONS):  # a process each
@@ -96,7 +102,7 @@ def test_damaged(form, tmp_path, capsys):
         damage(path, rng)
         before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         target = out / str(number)
-        command = ("data", "import", source, "--out", target, "-q", *beside(form, folder))
+        command = ("data", "import", source, "--out", target, "-q", *options)
         status, _, err = run(capsys, *command)
         told = f"{form}, {path.name}, mutation {number}: status {status}, {err}"
         assert status in outcomes, told

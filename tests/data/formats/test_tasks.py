@@ -23,6 +23,7 @@ from infgrand_dgl.graph.csr import CSRGraph
 from ...cli.conftest import refused, run
 from . import layouts
 from .layouts import Graph, graph
+from .test_fuzz import survives
 
 NAMES = ("growth", "repair", "transport", "signal")
 Write = Callable[[Graph, Path, np.ndarray], tuple[Path, list[str]]]
@@ -149,6 +150,7 @@ HOLDERS: dict[str, Write] = {
     "pyg": plain(layouts.pyg),
     "pyg object": plain(layouts.pyg_object),
     "ogb-raw": plain(layouts.ogb_raw),
+    "graphsaint": plain(layouts.graphsaint),
     "graphml": attributes(nx.write_graphml, "graphml"),
     "gexf": attributes(nx.write_gexf, "gexf"),
     "gml": attributes(nx.write_gml, "gml"),
@@ -159,7 +161,6 @@ HOLDERS: dict[str, Write] = {
     "own": own,
 }
 NAMED = {"graphml", "gexf", "gml", "edge-list", "folder of labels", "folder of arrays", "own"}
-DENSE = [form for form in HOLDERS if form not in ("gml", "matlab", "gnn-benchmark sparse")]
 
 
 def imported(write: Write, y: np.ndarray, folder: Path, capsys: Any, *more: str) -> tuple[Any, Any]:
@@ -194,7 +195,7 @@ def test_several_labels(form, tmp_path, capsys):
         assert status == 0 and f"{int(y[:, 0].sum())} of 60, " in output
 
 
-@pytest.mark.parametrize("form", DENSE)
+@pytest.mark.parametrize("form", ["pyg", "ogb-raw", "graphsaint", "graphml", "edge-list", "own"])
 def test_unknown_labels(form, tmp_path, capsys):
     y = unknown(several())
     d, _ = imported(HOLDERS[form], y, tmp_path, capsys)
@@ -210,7 +211,9 @@ def test_numbers(form, tmp_path, capsys):
     np.testing.assert_array_equal(d.labels.numpy(), y.astype(np.float32))
 
 
-@pytest.mark.parametrize("form", [f for f in DENSE if f not in ("own", "graphml", "gexf")])
+@pytest.mark.parametrize(
+    "form", ["pyg", "ogb-raw", "matlab", "folder numbered", "folder of arrays"]
+)
 def test_one_hot_rows_are_labels_if_asked(form, tmp_path, capsys):
     """A file of one label each is of classes in all other formats, and ambiguous as .npy."""
     y = np.eye(4)[np.random.permutation(np.arange(60) % 4)]
@@ -220,7 +223,7 @@ def test_one_hot_rows_are_labels_if_asked(form, tmp_path, capsys):
     assert "task: multilabel" in (tmp_path / "out/experiment.yaml").read_text()
 
 
-@pytest.mark.parametrize("form", ["matlab", "pyg", "gnn-benchmark", "ogb-raw"])
+@pytest.mark.parametrize("form", ["matlab", "pyg", "gnn-benchmark", "ogb-raw", "graphsaint"])
 def test_one_hot_rows_are_classes(form, tmp_path, capsys):
     y = np.random.permutation(np.arange(60) % 4)
     rows = np.eye(4)[y]
@@ -417,3 +420,16 @@ def test_edges_are_those_of_the_graph(tmp_path, capsys):
     expected = CSRGraph.from_edges(g.edges[:, 0], g.edges[:, 1], g.num_nodes)
     assert torch.equal(d.csr.indices, expected.indices)
     assert d.parts.test.tolist() == g.split["test"].tolist()
+
+
+DAMAGED = ["gnn-benchmark sparse", "pyg", "ogb-raw", "edge-list", "folder of labels", "own"]
+
+
+@pytest.mark.parametrize("form", DAMAGED)
+def test_damaged(form, tmp_path, capsys):
+    """As `test_fuzz` has it of classes."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    y = several() if "sparse" in form else unknown(several())
+    source, options = HOLDERS[form](graph(), folder, numbers() if form == "pyg" else y)
+    survives(form, source, tmp_path, options, capsys)
