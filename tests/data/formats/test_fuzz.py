@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from scipy.io import loadmat, savemat
 
 from ...cli.conftest import run
 from .layouts import LAYOUTS, beside, graph, ordered
@@ -78,6 +80,14 @@ def damage(path: Path, rng: random.Random) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             for name, data in parts.items():
                 archive.writestr(name, data)
+        return
+    if path.suffix == ".mat" and rng.random() < 0.4:
+        variables = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+        name = rng.choice(sorted(variables))
+        value = variables.pop(name)
+        if rng.random() < 0.8:
+            variables[name] = other_array(value.toarray() if sp.issparse(value) else value, rng)
+        savemat(path, variables)
         return
     path.write_bytes(damaged(path.read_bytes(), rng))
 
