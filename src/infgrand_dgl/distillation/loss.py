@@ -6,7 +6,9 @@ $$L_d = \sum_i \sum_{j\in N(i)} a_{ij}\,\mathrm{KL}_{ij},\qquad a_{ij} = r_i\,c_
   c_j = \gamma_1 + \gamma_2 I_g(j)$$
 
 with $r_i = 1/(|N(i)|\,N)$ (`edge_weighting="neighborhood"`: the paper's text over N, so that both
-forms have the scale of a mean) or $r_i = 1/E$ (`"edges"`: the authors' code). With
+forms have the scale of a mean) or $r_i = 1/E$ (`"edges"`: the authors' code). On a graph with
+weights $a_{ij} = r_i\,c_j\,w_{ij}$, where the sum of the weights of row i takes the place of
+$|N(i)|$, and that of all weights the place of $E$. With
 $p_i = \sigma(h^s_i/\tau)$ of the student and $q_j = \sigma(h^t_j/\tau)$ of the teacher,
 $\mathrm{KL}_{ij}$ is $\mathrm{KL}(q_j \| p_i)$ (`kl="forward"`: the authors' code) or
 $\mathrm{KL}(p_i \| q_j)$ (`"reverse"`: the paper's text). There is no $\tau^2$ factor.
@@ -33,6 +35,7 @@ from ..errors import InputError, check_choice, check_shape
 from ..graph.convert import GraphLike, as_csr
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import dgl
+from ..graph.weights import WEIGHT
 from ..ops import Direction, edge_kl, spmm
 from ..system.arrays import blocks, first_not_finite, release
 
@@ -46,9 +49,9 @@ class DistillationLoss(nn.Module):
     r"""$L_d$ of a student's logits against a fixed teacher.
 
     Args:
-        graph: an undirected graph of any kind that `influence_scores` takes, completed to one
-            self-loop per node; a `CSRGraph` is taken as it is, parallel edges and all. Row i holds
-            N(i).
+        graph: an undirected graph of any kind that `influence_scores` takes, with weights or
+            without, completed to one self-loop per node; a `CSRGraph` is taken as it is, parallel
+            edges and all. Row i holds N(i).
         teacher_logits: $h^t$, `[N, C]`, floating point.
         influence: $I_g$, `[N]`.
         gamma1, gamma2: $\gamma_1, \gamma_2 \ge 0$.
@@ -118,9 +121,11 @@ class DistillationLoss(nn.Module):
 
         c = gamma1 + gamma2 * influence.detach().to(device, dtype)
         if edge_weighting == "neighborhood":
-            r = (csr.row_lengths.clamp(min=1) * N).to(dtype).reciprocal()
+            sums = csr.row_sums
+            r = (sums.masked_fill(sums == 0, 1) * N).to(dtype).reciprocal()
         else:
-            r = torch.full((N,), 1 / max(csr.num_edges, 1), dtype=dtype, device=device)
+            total = csr.num_edges if csr.weights is None else float(csr.row_sums.sum())
+            r = torch.full((N,), 1 / (total or 1), dtype=dtype, device=device)
 
         if form == "collapsed":
             logits = teacher_logits.detach()
@@ -132,7 +137,8 @@ class DistillationLoss(nn.Module):
         self.register_buffer("log_q", log_q)
         if form == "edge_kl":
             self.graph = csr
-            self.register_buffer("a", r.repeat_interleave(csr.row_lengths) * c[csr.indices.long()])
+            a = r.repeat_interleave(csr.row_lengths) * c[csr.indices.long()]
+            self.register_buffer("a", a if csr.weights is None else a * csr.weights)
         elif device.type == "cpu":
             self.graph = csr.to_dgl()
             self.register_buffer("c", c)
@@ -204,7 +210,10 @@ class DistillationLoss(nn.Module):
                 g.apply_edges(fn.u_dot_v("log_q", "p", "cross"))
                 g.apply_edges(fn.v_sub_e("own", "cross", "kl"))
             g.apply_edges(fn.u_mul_v("c", "r", "a"))
-            return (g.edata["a"] * g.edata["kl"]).sum()
+            a = g.edata["a"]
+            if WEIGHT in g.edata:
+                a = a * g.edata[WEIGHT].to(a.dtype)[:, None]
+            return (a * g.edata["kl"]).sum()
 
 
 class _CollapsedReverse(torch.autograd.Function):

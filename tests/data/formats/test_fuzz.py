@@ -13,7 +13,9 @@ import scipy.sparse as sp
 from scipy.io import loadmat, savemat
 
 from ...cli.conftest import run
+from . import weighted
 from .layouts import LAYOUTS, beside, graph, ordered
+from .weighted import NAMED, UNCLEAR
 
 # INFGRAND_TEST_FUZZ=2000 for a long run.
 MUTATIONS = int(os.environ.get("INFGRAND_TEST_FUZZ", "12"))
@@ -100,12 +102,25 @@ def test_damaged(form, tmp_path, capsys):
     survives(form, source, tmp_path, beside(form, folder), capsys)
 
 
+WEIGHTED = {**{form: (layout, []) for form, layout in NAMED.items()}, **UNCLEAR}
+
+
+@pytest.mark.parametrize("form", WEIGHTED)
+def test_damaged_with_weights(form, tmp_path, capsys):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    layout, said = WEIGHTED[form]
+    source = layout(*weighted.graph(), folder)
+    said = [*said, *beside(form.split()[0], folder)]
+    survives(form, source, tmp_path, said, capsys)
+
+
 def survives(form: str, source: Path, tmp_path: Path, options: list[str], capsys: Any) -> None:
     rng = random.Random(int(np.random.randint(2**31)))
     folder, out = tmp_path / "given", tmp_path / "out"
     whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     outcomes = {0: 0, 2: 0}
-    for number in range(MUTATIONS // 3 if form == "matlab" else MUTATIONS):  # a process each
+    for number in range(MUTATIONS // 3 if "matlab" in form else MUTATIONS):  # a process each
         for path, data in whole.items():
             path.write_bytes(data)
         path = rng.choice(sorted(whole))
