@@ -160,7 +160,7 @@ class Study(Choice):
         cases: (Config of one published cell) to its (case, Config, students), one after the other.
         tables: (rows) to the lines of its Markdown; rows as in `studies.render.render`.
         figures: (rows) to figures, by what follows the study's name in the file's.
-        caption: of its first figure.
+        caption: of its first figure; `{metric}` in it is what the rows are scored by.
         captions: of the others, by the same suffix.
         claim: of the paper, in one sentence.
         settings, teachers: what of the grid is run by default; None: all.

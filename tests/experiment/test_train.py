@@ -75,6 +75,7 @@ def test_run_directory(tiny_config, tmp_path):
         "edges": dataset.num_edges,
         "features": D,
         "classes": 3,
+        "task": "classification",
         "provenance": None,
     }
     assert metrics["seeds"] == [1, 2]

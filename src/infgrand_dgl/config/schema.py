@@ -287,9 +287,10 @@ class TrainConfig(Section):
     """At most."""
     patience: Epochs = 50
     """Epochs without a validation metric as high as the best, after which training ends."""
-    metric: MetricName = "accuracy"
-    """What the best epoch is chosen by, on the validation nodes, and what is shown. The last two
-    rank the nodes: of two classes by class 1, of more each against the others (macro)."""
+    metric: MetricName | None = None
+    """What the best epoch is chosen by, on the validation nodes, and what is shown; null: accuracy
+    of classes, roc_auc of several labels, r2 of numbers. roc_auc and average_precision rank the
+    nodes: of two classes by class 1, of more each against the others (macro)."""
     class_weights: Literal["none", "balanced"] = "none"
     """Of the labelled nodes in the cross-entropies of teacher, student and baselines; balanced:
     every class weighs the same in all."""

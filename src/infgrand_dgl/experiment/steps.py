@@ -35,6 +35,7 @@ from ..training.evaluation import (
     milliseconds_per_request,
 )
 from ..training.loop import OnEpoch
+from ..training.metrics import chosen
 from ..training.student import outputs, train_student
 from ..training.teacher import (
     is_sampled,
@@ -90,7 +91,7 @@ class Experiment:
         data = fingerprint(source.fingerprint, config.data.of_splits())
         stages = Stages(run.path)
         board = run.path / "tensorboard" if config.train.tensorboard else None
-        metric = config.train.metric
+        metric = chosen(config.train.metric, source.task).name
         history = History(run.path / "history.csv", metric, board, runtime.ranks.first)
         artifacts = Artifacts(run.path, stages, runtime, report)
         every = config.train.checkpoint_every
@@ -232,7 +233,7 @@ class Steps:
         stat = file.stat()
         made_of = fingerprint(str(file), stat.st_size, stat.st_mtime_ns)
         metrics = self._teacher_metrics(logits)
-        return Artifact(logits, made_of), Outcome(metrics, 0.0, self.config.train.metric)
+        return Artifact(logits, made_of), Outcome(metrics, 0.0, self.experiment.fitting.metric)
 
     def distil(self, name: str, teacher: Artifact, judged: Outcome) -> Outcome:
         """One student of the teacher, and if it collapses, once more without weight decay."""
@@ -310,7 +311,7 @@ class Steps:
         if self.runtime.ranks.first:
             path = self.experiment.run.weights(self.seed, model)
             path.parent.mkdir(exist_ok=True)
-            save_weights(path, weights, self.dataset.classes)
+            save_weights(path, weights, self.dataset.classes, self.dataset.task)
 
     # Evaluation
 
