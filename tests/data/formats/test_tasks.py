@@ -195,6 +195,28 @@ def test_several_labels(form, tmp_path, capsys):
         assert status == 0 and f"{int(y[:, 0].sum())} of 60, " in output
 
 
+TRAINED = [("matlab", "multilabel"), ("pyg", "regression"), ("ogb-raw", "multilabel"),
+           ("edge-list", "regression"), ("own", "multilabel")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "task"), TRAINED)
+def test_train_and_predict(form, task, tmp_path, capsys):
+    """A command or two from files to predictions, one for each column."""
+    y = numbers() if task == "regression" else several()
+    source, options = HOLDERS[form](graph(), tmp_path, y)
+    config: tuple[object, ...] = ("--config", "own", "--set", f"data.root={source}")
+    if form != "own":
+        command = ("data", "import", source, "--out", tmp_path / "out", *options)
+        assert run(capsys, *command)[0] == 0
+        config = ("--config", tmp_path / "out/experiment.yaml", "--set")
+    small = ("teacher.hidden=8", "student.hidden=8", "train.seeds=[0]", "train.epochs=3")
+    status, _, err = run(capsys, "train", *config, *small, "--out", tmp_path / "run", "-q")
+    assert status == 0, err
+    predict = ("predict", "--run", tmp_path / "run", "--out", tmp_path / "values.npy")
+    assert run(capsys, *predict)[0] == 0
+    assert np.load(tmp_path / "values.npy").shape == y.shape
+
+
 @pytest.mark.parametrize("form", ["pyg", "ogb-raw", "graphsaint", "graphml", "edge-list", "own"])
 def test_unknown_labels(form, tmp_path, capsys):
     y = unknown(several())
@@ -273,6 +295,16 @@ def test_missing_numbers_of_a_column(tmp_path, capsys):
     assert d.labelled.logical_not().nonzero().flatten().tolist() == sorted(nobody)
     known = ~np.isin(np.arange(60), nobody)
     assert d.labels[known, 0].tolist() == y[known].tolist()
+
+
+def test_many_codes_may_be_numbers(tmp_path, capsys):
+    years = np.random.permutation(np.arange(60) % 25 + 1990)
+    source, _ = plain(layouts.pyg)(graph(), tmp_path, years)
+    command = ("data", "import", source, "--out", tmp_path / "out")
+    line = "labels: 25 classes, of less than 5 nodes each on average; data.task: regression"
+    assert line in run(capsys, *command)[2]
+    told = run(capsys, *command, "--task", "regression", "--overwrite")[2]
+    assert "classes" not in told
 
 
 def traffic(folder: Path) -> tuple[Path, np.ndarray]:
