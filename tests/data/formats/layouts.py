@@ -180,6 +180,22 @@ def ogb_raw(g: Graph, folder: Path) -> Path:
     return path
 
 
+def graphsaint(g: Graph, folder: Path) -> Path:
+    """Each edge in both directions, classes or rows of 0 and 1 by id, as Yelp's and PyG's files."""
+    path = folder / "yelp"
+    (path / "raw").mkdir(parents=True)
+    one = g.adjacency()
+    sp.save_npz(path / "raw/adj_full.npz", ((one + one.T) > 0).astype(bool))
+    np.save(path / "raw/feats.npy", g.x)
+    rows = {str(i): g.y[i].tolist() for i in range(g.num_nodes)}
+    (path / "raw/class_map.json").write_text(json.dumps(rows))
+    roles = {
+        name: g.split[part].tolist() for part, name in zip(PARTS, ("tr", "va", "te"), strict=True)
+    }
+    (path / "raw/role.json").write_text(json.dumps(roles))
+    return path
+
+
 def networkx(g: Graph) -> nx.Graph:
     out = nx.Graph()
     parts = {int(i): part for part in PARTS for i in g.split[part]}
@@ -318,6 +334,7 @@ WITH_SPLIT: dict[str, Layout] = {
     "geom-gcn film": film,
     "planetoid": planetoid,
     "ogb-raw": ogb_raw,
+    "graphsaint": graphsaint,
     "networkx graphml": graphml,
     "networkx gexf": gexf,
     "matlab": matlab,
