@@ -267,7 +267,7 @@ BAD = {
     ),
     "missing features": (
         lambda f: (f / "features.npy").unlink(),
-        r"features.npy: no such file: expected numbers \[N, D\]; .* such as their degrees",
+        r"features.npy: no such file: expected numbers \[N, D\]; data.features: structural",
     ),
     "corrupt features": (
         lambda f: (f / "features.npy").write_bytes(b"nonsense"),

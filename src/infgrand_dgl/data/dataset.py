@@ -22,6 +22,7 @@ from ..graph.dgl_bridge import DGLGraph
 from ..system.arrays import dtype_name, release, slices
 from .labels import UNLABELLED as UNLABELLED
 from .labels import Classes, labelled, read_labels
+from .structural import structural_features
 
 PARTS = ("train", "val", "test")  # as files and masks are named
 
@@ -60,6 +61,8 @@ class NodeDataset:
         splits: where the dataset comes with several; `split` is one of them, or None.
         lacks: why nothing can be trained on it, in the words of an error; None: it can.
         task: what the labels are.
+        features_of: makes the features of a graph where they are made of it; None: they belong to
+            the nodes.
     """
 
     name: str
@@ -74,6 +77,7 @@ class NodeDataset:
     splits: tuple[Split, ...] = ()
     lacks: str | None = None
     task: Task = "classification"
+    features_of: Callable[[CSRGraph], Tensor] | None = None
 
     @property
     def labelled(self) -> Tensor:
@@ -101,7 +105,8 @@ class NodeDataset:
         Args:
             graph: of any kind that `influence_scores` takes; each edge stands for both directions,
                 its weights as in `convert.as_csr`.
-            features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library.
+            features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library;
+                None: made of the graph (`structural.structural_features`).
             labels: numbers, codes or names of classes `[N]`; several labels a node, `[N, C]` of 0,
                 1 and NaN; or numbers, `[N]` or `[N, C]`: what `labels.read_labels` takes, of
                 NumPy, torch or a list; -1, NaN or empty where there is none.
@@ -113,17 +118,22 @@ class NodeDataset:
             InputError: shapes that do not fit, ids or labels out of range, numbers that are not
                 finite, a graph of another kind.
         """
-        x = as_features(features)
         if isinstance(labels, Tensor):
             labels = labels.detach().cpu()
             labels = labels.float() if labels.dtype == torch.bfloat16 else labels
         y = np.asarray(labels)
         values, C, classes, of = read_labels(y, "labels", task)
-        source, target, N, _, weights = edges_of(graph, len(x))
+        x = None if features is None else as_features(features)
+        source, target, N, _, weights = edges_of(graph, len(values if x is None else x))
         csr = CSRGraph.from_edges(source, target, N, weights)
         given = {"source": "arrays", "split": "drawn" if split is None else "given"}
         one, several = (split, ()) if isinstance(split, Split | None) else (None, tuple(split))
-        made = cls(name, csr, x, values, C, one, given, classes=classes, splits=several, task=of)
+        stored = torch.empty(N, 0) if x is None else x
+        made = cls(
+            name, csr, stored, values, C, one, given, classes=classes, splits=several, task=of
+        )
+        if x is None:
+            made = made.with_features_of(structural_features)
         check(made, name)
         for each in several if one is None else [one]:
             check_split(each, N, name)
@@ -235,6 +245,10 @@ class NodeDataset:
         """The dataset that training may see, with its own node ids; itself when transductive."""
         return self._observed_view
 
+    def with_features_of(self, make: Callable[[CSRGraph], Tensor]) -> NodeDataset:
+        """The dataset with features `[N, D]` that are made of the graph that nodes see."""
+        return replace(self, features=make(self.csr), features_of=make)
+
     @cached_property
     def _observed_view(self) -> NodeDataset:
         split = self.parts
@@ -243,10 +257,11 @@ class NodeDataset:
         nodes = split.observed
         local = torch.full((self.num_nodes,), -1, dtype=torch.long)
         local[nodes] = torch.arange(len(nodes))
+        csr, made = self.csr.subgraph(nodes), self.features_of
         return replace(
             self,
-            csr=self.csr.subgraph(nodes),
-            features=self.matrix.gather(nodes),
+            csr=csr,
+            features=self.matrix.gather(nodes) if made is None else made(csr),
             labels=self.labels[nodes],
             content=None,
             split=Split(local[split.train], local[split.val], local[split.test_observed]),

@@ -24,7 +24,7 @@ from .labels import NUMBERS, Labels, labelled, read_labels
 from .masks import from_json, from_masks
 from .weights import Listed, Wanted, chosen, of_columns, one_each, refuse_unclear
 
-NO_FEATURES = "nodes without features need some of their own, such as their degrees"
+NO_FEATURES = "data.features: structural makes some of the graph"
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
 
 
@@ -37,7 +37,9 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
       be listed too.
     - `weights.npy`: numbers `[E]`, one for each row of `edges.npy`, where edges have weights; or a
       third column of `edges.npy` (with `data.weights: true`), or `edata` of `graph.bin`.
-    - `features.npy`: numbers `[N, D]`; row i belongs to node i.
+    - `features.npy`: numbers `[N, D]`; row i belongs to node i. It may be left out with
+      `data.features: structural`; N is then how many nodes `graph.bin` has, `labels.npy` or
+      `ids.npy`, or one more than the largest id.
     - `labels.npy`: classes `[N]`, several labels `[N, C]`, or numbers, as `labels.read_labels`
       takes them; of columns `label_names.json` may have the names, as a list.
     - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}, or what else `masks.from_json`
@@ -56,13 +58,19 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     path = root / present[0]
     saved = _graph_bin(path) if path.suffix == ".bin" else None
 
-    features = _features(root, saved)
     listed = _listed(path, saved, config.weights)
+    labels = _labels(root, saved)
+    features: tuple[np.ndarray, str] | int
+    if config.features == "structural" and not _has_features(root, saved):
+        features = N = _count(root, saved, listed.edges, labels)
+    else:
+        features = _features(root, saved)
+        N = len(features[0])
     stored = Stored(
         (listed.edges, str(path)),
         features,
-        _labels(root, saved),
-        _splits(root, saved, len(features[0])),
+        labels,
+        _splits(root, saved, N),
         read_names(root),
         weights=_weights(root, listed, path, config.weights),
         directed=listed.directed,
@@ -75,7 +83,7 @@ class Stored(NamedTuple):
 
     Args:
         edges: integers `[E, 2]`.
-        features: numbers `[N, D]`, dense or SciPy sparse.
+        features: numbers `[N, D]`, dense or SciPy sparse; or N, where they are made later.
         labels: `[N]` or `[N, C]`, as `labels.read_labels` takes them; or why there are none.
         splits: or why there are none.
         label_names: of columns of labels that are no classes; None: they are numbers.
@@ -84,7 +92,7 @@ class Stored(NamedTuple):
     """
 
     edges: tuple[np.ndarray, str]
-    features: tuple[np.ndarray | sp.csr_matrix, str]
+    features: tuple[np.ndarray | sp.csr_matrix, str] | int
     labels: tuple[np.ndarray, str] | str
     splits: tuple[Split, ...] | str
     label_names: tuple[str, ...] | None = None
@@ -95,7 +103,11 @@ class Stored(NamedTuple):
 def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
     """The dataset, its edges made undirected as `data.edges` says; provenance "edges" is what that
     has changed."""
-    x, splits = _features_of(*stored.features, bool(config.row_normalize)), stored.splits
+    splits = stored.splits
+    if isinstance(stored.features, int):
+        x = torch.empty(stored.features, 0)
+    else:
+        x = _features_of(*stored.features, bool(config.row_normalize))
     N = len(x)
     labels, lacks = _judged(stored.labels, N, config)
     names = labels.classes if labels.task == "classification" else stored.label_names
@@ -139,7 +151,7 @@ def _undirected(
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            f"{where}: expected node ids 0 to {num_nodes - 1} (features has {num_nodes} rows), "
+            f"{where}: expected node ids 0 to {num_nodes - 1} (there are {num_nodes} nodes), "
             f"found edge {edges[row, 0]}, {edges[row, 1]} in row {row}"
         )
     source, target = edges.astype(np.int64).T
@@ -243,6 +255,32 @@ def _array(root: Path, saved: DGLGraph | None, file: str, key: str) -> tuple[np.
     if stored is None:
         return load_array(root / file), str(root / file)
     return stored, f"{root / 'graph.bin'}: ndata {key!r}"
+
+
+def _has_features(root: Path, saved: DGLGraph | None) -> bool:
+    return (root / "features.npy").exists() or (saved is not None and "feat" in saved.ndata)
+
+
+def _count(
+    root: Path, saved: DGLGraph | None, edges: np.ndarray, labels: tuple[np.ndarray, str] | str
+) -> int:
+    """N of a graph without features."""
+    if saved is not None:
+        return int(saved.num_nodes())
+    if not isinstance(labels, str):
+        N, where = int(np.atleast_1d(labels[0]).shape[0]), labels[1]
+    elif (root / "ids.npy").exists():
+        N, where = load_array(root / "ids.npy").size, str(root / "ids.npy")
+    else:
+        N, where = int(edges.max(initial=-1)) + 1, "edges"
+        if 1000 + 10 * edges.size < N:  # ids of something else
+            raise InputError(
+                f"{root}: expected node ids from 0 without large gaps in edges, found {N - 1}; "
+                "labels.npy or features.npy says how many nodes there are"
+            )
+    if not N:
+        raise InputError(f"{where}: expected at least one node, found none")
+    return N
 
 
 def _features(root: Path, saved: DGLGraph | None) -> tuple[np.ndarray, str]:

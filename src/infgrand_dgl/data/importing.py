@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +29,7 @@ from .feature_files import check_features
 from .imported import Imported, Options
 from .label_names import write_names
 from .labels import task_of
+from .structural import structural_features
 from .tabular import EDGES, FEATURES, LABELS, NODES, WEIGHTS
 from .weights import one_each
 
@@ -116,8 +117,16 @@ def import_graph(
     with new_folder(out, overwrite, FOLDER) as folder:
         try:
             imported = _with_splits(imported, draw, options)
-            config = DataConfig(name="directory", root=str(source), task=options.task)
-            dataset = check(_dataset(imported, config, source), str(source))
+            structural: Literal["structural"] | None = None
+            if imported.features is None:
+                structural = "structural"
+            config = DataConfig(
+                name="directory", root=str(source), features=structural, task=options.task
+            )
+            dataset = _dataset(imported, config, source)
+            if structural:
+                dataset = dataset.with_features_of(structural_features)
+            check(dataset, str(source))
             given = dataset.splits if dataset.split is None else (dataset.split,)
             for k, split in enumerate(given):
                 check_split(split, dataset.num_nodes, f"{source}: split {k}")
@@ -128,6 +137,8 @@ def import_graph(
             data = {"name": "directory", "root": str(out.absolute())}
             if imported.labels is not None and task_of(imported.labels) != dataset.task:
                 data["task"] = dataset.task
+            if structural:
+                data["features"] = structural
             if dataset.splits:
                 data["split"] = "seed"
             (folder / "experiment.yaml").write_text(yaml.safe_dump({"data": data}))
@@ -135,6 +146,8 @@ def import_graph(
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if dataset.lacks:
         tell(dataset.lacks)
+    if structural:
+        tell("no features: experiment.yaml has data.features: structural, made of the graph")
     told = (*_of_labels(dataset), *_of_edges(dataset, source, found=True))
     for note in (*imported.notes, *told):
         tell(note)
@@ -207,7 +220,8 @@ def split_folder(
     path = root / "splits.json"
     if path.exists() and not overwrite:
         raise InputError(f"{path}: is there already; --overwrite replaces it")
-    dataset = load(DataConfig(name="directory", root=str(root), task=task, weights=False), root)
+    unread: dict[str, Any] = {"features": "structural", "weights": False}  # they are not needed
+    dataset = load(DataConfig(name="directory", root=str(root), task=task, **unread), root)
     labels = dataset.labels.numpy()
     if dataset.task == "classification":
         labels = np.array([*dataset.class_names, ""])[labels]
@@ -224,12 +238,12 @@ def _is_own(root: Path) -> bool:
 
 def _dataset(imported: Imported, config: DataConfig, source: Path) -> NodeDataset:
     """What `directory` makes of the arrays."""
-    if imported.features is None:
+    if imported.features is None and config.features != "structural":
         raise InputError(f"{source}: expected features, found none; {directory.NO_FEATURES}")
     N, labels, splits = imported.num_nodes, imported.labels, imported.files.get("splits.json")
     stored = directory.Stored(
         (imported.edges, str(source)),
-        (imported.features, f"{source}: features"),
+        N if imported.features is None else (imported.features, f"{source}: features"),
         f"{source}: it has no labels: training needs them"
         if labels is None
         else (labels, f"{source}: labels"),
@@ -273,6 +287,8 @@ def write(imported: Imported, folder: Path) -> None:
         write_names(imported.label_names, folder)
     if imported.ids is not None:
         np.save(folder / "ids.npy", imported.ids)
+    elif imported.features is None and imported.labels is None:  # else nothing says how many
+        np.save(folder / "ids.npy", np.arange(imported.num_nodes))
     for name, path in imported.files.items():
         shutil.copyfile(path, folder / name)
     if imported.splits:

@@ -52,11 +52,11 @@ def read_kept(folder: Path) -> Raw:
     if cached is not None:
         return cached
     found = read_text(folder / "raw")
-    if found.features is None:
-        raise InputError(f"{folder}: no node features; add raw/{FILES['features']}.gz")
     if found.labels.ndim > 1:
         expected = "expected 1 columns (one label a row)"
         raise InputError(f"{paths['labels']}: {expected}, found {found.labels.shape[1]}")
+    if found.features is None:
+        return found
     if sum(path.stat().st_size for path in paths.values()) < KEPT_FROM_BYTES:
         return found
     try:
@@ -92,11 +92,14 @@ def read_binary(raw: Path) -> Raw:
     """
     path = raw / "data.npz"
     with reading(path, "OGB's archive of this set"), np.load(path) as data:
-        edges, features = data["edge_index"], data["node_feat"].astype(np.float32, copy=False)
-        if edges.min() < 0 or edges.max() >= len(features):
+        edges, labels = data["edge_index"], read_binary_labels(raw)
+        if edges.min() < 0 or edges.max() >= len(labels):
             wrong = edges.min() if edges.min() < 0 else edges.max()
-            raise ValueError(f"expected node ids 0 to {len(features) - 1}, found {wrong}")
-    return Raw(edges, features, read_binary_labels(raw))
+            raise ValueError(f"expected node ids 0 to {len(labels) - 1}, found {wrong}")
+        features = data.get("node_feat")
+        return Raw(
+            edges, None if features is None else features.astype(np.float32, copy=False), labels
+        )
 
 
 def read_binary_labels(raw: Path) -> np.ndarray:

@@ -10,6 +10,7 @@ from ..config.schema import DataConfig
 from ..errors import InputError
 from .dataset import PARTS as PARTS
 from .dataset import UNLABELLED, NodeDataset, Split, check_labels, check_split
+from .scaling import standardized
 
 SHARES = (0.5, 0.25, 0.25)  # of small graphs, and where labels are no classes
 
@@ -31,7 +32,7 @@ def with_split(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDatas
     if config.label_rate is not None and config.label_choice == "random":
         train = thin(split.train, dataset.labels, config.label_rate, seed)
         split = replace(split, train=train)
-    return replace(dataset, split=split)
+    return _seen(replace(dataset, split=split), config)
 
 
 def with_observed(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
@@ -45,7 +46,14 @@ def with_observed(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDa
     given = dataset.lacks is None or dataset.split is not None or dataset.splits
     if config.setting == "inductive" and given:
         split = hide(_chosen(dataset, config, seed), config, seed, dataset.num_nodes)
-    return replace(dataset, split=split)
+    return _seen(replace(dataset, split=split), config)
+
+
+def _seen(dataset: NodeDataset, config: DataConfig) -> NodeDataset:
+    """Inductive: features are standardized by those of the observed nodes."""
+    if not config.standardize or config.setting != "inductive":
+        return dataset
+    return standardized(dataset, dataset.observed_view())
 
 
 def _chosen(dataset: NodeDataset, config: DataConfig, seed: int) -> Split:

@@ -78,6 +78,7 @@ class Summary:
         task: `NodeDataset.task`.
         columns: of several labels or numbers.
         weights: of the edges; None: they have none.
+        splits: `part_counts` of each, where there are several and none is chosen.
     """
 
     degrees: Degrees
@@ -93,6 +94,7 @@ class Summary:
     task: Task = "classification"
     columns: tuple[Column, ...] = ()
     weights: Weights | None = None
+    splits: Sequence[dict[str, int]] = ()
 
     def lines(self) -> list[str]:
         d, w = self.degrees, self.weights
@@ -110,7 +112,7 @@ class Summary:
             "edge homophily: "
             + ("not defined" if self.task == "regression" else f"{self.homophily:.4f}"),
             self._of_labels(),
-            f"split: {parts or f'none ({self.lacks})'}",
+            _of_several(self.splits) or f"split: {parts or f'none ({self.lacks})'}",
             "provenance: " + ", ".join(f"{k} {v}" for k, v in self.provenance.items()),
         ]
 
@@ -136,8 +138,24 @@ class Summary:
         return what + (mark.join(shown) or "none") + more
 
 
-def summarize(dataset: NodeDataset) -> Summary:
-    """Of a dataset, after its split is drawn; mapped features are read once, by blocks."""
+def _of_several(splits: Sequence[dict[str, int]]) -> str:
+    """Sizes that are equal once, others from the least to the largest; empty of no splits."""
+    if not splits:
+        return ""
+    sizes = {part: sorted(counts[part] for counts in splits) for part in splits[0]}
+    parts = ", ".join(
+        f"{part} {n[0]:,}" + (f" to {n[-1]:,}" if n[0] < n[-1] else "") for part, n in sizes.items()
+    )
+    chosen = f"data.split: 0 to {len(splits) - 1}, or seed, chooses"
+    return f"splits: {len(splits)}, each {parts} ({chosen})"
+
+
+def summarize(dataset: NodeDataset, splits: Sequence[Split] = ()) -> Summary:
+    """Of a dataset, after its split is drawn; mapped features are read once, by blocks.
+
+    Args:
+        splits: instead of its own, where it has several.
+    """
     x, labels, task = dataset.matrix, dataset.labels, dataset.task
     classes = task == "classification"
     counts = torch.bincount(labels[labels >= 0], minlength=dataset.num_classes) if classes else None
@@ -155,6 +173,7 @@ def summarize(dataset: NodeDataset) -> Summary:
         task,
         () if classes else tuple(_column(values) for values in labels.T),
         weights(dataset.csr),
+        [part_counts(split) for split in splits],
     )
 
 

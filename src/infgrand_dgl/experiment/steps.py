@@ -162,13 +162,13 @@ class Steps:
     def inputs(self, config: Config) -> Artifact:
         """What the student reads, `[N, D]`: X~, or X."""
         propagated = reads_propagated(config)
-        if not propagated and config is not self.config:
+        made = self.dataset.features_of is not None or self.config.data.standardize
+        varies = self.inductive and (propagated or made)  # with the split
+        if not propagated and config is not self.config and not varies:
             return Artifact(self.dataset.features, "raw")
+        file = self._file(config, "propagated.npy", varies)
         if not propagated:  # a file all the same, for `predict`
-            file = self._file(config, "propagated.npy", per_seed=False)
             config = config.replace("propagation", hops=0)
-        else:
-            file = self._file(config, "propagated.npy", self.inductive)
 
         def compute(path: Path | None, runtime: Runtime) -> Tensor:
             x = student_inputs(config, self.dataset, runtime, out=path)
@@ -176,7 +176,7 @@ class Steps:
                 save_array(path, x)
             return x
 
-        seed = self.seed if self.inductive and propagated else None
+        seed = self.seed if varies else None
         made_of = fingerprint("propagate", self.experiment.data, seed, config.propagation)
         return self.experiment.artifacts.array("propagate", made_of, file, compute)
 

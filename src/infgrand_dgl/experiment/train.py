@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config import Config
 from ..data import NodeDataset, load_source, with_split
 from ..data.dataset import describe
+from ..data.scaling import unlike_scales
 from ..errors import InputError
 from ..present.console import Reporter
 from ..present.curves import influence_histogram, training_curves
@@ -82,6 +83,8 @@ def all_seeds(
     config, students = _for_task(config, students, source)
     if runtime.ranks.first:
         run.write_text("config.yaml", config.to_yaml())
+    if hint := None if config.data.standardize else unlike_scales(source.matrix):
+        report.line(hint)
     for seed in config.train.seeds:  # before hours of training: may it, by its split
         with_split(source, config.data, seed)
 

@@ -309,8 +309,11 @@ def test_proteins(tmp_path, capsys):
     np.testing.assert_array_equal(d.labels.numpy(), y)
     assert d.parts.val.tolist() == g.split["val"].tolist()
     (source / "raw/node-feat.csv.gz").unlink()
-    line = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "out")
-    assert re.search("expected features, found none; .*", line)
+    with pytest.raises(InputError, match="found none; data.features: structural makes some"):
+        load_source(DataConfig(name="directory", root=str(source)))
+    assert run(capsys, "data", "import", source, "--out", tmp_path / "out")[0] == 0
+    d = load_dataset(load_config(tmp_path / "out/experiment.yaml"))
+    assert d.task == "multilabel" and d.num_features > 1 and d.labels.shape == (60, 112)
 
 
 def test_binary_ogb(tmp_path):

@@ -15,7 +15,8 @@ from ..labels import NUMBERS
 from ..node_tables import COLUMNS, read_nodes
 from ..tables import read_table
 
-FILES = ("edges.csv", "target.csv", "features.json")
+FILES = ("edges.csv", "target.csv")
+FEATURES = "features.json"
 MAX_COLUMNS = 1 << 20
 
 
@@ -24,7 +25,7 @@ def recognizes(path: Path) -> bool:
 
 
 def read(path: Path, options: Options) -> Imported:
-    edge_file, target_file, feature_file = (_only(path, name) for name in FILES)
+    edge_file, target_file = (_only(path, name) for name in FILES)
     nodes = read_nodes(read_table(target_file, COLUMNS), options)
     if nodes.ids is None or nodes.ids.dtype.kind != "i":
         raise InputError(f"{target_file}: expected a column of node ids, found none")
@@ -43,7 +44,7 @@ def read(path: Path, options: Options) -> Imported:
         edges=positions(edges, ids, target_file.name),
         weights=edges.weights,
         num_nodes=len(ids),
-        features=_features(feature_file, ids),
+        features=_features(_only(path, FEATURES), ids) if any(path.glob(f"*_{FEATURES}")) else None,
         labels=nodes.labels[order],
         label_names=nodes.label_names,
         ids=None if np.array_equal(ids, np.arange(len(ids))) else ids,
