@@ -54,8 +54,12 @@ def test_where_less_is_better_the_least_is_the_best():
     one = of("rmse", {"glnn": glnn, "infgrand": [11.5, 12.52, 13.49], "mlp": [1e4, 2e4, 3e4]})
     other = of("rmse", {"glnn": glnn, "infgrand": [15.5, 16.5, 17.4]}, dataset="citeseer")
     lines = table1.tables(pd.concat([one, other]))
-    assert line(lines, "Cora")[-3:] == ["2e+04 ± 8.2e+03", "13.5 ± 0.82", "**12.5 ± 0.81**\\*"]
-    assert line(lines, "Citeseer")[-2:] == ["**13.5 ± 0.82**", "16.47 ± 0.78"]
+    assert line(lines, "Cora")[-3:] == [
+        "2.000e+04 ± 8.2e+03",
+        "13.50 ± 0.82",
+        "**12.50 ± 0.81**\\*",
+    ]
+    assert line(lines, "Citeseer")[-2:] == ["**13.50 ± 0.82**", "16.47 ± 0.78"]
     gain = line(lines, "InfGraND − GLNN")
     assert line(lines, "Average difference")[1] == "RMSE"
     assert float(gain[1]) == pytest.approx((-1 - 0.98 - 1.01 + 3 + 3 + 2.9) / 6, abs=1e-4)
@@ -68,9 +72,9 @@ def test_a_share_is_in_percent_and_another_number_is_not():
     tests = {"glnn": [0.5, 0.25], "infgrand": [0.75, -0.25]}
     assert line(table1.tables(of("roc_auc", tests)), "Cora")[-2] == "**37.5 ± 12.5**"
     lines = table1.tables(of("r2", tests))
-    assert line(lines, "Cora")[-2:] == ["**0.375 ± 0.12**", "0.25 ± 0.5"]
+    assert line(lines, "Cora")[-2:] == ["**0.3750 ± 0.1250**", "0.2500 ± 0.5000"]
     assert line(lines, "Average gain")[1] == "R²"
-    assert line(lines, "InfGraND − GLNN")[1] == "−0.125"
+    assert line(lines, "InfGraND − GLNN")[1] == "−0.12500"
     assert "in percent" in tables.note(of("roc_auc", tests))[0]
     assert "percent" not in tables.note(of("r2", tests))[0]
 

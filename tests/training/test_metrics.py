@@ -214,6 +214,12 @@ def test_what_is_shown():
     assert METRICS["accuracy"].title("test") == "test (%)"
     assert METRICS["roc_auc"].shown(0.8125) == "81.2"
     assert METRICS["rmse"].shown(1234.56) == "1235"
+    assert METRICS["roc_auc"].axis("Test") == "Test ROC-AUC (%)" and METRICS["roc_auc"].scale == 100
+    assert METRICS["r2"].axis("Test") == "Test R²" and METRICS["r2"].scale == 1
+    assert METRICS["roc_auc"].over_seeds({"mean": 0.8125, "std": 0.02}) == "81.2 ± 2.0"
+    assert METRICS["r2"].over_seeds({"mean": -0.25, "std": 0.000034}) == "-0.2500 ± 0.0000"
+    assert METRICS["mae"].over_seeds({"mean": 1234.5, "std": 56.7}) == "1234 ± 57"
+    assert METRICS["mae"].over_seeds({"mean": 1.5e6, "std": 5678.0}) == "1.500e+06 ± 5.7e+03"
     assert METRICS["accuracy"].of_model({"accuracy": {"val": 1}}) == {"val": 1}
     assert METRICS["accuracy"].of_model({"val": 1}) == {"val": 1}
     assert {name for name, metric in METRICS.items() if metric.sign < 0} == {"mae", "rmse"}

@@ -106,14 +106,7 @@ class DistillationLoss(nn.Module):
         N = csr.num_rows
         check_shape("teacher_logits", teacher_logits, [N, "C"])
         check_shape("influence", influence, [N])
-        check_choice("kl", kl, get_args(Direction))
-        check_choice("edge_weighting", edge_weighting, get_args(EdgeWeighting))
-        check_choice("form", form, get_args(Form))
-        check_choice("task", task, get_args(Task))
-        if form == "edge_kl" and task != "classification":
-            raise InputError(
-                f"form: edge_kl is for classification; {task} has collapsed and apply_edges"
-            )
+        _check_choices(kl, edge_weighting, form, task)
         if not 0 < tau < math.inf:
             raise InputError(f"tau: expected a positive number, found {tau}")
         for name, gamma in (("gamma1", gamma1), ("gamma2", gamma2)):
@@ -192,6 +185,17 @@ class DistillationLoss(nn.Module):
             if WEIGHT in g.edata:
                 a = a * g.edata[WEIGHT].to(a.dtype)[:, None]
             return (a * g.edata["D"]).sum()
+
+
+def _check_choices(kl: str, edge_weighting: str, form: str, task: str) -> None:
+    check_choice("kl", kl, get_args(Direction))
+    check_choice("edge_weighting", edge_weighting, get_args(EdgeWeighting))
+    check_choice("form", form, get_args(Form))
+    check_choice("task", task, get_args(Task))
+    if form == "edge_kl" and task != "classification":
+        raise InputError(
+            f"form: edge_kl is for classification; {task} has collapsed and apply_edges"
+        )
 
 
 def supervised_loss(

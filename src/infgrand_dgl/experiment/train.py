@@ -80,11 +80,11 @@ def all_seeds(
     source = load_source(config.data)
     seconds = {"load": time.perf_counter() - start, "influence": 0.0, "propagate": 0.0}
     report.line(describe(source))
-    if hint := None if config.data.standardize else unlike_scales(source.matrix):
-        report.line(hint)
     config, students = _for_task(config, students, source)
     if runtime.ranks.first:
         run.write_text("config.yaml", config.to_yaml())
+    if hint := None if config.data.standardize else unlike_scales(source.matrix):
+        report.line(hint)
     for seed in config.train.seeds:  # before hours of training: may it, by its split
         with_split(source, config.data, seed)
 

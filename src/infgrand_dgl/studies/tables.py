@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from ..training.metrics import Metric
+from ..training.metrics import Metric, alike
 from .summary import (
     CELL,
     Gain,
@@ -144,7 +144,7 @@ def markdown(headers: Sequence[str], body: Iterable[Sequence[str]]) -> Lines:
 
 
 def mean_std(values: pd.Series, seeds: int, metric: Metric) -> str:
-    std = f"{values['std']:.1f}" if metric.percent else f"{values['std']:.2g}"
+    std = f"{values['std']:.1f}" if metric.percent else alike(*values[["mean", "std"]])[1]
     spread = "" if pd.isna(values["std"]) else f" ± {std}"
     n = int(values["seeds"])
     fewer = f" ({n} seed{'s' if n > 1 else ''})" if n < seeds else ""
@@ -154,8 +154,8 @@ def mean_std(values: pd.Series, seeds: int, metric: Metric) -> str:
 def number(value: float, metric: Metric, digits: int = 1, sign: str = "-") -> str:
     """Of a percentage so many decimals, of another number three significant digits more; with
     `sign` "+" also a positive one has its sign."""
-    form = f"{digits}f" if metric.percent else f"{digits + 3}g"
-    return f"{value:{sign}.{form}}".replace("-", "−")
+    form = f".{digits}f" if metric.percent else f"#.{digits + 3}g"
+    return f"{value:{sign}{form}}".rstrip(".").replace("-", "−")
 
 
 def unit(metric: Metric, points: str = "points") -> str:

@@ -100,8 +100,9 @@ class Metric:
 
     def over_seeds(self, value: Mapping[str, float]) -> str:
         """Mean ± standard deviation, without the sign of a percentage."""
-        std = self.shown(value["std"]) if self.percent else f"{value['std']:.2g}"
-        return f"{self.shown(value['mean'])} ± {std}"
+        if self.percent:
+            return f"{self.shown(value['mean'])} ± {self.shown(value['std'])}"
+        return " ± ".join(alike(value["mean"], value["std"]))
 
     def shown(self, value: float) -> str:
         """A value, without the sign of a percentage."""
@@ -110,6 +111,13 @@ class Metric:
     def of_model(self, metrics: Any) -> Any:
         """Its values by part of the split, of what `evaluate` found of a model."""
         return metrics.get(self.name, metrics)
+
+
+def alike(mean: float, std: float) -> tuple[str, str]:
+    """A number to four significant digits, and its deviation to as many decimals."""
+    text = f"{mean:#.4g}".rstrip(".")
+    decimals = len(text.partition(".")[2])
+    return text, f"{std:.2g}" if "e" in text else f"{std:.{decimals}f}"
 
 
 def likeliest(logits: Tensor) -> Tensor:

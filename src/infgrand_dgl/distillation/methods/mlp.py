@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from ...errors import InputError
-from ...registry import GREEN, Method, methods
+from ...registry import GREEN, TASKS, Method, methods
 from ..objective import Lesson, Objective, Rows
 
 
@@ -31,5 +31,6 @@ methods.add(
         objective=mlp,
         needs_teacher=False,
         settings=frozenset(),
+        tasks=TASKS,
     )
 )
