@@ -17,6 +17,7 @@ from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
+from ..system.trial import failure
 from .dataset import PARTS, UNLABELLED, NodeDataset, Split
 from .labels import Labels, read_labels
 from .masks import from_json, from_masks
@@ -133,7 +134,17 @@ def _undirected(edges: np.ndarray, where: str, num_nodes: int, config: DataConfi
         raise InputError(f"{where}: {error}") from None
 
 
+def _open_graph_bin(path: Path) -> None:
+    dgl.utils.set_num_threads(1)
+    for graph in dgl.load_graphs(str(path))[0]:
+        if homogeneous(graph):
+            graph.edges()
+
+
 def _graph_bin(path: Path) -> DGLGraph:
+    memory = (1 << 30) + 8 * path.stat().st_size
+    if told := failure(lambda: _open_graph_bin(path), memory, seconds=60):
+        raise InputError(f"{path}: not a graph saved by DGL ({told})")
     with reading(path, "a graph saved by DGL"):
         graphs, _ = dgl.load_graphs(str(path))
     if len(graphs) != 1:
