@@ -17,6 +17,7 @@ from ..graph.csr import CSRGraph, distinct
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
+from ..system.trial import failure
 from .dataset import PARTS, UNLABELLED, NodeDataset, Split
 from .label_names import FILE as NAMES
 from .label_names import read_names
@@ -193,7 +194,17 @@ def made_undirected(
     return f"made undirected, {alone:,} of {listed:,} had no reverse"
 
 
+def _open_graph_bin(path: Path) -> None:
+    dgl.utils.set_num_threads(1)
+    for graph in dgl.load_graphs(str(path))[0]:
+        if homogeneous(graph):
+            graph.edges()
+
+
 def _graph_bin(path: Path) -> DGLGraph:
+    memory = (1 << 30) + 8 * path.stat().st_size
+    if told := failure(lambda: _open_graph_bin(path), memory, seconds=60):
+        raise InputError(f"{path}: not a graph saved by DGL ({told})")
     with reading(path, "a graph saved by DGL"):
         graphs, _ = dgl.load_graphs(str(path))
     if len(graphs) != 1:

@@ -87,3 +87,11 @@ def test_several_graphs_in_a_folder(tmp_path, capsys):
     assert "found cora.content and texas.content; name the file of one" in told
     one = source / "texas.content"
     assert run(capsys, "data", "import", one, "--out", tmp_path / "out")[0] == 0
+
+
+def test_what_a_file_holds_is_told_in_one_line(tmp_path, capsys):
+    """Even where it ends lines or clears terminals."""
+    source, told = pubmed(graph(), tmp_path), "\x0b\x85\u2028\x1b[2J"
+    change(r"\tw-(\d)=", "\tw" + told + r"\1=")(tmp_path / TAB)
+    found = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "out")
+    assert r"w\x0b\x85\u2028\x1b[2J" in found and "which no column has" in found, found
