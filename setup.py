@@ -96,7 +96,10 @@ class BuildLibraries(build_ext):
                 "-Xlinker=--no-as-needed",
             ]
         else:
-            command = [os.environ.get("CXX", "g++"), *host, "-Wextra", "-Wl,--no-as-needed"]
+            # Else a kernel's speed (by a twelfth) is up to the length of what is linked before it.
+            aligned = ["-falign-functions=64", "-falign-loops=32"]
+            compiler = os.environ.get("CXX", "g++")
+            command = [compiler, *host, *aligned, "-Wextra", "-Wl,--no-as-needed"]
         partial = out.with_suffix(".partial")
         full = [*command, *common, *ext.sources, "-ltorch", "-ltorch_cpu", "-o", str(partial)]
         made_by = Path(self.build_temp, f"{ext.name}.command")  # for other architectures: anew
