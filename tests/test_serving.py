@@ -1,13 +1,18 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from infgrand_dgl import InputError
 from infgrand_dgl.nn.mlp import MLP
 from infgrand_dgl.serving import (
+    has_labels,
     likeliest,
     load_classes,
     load_student,
+    load_task,
     predict,
     rows_of,
     save_weights,
@@ -44,6 +49,28 @@ def test_predict_in_batches():
     torch.testing.assert_close(predict(mlp, x, batch=7), expected.detach())
     torch.testing.assert_close(predict(mlp, x.astype(np.float64)), expected.detach())
     assert predict(mlp, x[:0]).shape == (0, 3)
+
+
+def test_the_task_comes_back(tmp_path):
+    path, mlp = tmp_path / "s.safetensors", MLP(4, 6, 3, layers=2).eval()
+    x = np.random.randn(20, 4).astype(np.float32)
+    logits = mlp(torch.from_numpy(x)).detach()
+    expected: dict[Any, torch.Tensor] = {
+        "classification": logits.exp() / logits.exp().sum(dim=1, keepdim=True),
+        "multilabel": 1 / (1 + (-logits).exp()),
+        "regression": logits,
+    }
+    for task, outputs in expected.items():
+        save_weights(path, mlp, ("a", "b", "c"), task)
+        assert load_task(path) == task
+        torch.testing.assert_close(predict(load_student(path), x, load_task(path)), outputs)
+    found = has_labels(expected["multilabel"])
+    assert found.dtype == np.int8 and (found == (logits > 0).numpy()).all()
+    save_file({"w": torch.ones(1)}, path)  # of before there were others
+    assert load_task(path) == "classification"
+    save_file({"w": torch.ones(1)}, path, metadata={"task": '"ranking"'})
+    with pytest.raises(InputError, match="not a student written by train .*'ranking'"):
+        load_task(path)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ PLUGINS = "infgrand_dgl.plugins"
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, BLACK = "#56B4E9", "#E69F00", "#222222"
 
+TASKS = ("classification", "multilabel", "regression")  # what labels can be: `data.task`
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -59,6 +61,7 @@ class Measure(Choice):
         normalized: the scores are; others go through `influence.normalization`.
         constant: the scores are, by design: nobody is warned of it.
         settings: the keys of `influence` that are this measure's alone.
+        tasks: of whose teachers it can read the logits.
     """
 
     scores: Callable[..., Any]
@@ -67,6 +70,7 @@ class Measure(Choice):
     normalized: bool = False
     constant: bool = False
     settings: frozenset[str] = frozenset()
+    tasks: tuple[str, ...] = TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,7 @@ class Method(Choice):
         needs_teacher, needs_influence: `Lesson.logits`, `Lesson.influence` are given.
         propagated: whether the student reads propagated features, where `student.features` is auto.
         settings: the keys of `distillation` that it reads; None: all.
+        tasks: that it has an objective for.
     """
 
     objective: Callable[..., Any]
@@ -85,6 +90,11 @@ class Method(Choice):
     needs_influence: bool = False
     propagated: bool = False
     settings: frozenset[str] | None = None
+    tasks: tuple[str, ...] = ("classification",)
+
+    def reads(self, setting: str) -> bool:
+        """Whether a key of `distillation` is read."""
+        return self.settings is None or setting in self.settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +170,7 @@ class Study(Choice):
         cases: (Config of one published cell) to its (case, Config, students), one after the other.
         tables: (rows) to the lines of its Markdown; rows as in `studies.render.render`.
         figures: (rows) to figures, by what follows the study's name in the file's.
-        caption: of its first figure.
+        caption: of its first figure; `{metric}` in it is what the rows are scored by.
         captions: of the others, by the same suffix.
         claim: of the paper, in one sentence.
         settings, teachers: what of the grid is run by default; None: all.

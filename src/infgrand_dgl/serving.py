@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .config.fields import Task
 from .errors import InputError
 from .nn.mlp import MLP
 from .system.arrays import first_not_finite
@@ -18,15 +20,23 @@ from .system.writing import writing
 
 
 def save_weights(
-    path: Path, model: nn.Module, classes: Sequence[int] | Sequence[str] | None = None
+    path: Path,
+    model: nn.Module,
+    classes: Sequence[int] | Sequence[str] | None = None,
+    task: Task = "classification",
 ) -> None:
     """The state_dict; an MLP's shape rides along as JSON, so that its file is complete.
 
     Args:
-        classes: codes or names of the classes, by output; None: they are the outputs' numbers.
+        classes: codes or names of the classes, or names of labels or numbers, by output; None: they
+            are the outputs' numbers.
+        task: what the outputs are.
     """
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    metadata = {"mlp": json.dumps(model.shape)} if isinstance(model, MLP) else {}
+    # (Of several keys the order in a file is another every time.)
+    metadata = {} if task == "classification" else {"task": json.dumps(task)}
+    if isinstance(model, MLP):
+        metadata["mlp"] = json.dumps(model.shape)
     if classes is not None:
         metadata["classes"] = json.dumps(classes)
     with writing(path) as partial:
@@ -48,23 +58,53 @@ def load_student(path: Path) -> MLP:
     return model.eval()
 
 
-def load_classes(path: Path) -> np.ndarray | None:
-    """Codes or names of the classes by output, `[C]`, from the file of a student.
-
-    None where the classes are the outputs' numbers.
+def load_task(path: Path) -> Task:
+    """What the outputs of a student are, from its file; classification where it does not say.
 
     Raises:
         InputError: there is no such file, or something else is in it.
     """
     with reading(path, "a student written by train"):
-        with safe_open(path, framework="pt") as file:
-            stored = json.loads((file.metadata() or {}).get("classes", "null"))
+        task: Task = _stored(path, "task") or "classification"
+        if task not in get_args(Task):
+            raise ValueError(f"task: found {task!r}")
+        return task
+
+
+def load_classes(path: Path) -> np.ndarray | None:
+    """Codes or names of the outputs, `[C]`, from the file of a student.
+
+    None where they are the outputs' numbers.
+
+    Raises:
+        InputError: there is no such file, or something else is in it.
+    """
+    with reading(path, "a student written by train"):
+        stored = _stored(path, "classes")
         if stored is None:
             return None
         classes = np.array(stored)
         if classes.ndim != 1 or classes.dtype.kind not in "iU":
             raise ValueError(f"classes: found {classes.dtype} {list(classes.shape)}")
         return classes
+
+
+def _stored(path: Path, key: str) -> Any:
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get(key, "null"))
+
+
+def served(logits: Tensor, task: Task) -> Tensor:
+    """What a model's outputs `[n, C]` say: probabilities of the classes, or of each label by
+    itself (multilabel), or the numbers as they are (regression); `[n, C]`."""
+    if task == "regression":
+        return logits
+    return logits.sigmoid() if task == "multilabel" else logits.softmax(dim=1)
+
+
+def has_labels(probabilities: Tensor) -> np.ndarray:
+    """Which labels are likelier than not, of the probabilities of each, `[n, C]`: int8 `[n, C]`."""
+    return (probabilities > 0.5).to(torch.int8).numpy()
 
 
 def likeliest(probabilities: Tensor, classes: np.ndarray | None) -> np.ndarray:
@@ -97,12 +137,15 @@ def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
 
 
 @torch.inference_mode()
-def predict(model: MLP, inputs: np.ndarray, batch: int = 1 << 16) -> Tensor:
-    """float32 probabilities `[n, C]`: the MLP alone on propagated features `[n, D]`.
+def predict(
+    model: MLP, inputs: np.ndarray, task: Task = "classification", batch: int = 1 << 16
+) -> Tensor:
+    """float32 `[n, C]`: what the MLP alone says (`served`) of propagated features `[n, D]`.
 
     Args:
         model: in eval mode.
         inputs: of any floating-point type; may be mapped from a file.
+        task: what its outputs are (`load_task`).
         batch: how many rows are worked on together.
 
     Raises:
@@ -119,5 +162,5 @@ def predict(model: MLP, inputs: np.ndarray, batch: int = 1 << 16) -> Tensor:
             raise InputError(
                 f"propagated: expected finite numbers, found others in row {start + row}"
             )
-        parts.append(model(x).softmax(dim=1))
+        parts.append(served(model(x), task))
     return torch.cat(parts) if parts else torch.empty(0, model.shape["classes"])

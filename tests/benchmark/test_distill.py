@@ -1,3 +1,4 @@
+import json
 from typing import get_args
 
 import pytest
@@ -7,6 +8,7 @@ from infgrand_dgl.benchmark import distill
 from infgrand_dgl.cli import main
 from infgrand_dgl.config.schema import DistillationConfig
 from infgrand_dgl.distillation.loss import DistillationLoss, Form
+from tests import tasks
 from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 from tests.conftest import random_undirected
 
@@ -44,6 +46,23 @@ def test_edge_gather_is_the_loss(kl, edge_weighting):
     loss = DistillationLoss(csr, teacher, influence, **settings)
     expected, found = (distill.value_and_gradient(f, h) for f in (loss, gather))
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_labels_that_are_no_classes(task, tmp_path, capsys):
+    """The forms that there are agree; what is made for classes says so."""
+    config = tmp_path / "own.yaml"
+    config.write_text(
+        "data: {name: directory, root: " + str(tasks.write(tmp_path / "g", task)) + "}"
+    )
+    out = tmp_path / "b.json"
+    command = ["benchmark", "distill", "--config", str(config), *MODELS, "--device", "cpu"]
+    assert main([*command, "--repeat", "1", "--json", str(out)]) == 0
+    rows = {row["method"]: row for row in json.loads(out.read_text())["rows"]}
+    skipped = {name: row["skipped"] for name, row in rows.items() if "skipped" in row}
+    assert skipped == {"edge_kl": "is for classes", "edge_gather": "is for classes"}
+    assert rows["apply_edges"]["max_abs_difference"] < 1e-7
+    assert "step_collapsed" in capsys.readouterr().out
 
 
 def test_a_gather_that_does_not_fit_is_skipped(tmp_path, monkeypatch, capsys):

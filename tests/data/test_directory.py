@@ -267,7 +267,7 @@ BAD = {
     ),
     "missing features": (
         lambda f: (f / "features.npy").unlink(),
-        r"features.npy: no such file: expected numbers \[N, D\]; .* such as their degrees",
+        r"features.npy: no such file: expected numbers \[N, D\]; data.features: structural",
     ),
     "corrupt features": (
         lambda f: (f / "features.npy").write_bytes(b"nonsense"),
@@ -286,8 +286,24 @@ BAD = {
         r"labels: expected shape \[7\], found \[0\]",
     ),
     "float labels": (
-        lambda f: np.save(f / "labels.npy", np.full(N, 0.5)),
-        "labels.npy: expected whole numbers .*; found 0.5 at node 0",
+        lambda f: np.save(f / "labels.npy", np.array([0.5] * (N - 1) + [np.inf])),
+        "labels.npy: expected finite numbers .*; found inf at node 6",
+    ),
+    "one-hot labels": (
+        lambda f: np.save(f / "labels.npy", np.eye(3)[np.arange(N) % 3]),
+        "labels.npy: .* of one-hot rows argmax.* data.task: multilabel",
+    ),
+    "labels of a transposed matrix": (
+        lambda f: np.save(f / "labels.npy", np.random.rand(3, N)),
+        r"labels: expected shape \[7, 7\], found \[3, 7\]",
+    ),
+    "no known label": (
+        lambda f: np.save(f / "labels.npy", np.full((N, 2), np.nan)),
+        "labels.npy: expected labels, found none",
+    ),
+    "a split's node without a known label": (
+        lambda f: np.save(f / "labels.npy", np.where(np.arange(N)[:, None] == 5, np.nan, 1 / 3)),
+        "split test: node 5 has no label",
     ),
     "labels of Python": (
         lambda f: np.save(f / "labels.npy", np.array(["a"] * N, object), allow_pickle=True),
@@ -348,6 +364,35 @@ def test_bad_input(case, folder):
     assert "\n" not in str(error.value) and str(folder) in str(error.value)
 
 
+def test_several_labels_and_numbers(folder):
+    """What they look like, or as `data.task` says."""
+    several = np.array([[1, 0], [1, 1], [0, np.nan], [0, 0], [0, 1], [1, 1], [np.nan, np.nan]])
+    np.save(folder / "labels.npy", several)
+    for task in ("auto", "multilabel"):
+        d = load(folder, task=task)
+        assert d.task == "multilabel" and d.num_classes == 2
+        np.testing.assert_array_equal(d.labels.numpy(), several)
+        assert d.labelled.tolist() == [True] * 6 + [False]
+    numbers = np.append(np.random.rand(N - 1), np.nan)
+    np.save(folder / "labels.npy", numbers)
+    for task in ("auto", "regression"):
+        d = load(folder, task=task)
+        assert d.task == "regression" and d.labels.shape == (N, 1)
+        np.testing.assert_array_equal(d.labels[:, 0].numpy(), numbers.astype(np.float32))
+    with pytest.raises(InputError, match="expected whole numbers"):
+        load(folder, task="classification")
+    np.save(folder / "labels.npy", np.arange(N))
+    with pytest.raises(InputError, match="found 7 labels, all unlike; data.task: regression"):
+        load(folder)
+    assert load(folder, task="regression").labels[:, 0].tolist() == list(range(N))
+
+
+def test_the_fingerprint_is_of_the_task(folder):
+    np.save(folder / "labels.npy", np.random.permutation(np.arange(2 * N) % 2).reshape(N, 2))
+    found = {load(folder, task=task).fingerprint for task in ("multilabel", "regression")}
+    assert len(found) == 2
+
+
 def test_bad_dgl_file(folder):
     (folder / "edges.npy").unlink()
     (folder / "graph.bin").write_bytes(b"nothing of the kind")
@@ -394,3 +439,28 @@ def test_edge_weights_in_a_dgl_file(key, values, alone, wanted, folder):
 def test_missing_folder(tmp_path):
     with pytest.raises(InputError, match="data.root: no such folder"):
         load(tmp_path / "gone")
+
+
+def test_damaged_graph_bin(tmp_path):
+    """Each loads or is refused, none ends the process; DGL's reader does on several of these."""
+    source, target = torch.randint(0, 50, (2, 200))
+    graph = dgl.graph((source, target), num_nodes=50)
+    graph.ndata["feat"] = torch.rand(50, 3)
+    path = tmp_path / "graph.bin"
+    dgl.save_graphs(str(path), [graph])
+    whole = path.read_bytes()
+    config, told = DataConfig(name="directory", root=str(tmp_path)), 0
+    sizes = [0, 9, 100, len(whole) // 2, len(whole) - 1]
+    places = np.random.randint(0, 300, 5)
+    damaged = [whole[:n] for n in sizes]
+    damaged += [whole[:at] + bytes([255]) * 8 + whole[at + 8 :] for at in places]
+    for data in damaged:
+        path.write_bytes(data)
+        try:
+            load_source(config)
+        except InputError as error:
+            assert str(path) in str(error)
+            told += 1
+    assert told >= len(sizes) - 1
+    path.write_bytes(whole)
+    assert load_source(config).num_nodes == 50

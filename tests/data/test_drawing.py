@@ -54,3 +54,16 @@ def test_too_few(draw, told):
 def test_usual_split(n, train):
     (split,), told = usual_split(labels(n))
     assert len(split["train"]) == train and "without splits" in told
+
+
+@pytest.mark.parametrize("kind", ["several", "numbers"])
+def test_labels_that_are_no_classes(kind):
+    """By shares of the nodes of which some label is known."""
+    values = np.random.rand(200, 3) < 0.5 if kind == "several" else np.random.rand(200, 3)
+    values = np.where(np.arange(200)[:, None] < 20, np.nan, values)
+    values[20], values[21, 0] = 1, np.nan
+    (split,), told = usual_split(values)
+    assert [len(ids) for ids in split.values()] == [90, 45, 45] and "50%, 25%, 25%" in told
+    assert sorted(np.concatenate(list(split.values()))) == list(range(20, 200))
+    with pytest.raises(InputError, match=r"--train-per-class 5: expected classes.*--fractions"):
+        Draw(5).of(values)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,8 +57,6 @@ def test_splits_of_a_seed(tmp_path, folder):
 
 
 def test_set_without_a_split_of_its_own(tmp_path, monkeypatch):
-    from dataclasses import replace
-
     source = replace(load_source(config(nodes=3000, features=30).data), split=None)
     monkeypatch.setattr(prepared, "load_original", lambda data: source)
     prepared.prepare(config(nodes=3000, features=30), tmp_path / "set")
@@ -65,6 +64,26 @@ def test_set_without_a_split_of_its_own(tmp_path, monkeypatch):
     assert d.split is None and not (tmp_path / "set/train.npy").exists()
     for seed in (1, 2):
         same_split(*(with_split(each, config().data, seed) for each in (source, d)))
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_several_labels_and_numbers(task, tmp_path, monkeypatch):
+    """Back as they were, in rows of several files' blocks; a task is checked, not compared."""
+    source = load_source(config(**DENSE).data)
+    labels = torch.randint(2, (source.num_nodes, 112)).float()
+    labels[torch.rand_like(labels) < 0.1] = torch.nan
+    changes = {"labels": labels, "num_classes": 112, "task": task, "lacks": None}
+    source = replace(source, **changes, classes=tuple(f"l{c}" for c in range(112)))
+    monkeypatch.setattr(prepared, "load_original", lambda data: source)
+    monkeypatch.setattr(store, "BLOCK_BYTES", 10_000)
+    prepared.prepare(config(**DENSE), tmp_path / "set")
+    store.verify(tmp_path / "set")
+    for asked in ("auto", task):
+        d = opened(tmp_path / "set", **DENSE, task=asked)
+        assert d.task == task and d.num_classes == 112 and d.classes == source.classes
+        np.testing.assert_array_equal(d.labels.numpy(), labels.numpy())
+    with pytest.raises(InputError, match=f"prepared with labels of {task}, found classification"):
+        opened(tmp_path / "set", **DENSE, task="classification")
 
 
 def test_fingerprint(folder, tmp_path):

@@ -6,8 +6,8 @@ import torch
 from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source, with_split
-from infgrand_dgl.data.dataset import Split, check_labels, check_split
-from infgrand_dgl.data.splits import per_class, with_observed
+from infgrand_dgl.data.dataset import NodeDataset, Split, check_labels, check_split
+from infgrand_dgl.data.splits import by_influence, per_class, with_observed
 
 LABELS = torch.randint(5, (4000,), generator=torch.Generator().manual_seed(0))
 
@@ -140,3 +140,32 @@ def test_label_rate_keeps_a_share_of_each_class():
     assert set(source.train.tolist()) <= set(d.parts.observed.tolist())
     scarce = with_split(source, config.model_copy(update={"label_rate": 0.01}), 3)
     assert scarce.labels[scarce.train].bincount().tolist() == [1] * 7
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_splits_without_classes(task):
+    """Drawn by shares of the nodes with some label; thinned, hidden and cut by influence."""
+    n = 400
+    labels = torch.randint(2, (n, 3)).float()
+    labels[torch.rand(n, 3) < 0.2] = torch.nan
+    labels[:40], labels[40] = torch.nan, 1.0
+    source = NodeDataset.from_arrays(
+        torch.randint(n, (2, 900)), torch.rand(n, 4), labels, task=task
+    )
+    config = DataConfig(name="synthetic", setting="inductive", label_rate=0.25)
+    thin = with_split(source, config, 3)
+    whole = with_split(source, config.model_copy(update={"label_rate": None}), 3)
+    assert set(thin.train.tolist()) < set(whole.train.tolist())
+    assert len(thin.train) == round(0.25 * len(whole.train))
+    assert torch.equal(thin.val, whole.val)
+    parts = torch.cat([whole.train, whole.val, whole.test, whole.parts.test_observed])
+    known = source.labelled.nonzero().flatten()
+    assert torch.equal(parts.sort().values, known) and len(known) < n - 39
+    assert len(whole.train) == round(0.5 * len(known))
+    view = whole.observed_view()
+    assert view.task == task and view.num_classes == 3
+    assert torch.equal(view.labels.nan_to_num(9), whole.labels[whole.parts.observed].nan_to_num(9))
+    scores = torch.rand(n)
+    few = config.model_copy(update={"label_choice": "high"})
+    best = by_influence(with_split(source, few, 3), few, scores)
+    assert scores[best.train].min() >= scores[whole.train].sort().values[-len(best.train)]

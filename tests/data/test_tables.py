@@ -288,10 +288,10 @@ def test_columns_by_name(tmp_path):
     frame = table(np.arange(N)).rename(columns={"class": "Colour", "node_id": "who"})
     frame.to_csv(tmp_path / "nodes.csv", index=False)
     pd.DataFrame(pairs()).to_csv(tmp_path / "edges.csv", index=False, header=False)
-    found: Any = read(tmp_path, Options(id="who", label="colour"))[1]
+    found: Any = read(tmp_path, Options(id="who", label=("colour",)))[1]
     assert found.labels.tolist() == frame["Colour"].tolist() and found.features.shape == (N, 2)
     with pytest.raises(InputError, match="--label shade: .*nodes.csv has"):
-        read(tmp_path, Options(label="shade"))
+        read(tmp_path, Options(label=("shade",)))
 
 
 def test_parquet_needs_pyarrow(tmp_path, monkeypatch):

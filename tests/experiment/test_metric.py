@@ -48,7 +48,9 @@ def test_it_chooses_and_is_shown(name, setting, tiny_config, tmp_path):
         }
         for model, found in logits.items():
             for part, nodes in ids.items():
-                expected = metric(found[nodes].detach(), dataset.labels[nodes]).item()
+                expected = metric.of(dataset.task)(
+                    found[nodes].detach(), dataset.labels[nodes]
+                ).item()
                 kept = metrics[model][name][part]["per_seed"][k]
                 assert kept == pytest.approx(expected, abs=1e-6)
             rows = [r for r in history if (r["seed"], r["stage"]) == (seed, model)]

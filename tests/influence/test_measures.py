@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from math import log, sqrt
-from typing import get_args
+from typing import Any, get_args
 
 import networkx
 import numpy as np
@@ -289,3 +289,25 @@ def test_strict_sees_the_observed_graph_alone(measure, tiny):
     assert found[hidden].isnan().all() and not found[observed].isnan().any()
     alone = influence_scores(view.csr, view.features, measure=measure, logits=logits[observed])
     torch.testing.assert_close(found[observed], alone)
+
+
+def test_entropy_of_several_labels(device):
+    """Of independent labels the sum; one label of logit z is two classes [0, z]."""
+    q = torch.tensor([[0.5, 0.5], [0.75, 0.5], [0.75, 0.75]]).double()
+    three = 2 * log(2) - 0.75 * log(3)  # of 3/4
+    options: dict[str, Any] = {"logits": q.logit(), "task": "multilabel"}
+    found = scores("path", "entropy", device, **options)
+    assert found == pytest.approx([2 * log(2), log(2) + three, 2 * three])
+    z = 3 * torch.randn(3, 1)
+    two = scores("path", "entropy", device, logits=torch.cat([torch.zeros(3, 1), z], dim=1))
+    assert scores("path", "entropy", device, logits=z, task="multilabel") == pytest.approx(two)
+    sure = scores("path", "entropy", device, logits=torch.full((3, 2), 1e4), task="multilabel")
+    assert sure == [0, 0, 0]
+
+
+@pytest.mark.parametrize("measure", ["entropy", "hybrid"])
+def test_numbers_have_no_entropy(measure):
+    told = f"influence.measure: {measure} is for classification and multilabel, not regression"
+    with pytest.raises(InputError, match=told):
+        scores("path", measure, "cpu", logits=torch.randn(3, 2), task="regression")
+    assert scores("path", "degree", "cpu", task="regression") == [1, 2, 1]

@@ -8,7 +8,7 @@ from tests.test_plugins import done, install
 PLUGIN = """
 from infgrand_dgl.registry import Measure, Study, measures, studies
 from infgrand_dgl.studies.summary import means
-from infgrand_dgl.studies.tables import accuracies, by_setting
+from infgrand_dgl.studies.tables import scored, by_setting
 from infgrand_dgl.present.style import subplots
 
 
@@ -24,7 +24,7 @@ def after(cell, folder, rows):
 
 def tables(rows, folders=None):
     counted = [] if folders is None else [f"{len(folders)} folders"]
-    part = lambda rows, column: accuracies(rows, ["dataset"], ["teacher", "toy"], column)
+    part = lambda rows, column: scored(rows, ["dataset"], ["teacher", "toy"], column)
     return [*by_setting(rows, part), *counted]
 
 

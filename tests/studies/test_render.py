@@ -7,6 +7,7 @@ from PIL import Image
 
 from infgrand_dgl.registry import studies
 from infgrand_dgl.studies.render import render
+from infgrand_dgl.training.metrics import METRICS
 
 from .made_up import made_up, made_up_correlations, with_gaps
 
@@ -45,6 +46,19 @@ def test_nothing_has_finished(study, tmp_path):
     page = (tmp_path / f"{study}.md").read_text()
     assert "Nothing has finished." in page and "not run" in page
     render(study, rows.iloc[:0], tmp_path)
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "r2", "rmse"])
+@pytest.mark.parametrize("study", studies)
+def test_another_metric_is_named_everywhere(study, metric, tmp_path):
+    rows = made_up(study, datasets=["cora"]).assign(metric=metric)
+    rows["test"] -= 0.9 * (metric == "r2")  # it may be negative
+    page = check(render(study, rows, tmp_path), tmp_path, study)
+    label = METRICS[metric].label
+    assert f"Test {label}" in page and "accuracy" not in page.lower() and "{" not in page
+    assert ("percent" in page) == METRICS[metric].percent
+    drawn = (tmp_path / f"{study}.svg").read_text()
+    assert f"<!-- Test {label}" in drawn and "ccuracy" not in drawn
 
 
 def test_one_seed_of_one_dataset_inductive(tmp_path):

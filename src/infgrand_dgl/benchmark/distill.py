@@ -15,6 +15,7 @@ from torch.nn.functional import kl_div
 from ..config.schema import Config, DistillationConfig
 from ..data import NodeDataset, with_split
 from ..distillation.loss import DistillationLoss, Form, supervised_loss
+from ..distillation.tasks import TASKS, LearningTask
 from ..graph.csr import CSRGraph
 from ..nn.mlp import MLP
 from ..training.loop import adam
@@ -32,16 +33,24 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     rng = torch.Generator().manual_seed(SEED)
     logits, teacher = torch.randn(2, N, C, generator=rng).to(device)
     influence = torch.rand(N, generator=rng).to(device)
-    term = partial(_term, config.distillation, csr, teacher, influence)
+    data = with_split(dataset, config.data, config.train.seeds[0])
+    task = TASKS[dataset.task](config, data, device)
+    term = partial(_term, config.distillation, csr, teacher, influence, data, task)
     gather = partial(edge_gather, csr, teacher, influence, config.distillation)
     return [
-        *_terms(term, gather, logits, csr.num_edges),
-        *_steps(config, dataset, influence, term("collapsed")),
+        *_terms(term, gather, logits, csr.num_edges, dataset.task == "classification"),
+        *_steps(config, data, task, influence, term("collapsed")),
     ]
 
 
 def _term(
-    d: DistillationConfig, csr: CSRGraph, teacher: Tensor, influence: Tensor, form: Form
+    d: DistillationConfig,
+    csr: CSRGraph,
+    teacher: Tensor,
+    influence: Tensor,
+    data: NodeDataset,
+    task: LearningTask,
+    form: Form,
 ) -> DistillationLoss:
     return DistillationLoss(
         csr,
@@ -53,13 +62,23 @@ def _term(
         kl=d.kl,
         edge_weighting=d.edge_weighting,
         form=form,
+        task=data.task,
+        scale=task.units and task.units[1],
     )
 
 
 def _terms(
-    term: Callable[[Form], Loss], gather: Callable[[], Loss], logits: Tensor, num_edges: int
+    term: Callable[[Form], Loss],
+    gather: Callable[[], Loss],
+    logits: Tensor,
+    num_edges: int,
+    of_classes: bool,
 ) -> list[Contender]:
-    """The forms of the term, and the definition in plain torch."""
+    """The forms of the term, and the definition in plain torch.
+
+    Args:
+        of_classes: whether the labels are; two of the forms are made for them.
+    """
     _, expected = value_and_gradient(term("collapsed"), logits)
 
     def describe(result: tuple[Tensor, Tensor]) -> Row:
@@ -67,14 +86,18 @@ def _terms(
 
     def contender(name: str, make: Callable[[], Loss], holds: int, call: int) -> Contender:
         """Bytes: of what the form makes once, and of a call, beside the logits."""
-        on_cpu = logits.device.type == "cpu" or name != "apply_edges"
+        missing = ""
+        if name == "apply_edges" and logits.device.type != "cpu":
+            missing = "runs on the CPU"
+        elif name in ("edge_kl", "edge_gather") and not of_classes:
+            missing = "is for classes"
         return Contender(
             name,
             lambda: partial(value_and_gradient, make(), logits),
             describe,
             needs=holds + classes + call,
             holds=holds + classes,
-            missing="" if on_cpu else "runs on the CPU",
+            missing=missing,
         )
 
     edges, classes = 4 * num_edges, 4 * logits.numel()  # bytes of a number for each
@@ -87,14 +110,15 @@ def _terms(
     return [*forms, contender("edge_gather", gather, 5 * edges, gathered)]
 
 
-def _steps(config: Config, dataset: NodeDataset, influence: Tensor, term: Loss) -> list[Contender]:
+def _steps(
+    config: Config, data: NodeDataset, task: LearningTask, influence: Tensor, term: Loss
+) -> list[Contender]:
     """Training steps, with the term and without."""
-    data = with_split(dataset, config.data, config.train.seeds[0])
     s, held = config.student, 4 * data.num_nodes * data.num_features
     outputs = STEP_TENSORS * ((s.layers - 1) * s.hidden + data.num_classes)
     needs = held + 4 * data.num_nodes * outputs
     return [
-        Contender(name, partial(step, config, data, influence, loss), needs=needs, holds=held)
+        Contender(name, partial(step, config, data, task, influence, loss), needs=needs, holds=held)
         for name, loss in (("step_collapsed", term), ("step_supervised", None))
     ]
 
@@ -125,7 +149,11 @@ def edge_gather(csr: CSRGraph, teacher: Tensor, influence: Tensor, d: Distillati
 
 
 def step(
-    config: Config, data: NodeDataset, influence: Tensor, distillation: Loss | None
+    config: Config,
+    data: NodeDataset,
+    task: LearningTask,
+    influence: Tensor,
+    distillation: Loss | None,
 ) -> Callable[[], Tensor]:
     """A training step of the student on every row: forward, backward, Adam."""
     s, d, device = config.student, config.distillation, influence.device
@@ -135,11 +163,15 @@ def step(
     student = MLP(
         x.shape[1], s.hidden, data.num_classes, layers=s.layers, dropout=s.dropout, norm=s.norm
     ).to(device)
+    if task.units is not None:
+        student.set_units(*task.units)
     optimizer = adam(student, s)
 
     def run() -> Tensor:
         out = student(x)
-        loss = supervised_loss(out[train], labels, weight, delta1=d.delta1, delta2=d.delta2)
+        loss = supervised_loss(
+            out[train], labels, weight, delta1=d.delta1, delta2=d.delta2, errors=task.errors
+        )
         if distillation is not None:
             loss = d.lambda_ * loss + (1 - d.lambda_) * distillation(out)
         optimizer.zero_grad(set_to_none=True)

@@ -20,14 +20,14 @@ def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str
     names: dict[str, str] = {name: student_name(name) for name in config.train.baselines}
     names["teacher"] = f"teacher ({config.teacher.model})"
     names["student"] = student_name(config.method)
-    metric = METRICS[config.train.metric]
+    metric = METRICS[metrics.get("metric", "accuracy")]
     scores = {model: metric.of_model(metrics[model]) for model in names if model in metrics}
     parts = [part for part in PARTS if part in scores["student"]]
     header = ["model", *(metric.title(PARTS[part]) for part in parts), *TIMES.values()]
     return header, [
         [
             names[model],
-            *(_percent(score[part]) for part in parts),
+            *(metric.over_seeds(score[part]) for part in parts),
             *(_time(metrics[model], key) for key in TIMES),
         ]
         for model, score in scores.items()
@@ -38,10 +38,6 @@ def student_name(method: str) -> str:
     """ "InfGraND student"; "plain MLP" of a method that needs no teacher."""
     label = methods[method].label
     return f"{label} student" if methods[method].needs_teacher else f"plain {label}"
-
-
-def _percent(score: Mapping[str, float]) -> str:
-    return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"
 
 
 def _time(model: Mapping[str, Any], key: str) -> str:

@@ -63,5 +63,11 @@ def split_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=SEED, help="of the split, where it is drawn per seed")
 
 
+def task(parser: argparse.ArgumentParser) -> None:
+    tasks = ["auto", "classification", "multilabel", "regression"]
+    help = "what labels are, as data.task (auto: what they look like)"
+    parser.add_argument("--task", choices=tasks, default="auto", help=help)
+
+
 def device(parser: argparse.ArgumentParser, help: str = "instead of train.device") -> None:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help=help)

@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from ..registry import measures, methods, sources, teachers
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-MetricName = Literal["accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "average_precision"]
+MetricName = Literal[
+    "accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "average_precision", "r2", "mae", "rmse"
+]
 Task = Literal["classification", "multilabel", "regression"]
 Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
 

@@ -91,7 +91,9 @@ class DataConfig(Section):
     weights: bool | None = None
     """Whether edges have weights; null: where the graph's files name numbers so."""
     standardize: bool = False
-    """Whether columns of X are made to have mean 0 and variance 1."""
+    """Whether columns of X are made to have mean 0 and variance 1 over the nodes that training
+    sees, after `row_normalize`; constant ones become 0. Sparse X is divided by the deviations
+    alone, and stays sparse."""
     row_normalize: bool | None = None
     """Whether rows of X are made to sum to 1; null: as the dataset is published."""
     prepared: AbsolutePath | None = None
@@ -105,7 +107,8 @@ class DataConfig(Section):
     degree: float | None = Field(None, gt=0)
     """Of `synthetic`: mean number of neighbours."""
     features: Annotated[int, Field(ge=2, le=1 << 20)] | Literal["structural"] | None = None
-    """`structural`: made of the graph alone, for nodes without any; a number: of `synthetic`."""
+    """`structural`: made of the graph alone (degrees, random walks), for nodes without any or
+    instead of theirs; a number: how many `synthetic` makes."""
     classes: int | None = Field(None, ge=2, le=1 << 20)
     """Of `synthetic`."""
     homophily: float | None = Field(None, ge=0, le=1)
@@ -115,7 +118,9 @@ class DataConfig(Section):
 
     def of_splits(self) -> dict[str, Any]:
         """The settings that say what of the data a run may see."""
-        return self.model_dump(include=OF_SPLITS)
+        given = self.model_dump(include=OF_SPLITS)
+        by_split = self.standardize and self.setting == "inductive"
+        return given | ({"standardize": True} if by_split else {})
 
     @field_validator("split", mode="before")
     @classmethod
@@ -127,6 +132,10 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _fits_source(self) -> DataConfig:
         generated = {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}
+        if self.features == "structural":
+            generated.remove("features")
+            if self.row_normalize:
+                raise ValueError("row_normalize: only of features that are given, not structural")
         _check_taken(self, generated, "name", sources)
         if self.root is None and sources[self.name].needs_root:
             raise ValueError(f"root: name: {self.name} needs the folder that holds the graph")
@@ -278,9 +287,10 @@ class TrainConfig(Section):
     """At most."""
     patience: Epochs = 50
     """Epochs without a validation metric as high as the best, after which training ends."""
-    metric: MetricName = "accuracy"
-    """What the best epoch is chosen by, on the validation nodes, and what is shown. The last two
-    rank the nodes: of two classes by class 1, of more each against the others (macro)."""
+    metric: MetricName | None = None
+    """What the best epoch is chosen by, on the validation nodes, and what is shown; null: accuracy
+    of classes, roc_auc of several labels, r2 of numbers. roc_auc and average_precision rank the
+    nodes: of two classes by class 1, of more each against the others (macro)."""
     class_weights: Literal["none", "balanced"] = "none"
     """Of the labelled nodes in the cross-entropies of teacher, student and baselines; balanced:
     every class weighs the same in all."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph
 from ..system.arrays import dtype_name, release, slices
 from .labels import UNLABELLED as UNLABELLED
-from .labels import Classes, read_labels
+from .labels import Classes, labelled, read_labels
+from .structural import structural_features
 
 PARTS = ("train", "val", "test")  # as files and masks are named
 
@@ -60,6 +61,8 @@ class NodeDataset:
         splits: where the dataset comes with several; `split` is one of them, or None.
         lacks: why nothing can be trained on it, in the words of an error; None: it can.
         task: what the labels are.
+        features_of: makes the features of a graph where they are made of it; None: they belong to
+            the nodes.
     """
 
     name: str
@@ -74,13 +77,12 @@ class NodeDataset:
     splits: tuple[Split, ...] = ()
     lacks: str | None = None
     task: Task = "classification"
+    features_of: Callable[[CSRGraph], Tensor] | None = None
 
     @property
     def labelled(self) -> Tensor:
         """Which nodes have a label, of several at least one; bool `[N]`."""
-        if self.task == "classification":
-            return self.labels != UNLABELLED
-        return ~self.labels.isnan().all(dim=1)
+        return labelled(self.labels)
 
     @property
     def class_names(self) -> list[str]:
@@ -96,30 +98,42 @@ class NodeDataset:
         split: Split | Sequence[Split] | None = None,
         *,
         name: str = "arrays",
+        task: Task | Literal["auto"] = "auto",
     ) -> NodeDataset:
         """A dataset of what a program holds, checked.
 
         Args:
             graph: of any kind that `influence_scores` takes; each edge stands for both directions,
                 its weights as in `convert.as_csr`.
-            features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library.
-            labels: numbers, codes or names of classes `[N]`: what `labels.read_labels` takes, of
+            features: numbers `[N, D]`: a tensor, an array, or a sparse matrix of either library;
+                None: made of the graph (`structural.structural_features`).
+            labels: numbers, codes or names of classes `[N]`; several labels a node, `[N, C]` of 0,
+                1 and NaN; or numbers, `[N]` or `[N, C]`: what `labels.read_labels` takes, of
                 NumPy, torch or a list; -1, NaN or empty where there is none.
             split: node ids; or several splits, of which `data.split` takes one; None: drawn for
                 each seed.
+            task: what the labels are; auto: what they look like.
 
         Raises:
             InputError: shapes that do not fit, ids or labels out of range, numbers that are not
                 finite, a graph of another kind.
         """
-        x = as_features(features)
-        y = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-        values, C, classes = read_labels(y, "labels")
-        source, target, N, _, weights = edges_of(graph, len(x))
+        if isinstance(labels, Tensor):
+            labels = labels.detach().cpu()
+            labels = labels.float() if labels.dtype == torch.bfloat16 else labels
+        y = np.asarray(labels)
+        values, C, classes, of = read_labels(y, "labels", task)
+        x = None if features is None else as_features(features)
+        source, target, N, _, weights = edges_of(graph, len(values if x is None else x))
         csr = CSRGraph.from_edges(source, target, N, weights)
         given = {"source": "arrays", "split": "drawn" if split is None else "given"}
         one, several = (split, ()) if isinstance(split, Split | None) else (None, tuple(split))
-        made = cls(name, csr, x, values, C, one, given, classes=classes, splits=several)
+        stored = torch.empty(N, 0) if x is None else x
+        made = cls(
+            name, csr, stored, values, C, one, given, classes=classes, splits=several, task=of
+        )
+        if x is None:
+            made = made.with_features_of(structural_features)
         check(made, name)
         for each in several if one is None else [one]:
             check_split(each, N, name)
@@ -172,19 +186,37 @@ class NodeDataset:
         return self.matrix.dense(device)
 
     def homophily(self, edges_at_once: int = 1 << 24) -> float:
-        """Share of the edges between labelled nodes that join equal labels, self-loops left out."""
-        csr, labels = self.csr, self.labels
-        step = max(1, edges_at_once * self.num_nodes // self.num_edges)
-        same = edges = 0
+        """Share of the edges between labelled nodes that join equal labels, self-loops left out.
+
+        Of several labels the mean of |L_i ∩ L_j| / |L_i ∪ L_j| (Zhao et al., 2023: Multi-label
+        node classification on graph-structured data), over labels that are known of both, and
+        over edges where one of them has some; NaN of regression.
+        """
+        if self.task == "regression":
+            return float("nan")
+        csr, same, edges = self.csr, 0.0, 0
+        entries = edges_at_once // (self.labels.shape[1] if self.labels.ndim > 1 else 1)
+        step = max(1, entries * self.num_nodes // self.num_edges)
         for part in slices(range(self.num_nodes), step):
             pointers = csr.indptr[part.start : part.stop + 1]
             rows = part.start + torch.repeat_interleave(pointers.diff())
             columns = csr.indices[int(pointers[0]) : int(pointers[-1])].long()
-            counted = (labels[rows] >= 0) & (labels[columns] >= 0) & (rows != columns)
+            alike, counted = self._alike(rows, columns)
+            counted &= rows != columns
             edges += int(counted.sum())
-            same += int((counted & (labels[rows] == labels[columns])).sum())
+            same += float(alike[counted].sum(dtype=torch.float64))
             release(csr.indices)
         return same / edges if edges else float("nan")
+
+    def _alike(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """How much the labels of two nodes agree, and whether that is defined; both `[n]`."""
+        a, b = self.labels[source], self.labels[target]
+        if self.task == "classification":
+            return a == b, (a >= 0) & (b >= 0)
+        known = ~(a.isnan() | b.isnan())
+        both = (known & (a == 1) & (b == 1)).sum(dim=1)
+        either = (known & ((a == 1) | (b == 1))).sum(dim=1)
+        return both / either, either > 0
 
     @cached_property
     def fingerprint(self) -> str:
@@ -197,6 +229,8 @@ class NodeDataset:
         arrays = [self.csr.indptr, self.csr.indices, self.labels, *self.matrix.parts]
         splits = [*self.splits, *([] if self.split is None else [self.split])]
         split = [t for each in splits for t in vars(each).values() if t is not None]
+        if self.task != "classification":  # the same numbers may be labels or numbers
+            digest.update(self.task.encode())
         if self.classes is not None:  # which a run keeps with its students
             digest.update(repr(self.classes).encode())
         if self.csr.weights is not None:
@@ -211,6 +245,10 @@ class NodeDataset:
         """The dataset that training may see, with its own node ids; itself when transductive."""
         return self._observed_view
 
+    def with_features_of(self, make: Callable[[CSRGraph], Tensor]) -> NodeDataset:
+        """The dataset with features `[N, D]` that are made of the graph that nodes see."""
+        return replace(self, features=make(self.csr), features_of=make)
+
     @cached_property
     def _observed_view(self) -> NodeDataset:
         split = self.parts
@@ -219,10 +257,11 @@ class NodeDataset:
         nodes = split.observed
         local = torch.full((self.num_nodes,), -1, dtype=torch.long)
         local[nodes] = torch.arange(len(nodes))
+        csr, made = self.csr.subgraph(nodes), self.features_of
         return replace(
             self,
-            csr=self.csr.subgraph(nodes),
-            features=self.matrix.gather(nodes),
+            csr=csr,
+            features=self.matrix.gather(nodes) if made is None else made(csr),
             labels=self.labels[nodes],
             content=None,
             split=Split(local[split.train], local[split.val], local[split.test_observed]),
@@ -276,11 +315,16 @@ def check(dataset: NodeDataset, where: str) -> NodeDataset:
     Its splits are checked where one is chosen (`splits.with_split`).
     """
     N, C = dataset.num_nodes, dataset.num_classes
-    labels = dataset.labels
+    labels, classes = dataset.labels, dataset.task == "classification"
     try:
         dataset.matrix.check_stored(N)
-        if labels.shape != (N,):
-            raise InputError(f"labels: expected shape [{N}], found {list(labels.shape)}")
+        if list(labels.shape) != (shape := [N] if classes else [N, C]):
+            raise InputError(f"labels: expected shape {shape}, found {list(labels.shape)}")
+        if not classes:
+            if labels.dtype != torch.float32:
+                raise InputError(f"labels: expected float32, found {dtype_name(labels.dtype)}")
+            read_labels(labels.numpy(), "labels", dataset.task)
+            return dataset
         if C > N:  # ids of something else; a model of that many outputs would be vast
             raise InputError(f"labels: expected less than the number of nodes, {N}; found {C - 1}")
         wrong = (labels < UNLABELLED) | (labels >= C)
@@ -320,13 +364,15 @@ def check_split(split: Split, num_nodes: int, where: str) -> None:
 
 
 def check_labels(split: Split, labels: Tensor, where: str) -> None:
-    """Raises an InputError that starts with `where` unless every node of the split has a label,
-    and those that train are of several classes where all of them are."""
+    """Raises an InputError that starts with `where` unless every node of the split has a label, of
+    several at least one, and those that train are of several classes where all of them are."""
     of = {part: labels[getattr(split, part)] for part in PARTS}
     for part, found in of.items():
-        if (found == UNLABELLED).any():
-            node = int(getattr(split, part)[found == UNLABELLED][0])
+        if not (known := labelled(found)).all():
+            node = int(getattr(split, part)[~known][0])
             raise InputError(f"{where}: split {part}: node {node} has no label")
+    if labels.ndim > 1:
+        return
     if len(of["train"].unique()) == 1 < len(torch.cat([*of.values()]).unique()):
         raise InputError(
             f"{where}: split train: expected nodes of several classes, found "
@@ -335,7 +381,9 @@ def check_labels(split: Split, labels: Tensor, where: str) -> None:
 
 
 def describe(dataset: NodeDataset) -> str:
+    C = dataset.num_classes
+    of = {"classification": "classes", "multilabel": "labels", "regression": "target columns"}
     return (
         f"{dataset.name}: {dataset.num_nodes:,} nodes, {dataset.num_edges:,} edges, "
-        f"{dataset.num_features:,} features, {dataset.num_classes or 'no'} classes"
+        f"{dataset.num_features:,} features, {C or 'no'} {of[dataset.task]}"
     )

@@ -17,12 +17,15 @@ from ..graph.csr import CSRGraph, distinct
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
+from ..system.trial import failure
 from .dataset import PARTS, UNLABELLED, NodeDataset, Split
-from .labels import Labels, read_labels
+from .label_names import FILE as NAMES
+from .label_names import read_names
+from .labels import NUMBERS, Labels, labelled, read_labels
 from .masks import from_json, from_masks
 from .weights import Listed, Wanted, chosen, of_columns, one_each, refuse_unclear
 
-NO_FEATURES = "nodes without features need some of their own, such as their degrees"
+NO_FEATURES = "data.features: structural makes some of the graph"
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
 
 
@@ -35,8 +38,11 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
       be listed too.
     - `weights.npy`: numbers `[E]`, one for each row of `edges.npy`, where edges have weights; or a
       third column of `edges.npy` (with `data.weights: true`), or `edata` of `graph.bin`.
-    - `features.npy`: numbers `[N, D]`; row i belongs to node i.
-    - `labels.npy`: classes `[N]`, as `labels.read_labels` takes them.
+    - `features.npy`: numbers `[N, D]`; row i belongs to node i. It may be left out with
+      `data.features: structural`; N is then how many nodes `graph.bin` has, `labels.npy` or
+      `ids.npy`, or one more than the largest id.
+    - `labels.npy`: classes `[N]`, several labels `[N, C]`, or numbers, as `labels.read_labels`
+      takes them; of columns `label_names.json` may have the names, as a list.
     - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}, or what else `masks.from_json`
       takes.
 
@@ -53,13 +59,20 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     path = root / present[0]
     saved = _graph_bin(path) if path.suffix == ".bin" else None
 
-    features = _features(root, saved)
     listed = _listed(path, saved, config.weights)
+    labels = _labels(root, saved)
+    features: tuple[np.ndarray, str] | int
+    if config.features == "structural" and not _has_features(root, saved):
+        features = N = _count(root, saved, listed.edges, labels)
+    else:
+        features = _features(root, saved)
+        N = len(features[0])
     stored = Stored(
         (listed.edges, str(path)),
         features,
-        _labels(root, saved),
-        _splits(root, saved, len(features[0])),
+        labels,
+        _splits(root, saved, N),
+        read_names(root),
         weights=_weights(root, listed, path, config.weights),
         directed=listed.directed,
     )
@@ -71,17 +84,19 @@ class Stored(NamedTuple):
 
     Args:
         edges: integers `[E, 2]`.
-        features: numbers `[N, D]`, dense or SciPy sparse.
-        labels: `[N]`, as `labels.read_labels` takes them; or why there are none.
+        features: numbers `[N, D]`, dense or SciPy sparse; or N, where they are made later.
+        labels: `[N]` or `[N, C]`, as `labels.read_labels` takes them; or why there are none.
         splits: or why there are none.
+        label_names: of columns of labels that are no classes; None: they are numbers.
         weights: of the edges, numbers `[E]`; None: there are none.
         directed: as of `imported.Imported`.
     """
 
     edges: tuple[np.ndarray, str]
-    features: tuple[np.ndarray | sp.csr_matrix, str]
+    features: tuple[np.ndarray | sp.csr_matrix, str] | int
     labels: tuple[np.ndarray, str] | str
     splits: tuple[Split, ...] | str
+    label_names: tuple[str, ...] | None = None
     weights: np.ndarray | None = None
     directed: bool | None = None
 
@@ -89,9 +104,17 @@ class Stored(NamedTuple):
 def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
     """The dataset, its edges made undirected as `data.edges` says; provenance "edges" is what that
     has changed."""
-    x, splits = _features_of(*stored.features, bool(config.row_normalize)), stored.splits
+    splits = stored.splits
+    if isinstance(stored.features, int):
+        x = torch.empty(stored.features, 0)
+    else:
+        x = _features_of(*stored.features, bool(config.row_normalize))
     N = len(x)
-    labels, lacks = _judged(stored.labels, N)
+    labels, lacks = _judged(stored.labels, N, config)
+    names = labels.classes if labels.task == "classification" else stored.label_names
+    if names is not None and len(names) != labels.num_classes:
+        expected = f"{labels.num_classes} names, one for each column of the labels"
+        raise InputError(f"{root / NAMES}: expected {expected}, found {len(names)}")
     if isinstance(splits, str):
         lacks, splits = lacks or splits, ()
     csr, told = _undirected(stored, N, config)
@@ -101,11 +124,12 @@ def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
         features=x,
         labels=labels.values,
         num_classes=labels.num_classes,
-        classes=labels.classes,
+        classes=names,
         split=splits[0] if len(splits) == 1 else None,
         splits=splits if len(splits) > 1 else (),
         provenance={"source": "directory", "files": str(root), "split": _told(splits), **told},
         lacks=lacks,
+        task=labels.task,
     )
 
 
@@ -128,7 +152,7 @@ def _undirected(
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            f"{where}: expected node ids 0 to {num_nodes - 1} (features has {num_nodes} rows), "
+            f"{where}: expected node ids 0 to {num_nodes - 1} (there are {num_nodes} nodes), "
             f"found edge {edges[row, 0]}, {edges[row, 1]} in row {row}"
         )
     source, target = edges.astype(np.int64).T
@@ -170,7 +194,17 @@ def made_undirected(
     return f"made undirected, {alone:,} of {listed:,} had no reverse"
 
 
+def _open_graph_bin(path: Path) -> None:
+    dgl.utils.set_num_threads(1)
+    for graph in dgl.load_graphs(str(path))[0]:
+        if homogeneous(graph):
+            graph.edges()
+
+
 def _graph_bin(path: Path) -> DGLGraph:
+    memory = (1 << 30) + 8 * path.stat().st_size
+    if told := failure(lambda: _open_graph_bin(path), memory, seconds=60):
+        raise InputError(f"{path}: not a graph saved by DGL ({told})")
     with reading(path, "a graph saved by DGL"):
         graphs, _ = dgl.load_graphs(str(path))
     if len(graphs) != 1:
@@ -234,6 +268,32 @@ def _array(root: Path, saved: DGLGraph | None, file: str, key: str) -> tuple[np.
     return stored, f"{root / 'graph.bin'}: ndata {key!r}"
 
 
+def _has_features(root: Path, saved: DGLGraph | None) -> bool:
+    return (root / "features.npy").exists() or (saved is not None and "feat" in saved.ndata)
+
+
+def _count(
+    root: Path, saved: DGLGraph | None, edges: np.ndarray, labels: tuple[np.ndarray, str] | str
+) -> int:
+    """N of a graph without features."""
+    if saved is not None:
+        return int(saved.num_nodes())
+    if not isinstance(labels, str):
+        N, where = int(np.atleast_1d(labels[0]).shape[0]), labels[1]
+    elif (root / "ids.npy").exists():
+        N, where = load_array(root / "ids.npy").size, str(root / "ids.npy")
+    else:
+        N, where = int(edges.max(initial=-1)) + 1, "edges"
+        if 1000 + 10 * edges.size < N:  # ids of something else
+            raise InputError(
+                f"{root}: expected node ids from 0 without large gaps in edges, found {N - 1}; "
+                "labels.npy or features.npy says how many nodes there are"
+            )
+    if not N:
+        raise InputError(f"{where}: expected at least one node, found none")
+    return N
+
+
 def _features(root: Path, saved: DGLGraph | None) -> tuple[np.ndarray, str]:
     file = root / "features.npy"
     if saved is None and not file.exists():
@@ -255,17 +315,19 @@ def _labels(root: Path, saved: DGLGraph | None) -> tuple[np.ndarray, str] | str:
     return _array(root, saved, "labels.npy", "label")
 
 
-def _judged(stored: tuple[np.ndarray, str] | str, num_nodes: int) -> tuple[Labels, str | None]:
+def _judged(
+    stored: tuple[np.ndarray, str] | str, num_nodes: int, config: DataConfig
+) -> tuple[Labels, str | None]:
     """The labels, and why nobody can learn them."""
     if isinstance(stored, str):
         return Labels(torch.full((num_nodes,), UNLABELLED), 0, None), stored
     array, where = stored
-    labels = read_labels(array, where)
-    known = int((labels.values != UNLABELLED).sum())
+    labels = read_labels(array, where, config.task)
+    known = int(labelled(labels.values).sum())
     if known == 0:
         return labels, f"{where}: expected labels, found none"
-    if labels.num_classes == known > 1:
-        unlike = f"found {known} labels, all unlike"
+    if labels.task == "classification" and labels.num_classes == known > 1:
+        unlike = f"found {known} labels, all unlike; {NUMBERS}"
         return labels, f"{where}: expected classes that nodes share, {unlike}"
     return labels, None
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import torch
+from torch import Tensor
 
+from ..config.fields import Task
 from ..errors import InputError
+from .dataset import Split
 from .imported import Part
-from .labels import read_labels
-from .splits import PARTS, per_class
+from .labels import Labels, labelled, read_labels
+from .splits import PARTS, SHARES, by_shares, per_class
 
 USUAL = (20, 500, 1000)  # Shchur et al. (2018)
-SHARES = (0.5, 0.25, 0.25)  # of smaller graphs
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Draw:
     Args:
         train_per_class: nodes of each class; None: by `fractions`.
         val, test: then of the rest.
-        fractions: shares of the labelled nodes that train, validate and test.
+        fractions: shares of the labelled nodes, of several labels those with one that is known,
+            that train, validate and test.
         seed: of the first split; the next has the next.
         count: how many splits.
     """
@@ -34,20 +37,27 @@ class Draw:
     seed: int = 0
     count: int = 1
 
-    def of(self, labels: np.ndarray) -> tuple[Part, ...]:
-        """Splits of nodes by their labels `[N]`: those with one alone.
+    def of(self, labels: np.ndarray, task: Task | Literal["auto"] = "auto") -> tuple[Part, ...]:
+        """Splits of nodes by their labels, as `read_labels` takes them: those with one alone.
 
         Raises:
-            InputError: there are too few nodes, of a class or in all.
+            InputError: there are too few nodes, of a class or in all; or no classes to draw from.
         """
-        codes = _codes(labels)
+        found = _labels(labels, task)
         seeds = range(self.seed, self.seed + self.count)
         if self.fractions is not None:
-            return tuple(_by_shares(codes, self.fractions, seed) for seed in seeds)
-        assert self.train_per_class is not None
-        self._check_counts(codes, labels)
-        counts = (self.train_per_class, self.val, self.test)
-        splits = [per_class(torch.from_numpy(codes), seed, *counts) for seed in seeds]
+            nodes, shares = labelled(found.values), self.fractions
+            splits = [_of_option(nodes, shares, seed) for seed in seeds]
+        else:
+            assert self.train_per_class is not None
+            if found.task != "classification":
+                raise InputError(
+                    f"--train-per-class {self.train_per_class}: expected classes, found labels of "
+                    f"{found.task}; --fractions draws from all"
+                )
+            self._check_counts(found.values.numpy(), labels)
+            counts = (self.train_per_class, self.val, self.test)
+            splits = [per_class(found.values, seed, *counts) for seed in seeds]
         return tuple({part: getattr(each, part).numpy() for part in PARTS} for each in splits)
 
     def _check_counts(self, codes: np.ndarray, labels: np.ndarray) -> None:
@@ -68,34 +78,31 @@ class Draw:
             )
 
 
-def usual_split(labels: np.ndarray) -> tuple[tuple[Part, ...], str]:
-    """The split of a graph that comes without one, and a line that tells of it."""
-    sizes = np.bincount(_codes(labels)[_codes(labels) >= 0], minlength=1)
-    train, val, test = USUAL
-    if sizes.min() > train and sizes.sum() - train * len(sizes) >= val + test:
-        draw, how = Draw(train), f"{train} nodes of each class, {val} and {test}"
-    else:
-        draw, how = Draw(fractions=SHARES), ", ".join(f"{share:.0%}" for share in SHARES)
+def usual_split(
+    labels: np.ndarray, task: Task | Literal["auto"] = "auto"
+) -> tuple[tuple[Part, ...], str]:
+    """The split of a graph that comes without one, and a line that tells of it: of classes 20
+    nodes each where there are as many, else shares of all."""
+    found, draw = _labels(labels, task), Draw(fractions=SHARES)
+    how = ", ".join(f"{share:.0%}" for share in SHARES)
+    if found.task == "classification":
+        sizes = np.bincount(found.values[labelled(found.values)].numpy(), minlength=1)
+        train, val, test = USUAL
+        if sizes.min() > train and sizes.sum() - train * len(sizes) >= val + test:
+            draw, how = Draw(train), f"{train} nodes of each class, {val} and {test}"
     told = f"it comes without splits: {how} train, validate and test, drawn with seed 0"
-    return draw.of(labels), told
+    return draw.of(labels, task), told
 
 
-def _codes(labels: np.ndarray) -> np.ndarray:
-    """int64 `[N]` of classes 0 to C - 1 in ascending order; -1 of nodes without a label."""
-    codes = read_labels(labels, "labels").values.numpy()
-    if (codes < 0).all():
+def _labels(labels: np.ndarray, task: Task | Literal["auto"]) -> Labels:
+    found = read_labels(labels, "labels", task)
+    if not labelled(found.values).any():
         raise InputError("labels: expected some, found none to draw splits from")
-    return codes
+    return found
 
 
-def _by_shares(codes: np.ndarray, shares: tuple[float, ...], seed: int) -> Part:
-    nodes = np.flatnonzero(codes >= 0)
-    order = torch.randperm(len(nodes), generator=torch.Generator().manual_seed(seed)).numpy()
-    ends = np.round(np.cumsum(shares) * len(nodes)).astype(int)
-    if min(np.diff([0, *ends])) < 1:
-        raise InputError(
-            f"--fractions {' '.join(f'{share:g}' for share in shares)}: some part of "
-            f"{len(nodes)} labelled nodes is empty"
-        )
-    parts = np.split(nodes[order], ends)
-    return {part: np.sort(parts[i]) for i, part in enumerate(PARTS)}
+def _of_option(nodes: Tensor, shares: tuple[float, ...], seed: int) -> Split:
+    try:
+        return by_shares(nodes, shares, seed)
+    except InputError as error:
+        raise InputError(f"--fractions: {error}") from None

@@ -9,12 +9,14 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 import yaml
 
+from ..config.fields import Task
 from ..config.schema import DataConfig
 from ..errors import InputError
 from ..registry import Format, formats
@@ -25,6 +27,9 @@ from .dataset import PARTS, NodeDataset, Split, check, check_labels, check_split
 from .drawing import Draw, usual_split
 from .feature_files import check_features
 from .imported import Imported, Options
+from .label_names import write_names
+from .labels import NUMBERS, task_of
+from .structural import structural_features
 from .tabular import EDGES, FEATURES, LABELS, NODES, WEIGHTS
 from .weights import one_each
 
@@ -33,8 +38,9 @@ log = logging.getLogger(__name__)
 FOLDER = FolderKind(
     "graph folder",
     "edges.npy",
-    r"(edges|weights|labels|ids)\.npy|features\.np[yz]|splits\.json|experiment\.yaml",
+    r"(edges|weights|labels|ids)\.npy|features\.np[yz]|(label_names|splits)\.json|experiment\.yaml",
 )
+MANY, FEW = 20, 5  # more classes than MANY, of less than FEW nodes each, may be numbers
 # Files that `directory` does not read, or not in every form that they come in.
 OWN = {"edges.npy", "weights.npy", "features.npy", "labels.npy"}
 FOREIGN = {*EDGES, *WEIGHTS, *NODES, *FEATURES, *LABELS} - OWN
@@ -111,15 +117,29 @@ def import_graph(
     form, imported = read(source, options)
     with new_folder(out, overwrite, FOLDER) as folder:
         try:
-            imported = _with_splits(imported, draw)
-            config = DataConfig(name="directory", root=str(source))
-            dataset = check(_dataset(imported, config, source), str(source))
+            imported = _with_splits(imported, draw, options)
+            structural: Literal["structural"] | None = None
+            if imported.features is None:
+                structural = "structural"
+            config = DataConfig(
+                name="directory", root=str(source), features=structural, task=options.task
+            )
+            dataset = _dataset(imported, config, source)
+            if structural:
+                dataset = dataset.with_features_of(structural_features)
+            check(dataset, str(source))
             given = dataset.splits if dataset.split is None else (dataset.split,)
             for k, split in enumerate(given):
                 check_split(split, dataset.num_nodes, f"{source}: split {k}")
                 check_labels(split, dataset.labels, f"{source}: split {k}")
+            if dataset.task != "classification":
+                imported = replace(imported, labels=dataset.labels.numpy())
             write(imported, folder)
             data = {"name": "directory", "root": str(out.absolute())}
+            if imported.labels is not None and task_of(imported.labels) != dataset.task:
+                data["task"] = dataset.task
+            if structural:
+                data["features"] = structural
             if dataset.splits:
                 data["split"] = "seed"
             (folder / "experiment.yaml").write_text(yaml.safe_dump({"data": data}))
@@ -127,7 +147,10 @@ def import_graph(
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if dataset.lacks:
         tell(dataset.lacks)
-    for note in (*imported.notes, *_of_edges(dataset, source, found=True)):
+    if structural:
+        tell("no features: experiment.yaml has data.features: structural, made of the graph")
+    told = (*_of_labels(dataset), *_of_edges(dataset, source, found=True))
+    for note in (*imported.notes, *told):
         tell(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(source)}
     return replace(dataset, name=out.name, provenance=provenance)
@@ -140,12 +163,32 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         for note in _of_edges(dataset, root):
             log.warning(note)
         return dataset
-    form, imported = read(root, Options(weights=config.weights), "data.root")
-    dataset = _dataset(_with_splits(imported, None), config, root)
-    for note in (*imported.notes, *_of_edges(dataset, root, found=form.name != "folder")):
+    options = Options(task=config.task, weights=config.weights)
+    form, imported = read(root, options, "data.root")
+    dataset = _dataset(_with_splits(imported, None, options), config, root)
+    told = (*_of_labels(dataset), *_of_edges(dataset, root, found=form.name != "folder"))
+    for note in (*imported.notes, *told):
         log.warning(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(root)}
     return replace(dataset, name=root.name, provenance=provenance)
+
+
+def _of_labels(dataset: NodeDataset) -> list[str]:
+    """Lines on what labels may not have been meant to say."""
+    codes = dataset.task == "classification" and not isinstance((dataset.classes or (0,))[0], str)
+    if codes and (C := dataset.num_classes) > max(MANY, int(dataset.labelled.sum()) // FEW):
+        return [f"labels: {C:,} classes, of less than {FEW} nodes each on average; {NUMBERS}"]
+    if dataset.task != "multilabel" or not len(dataset.labels):
+        return []
+    ones = (dataset.labels == 1).sum(dim=1)
+    without = int(((ones == 0) & dataset.labelled).sum())
+    told = []
+    if without:
+        of = f"{without:,} nodes have none of the {dataset.num_classes} labels"
+        told.append(f"{of}, which counts as known: NaN is unknown")
+    if ones.max() == 1 and dataset.num_classes > 1:
+        told.append("no node has more than one label; data.task: classification makes classes")
+    return told
 
 
 def _of_edges(dataset: NodeDataset, source: Path, found: bool = False) -> list[str]:
@@ -160,7 +203,9 @@ def _of_edges(dataset: NodeDataset, source: Path, found: bool = False) -> list[s
     return told
 
 
-def split_folder(root: Path, draw: Draw, overwrite: bool = False) -> Path:
+def split_folder(
+    root: Path, draw: Draw, overwrite: bool = False, task: Task | Literal["auto"] = "auto"
+) -> Path:
     """Draws splits of a folder of one's own, and writes its `splits.json`.
 
     Returns:
@@ -179,10 +224,13 @@ def split_folder(root: Path, draw: Draw, overwrite: bool = False) -> Path:
     path = root / "splits.json"
     if path.exists() and not overwrite:
         raise InputError(f"{path}: is there already; --overwrite replaces it")
-    dataset = load(DataConfig(name="directory", root=str(root), weights=False), root)
-    names = np.array([*dataset.class_names, ""])[dataset.labels.numpy()]
+    unread: dict[str, Any] = {"features": "structural", "weights": False}  # they are not needed
+    dataset = load(DataConfig(name="directory", root=str(root), task=task, **unread), root)
+    labels = dataset.labels.numpy()
+    if dataset.task == "classification":
+        labels = np.array([*dataset.class_names, ""])[labels]
     with writing(path, "splits") as partial:
-        write_splits(draw.of(names), partial)
+        write_splits(draw.of(labels, dataset.task), partial)
     return path
 
 
@@ -194,18 +242,19 @@ def _is_own(root: Path) -> bool:
 
 def _dataset(imported: Imported, config: DataConfig, source: Path) -> NodeDataset:
     """What `directory` makes of the arrays."""
-    if imported.features is None:
+    if imported.features is None and config.features != "structural":
         raise InputError(f"{source}: expected features, found none; {directory.NO_FEATURES}")
     N, labels, splits = imported.num_nodes, imported.labels, imported.files.get("splits.json")
     stored = directory.Stored(
         (imported.edges, str(source)),
-        (imported.features, f"{source}: features"),
+        N if imported.features is None else (imported.features, f"{source}: features"),
         f"{source}: it has no labels: training needs them"
         if labels is None
         else (labels, f"{source}: labels"),
         _splits(imported) or f"{source}: it has no splits: training needs them"
         if splits is None
         else directory.read_splits(splits, N),
+        imported.label_names,
         weights=imported.weights,
         directed=imported.directed,
     )
@@ -217,13 +266,13 @@ def _splits(imported: Imported) -> tuple[Split, ...]:
     return tuple(Split(*parts) for parts in ids)
 
 
-def _with_splits(imported: Imported, draw: Draw | None) -> Imported:
+def _with_splits(imported: Imported, draw: Draw | None, options: Options) -> Imported:
     """With those that are drawn, or the usual one where there is none."""
     if imported.labels is None or (draw is None and (imported.splits or imported.files)):
         return imported
     if draw is not None:
-        return replace(imported, splits=draw.of(imported.labels), files={})
-    splits, told = usual_split(imported.labels)
+        return replace(imported, splits=draw.of(imported.labels, options.task), files={})
+    splits, told = usual_split(imported.labels, options.task)
     return replace(imported, splits=splits, notes=(*imported.notes, told))
 
 
@@ -238,8 +287,12 @@ def write(imported: Imported, folder: Path) -> None:
         np.save(folder / "features.npy", imported.features)
     if imported.labels is not None:
         np.save(folder / "labels.npy", imported.labels)
+    if imported.label_names is not None:
+        write_names(imported.label_names, folder)
     if imported.ids is not None:
         np.save(folder / "ids.npy", imported.ids)
+    elif imported.features is None and imported.labels is None:  # else nothing says how many
+        np.save(folder / "ids.npy", np.arange(imported.num_nodes))
     for name, path in imported.files.items():
         shutil.copyfile(path, folder / name)
     if imported.splits:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from ..config.fields import Task
 from ..errors import InputError
 from .dataset import PARTS
 from .imported import Options, Part
+from .labels import NUMBERS
 from .tables import MISSING, Table, integers, integers_or_none, numbers, texts, without_row_numbers
 
 IDS = ("id", "node", "node_id", "nodeid", "node id", "new_id", "vertex", "index")
 LABELS = ("label", "labels", "class", "y", "target", "category", "community", "page_type",
           "ml_target", "mature", "department", "group")  # fmt: skip
+NUMBERED = re.compile(r"(labels?|class(es)?|targets?|y)[_ -]\d+")  # of several labels
 SPLITS = ("split", "set", "subset", "fold", "part", "partition")
 NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
          "dev": "val", "test": "test", "testing": "test"}  # fmt: skip
@@ -28,7 +31,9 @@ class Nodes(NamedTuple):
     Args:
         rows: N.
         ids: of the rows, int64 or text `[N]`; None: row i is node i.
-        labels: int64, -1 for none, or text, empty for none; None: there is no such column.
+        labels: int64, -1 for none, text, empty for none, or floats, NaN for none; of several
+            columns numbers `[N, C]`; None: there is no such column.
+        label_names: of the columns that hold no classes; None: there are none.
         features: `[N, D]`; None: no other column holds numbers.
         unused: columns that were not read.
     """
@@ -36,6 +41,7 @@ class Nodes(NamedTuple):
     rows: int
     ids: np.ndarray | None
     labels: np.ndarray | None
+    label_names: tuple[str, ...] | None
     splits: tuple[Part, ...]
     features: np.ndarray | None
     unused: tuple[str, ...]
@@ -51,16 +57,20 @@ def read_nodes(table: Table, options: Options) -> Nodes:
     frame = table.frame
     names = {str(name).strip().lower(): name for name in reversed(list(frame.columns))}
     id_column = _chosen(options.id, "--id", names, ("", *IDS), table)
-    label = _chosen(options.label, "--label", names, LABELS, table)
     if not table.named and frame.shape[1] == 2 and options.id is options.label is None:
         id_column, label = frame.columns
+        of_labels = [label]
+    else:
+        of_labels = _label_columns(options.label, names, table)
     splits, of_splits = _splits(frame, table)
-    taken = {each for each in (id_column, label, *of_splits) if each is not None}
+    taken = {each for each in (id_column, *of_labels, *of_splits) if each is not None}
     features, unused = _features(frame.drop(columns=list(taken)), table)
+    labels = _labels(frame[of_labels], table, options.task) if of_labels else None
     return Nodes(
         len(frame),
         None if id_column is None else ids_of(frame[id_column], table, str(id_column)),
-        None if label is None else _labels(frame[label], table, str(label)),
+        labels,
+        None if labels is None or labels.dtype.kind in "iU" else tuple(map(str, of_labels)),
         splits,
         features,
         unused,
@@ -73,7 +83,8 @@ def _chosen(
     if given is None:
         return next((names[name] for name in usual if name in names), None)
     if given.lower() not in names:
-        raise InputError(f"{option} {given}: {table.path} has {', '.join(map(str, names))}")
+        has = ", ".join(map(str, table.frame.columns))
+        raise InputError(f"{option} {given}: {table.path} has {has}")
     return names[given.lower()]
 
 
@@ -93,18 +104,65 @@ def ids_of(values: pd.Series, table: Table, column: str) -> np.ndarray:
     return ids
 
 
-def _labels(values: pd.Series, table: Table, column: str) -> np.ndarray:
+def _label_columns(
+    given: tuple[str, ...] | None, names: dict[str, object], table: Table
+) -> list[object]:
+    """Those that are given; else the first of a usual name, else all of such names and numbers."""
+    if given is None:
+        alone = next((names[name] for name in LABELS if name in names), None)
+        numbered = [c for name, c in names.items() if NUMBERED.fullmatch(name)]
+        return sorted(numbered, key=list(table.frame).index) if alone is None else [alone]
+    split = [text if text.lower() in names else text.split(",") for text in given]
+    flat = [each for item in split for each in ([item] if isinstance(item, str) else item)]
+    columns = [_chosen(name.strip(), "--label", names, (), table) for name in flat]
+    if len(set(columns)) < len(columns):
+        raise InputError(f"--label {','.join(flat)}: expected each column once")
+    return columns
+
+
+def _labels(frame: pd.DataFrame, table: Table, task: Task | Literal["auto"]) -> np.ndarray:
+    """Of the columns of labels: classes of one, unless it holds numbers that are not whole, or
+    `task` says so; numbers of several."""
+    if frame.shape[1] == 1 and task in ("auto", "classification"):
+        classes = _classes(frame.iloc[:, 0], table, str(frame.columns[0]), task)
+        if classes is not None:
+            return classes
+    columns = [_numbers(frame[name], table, str(name)) for name in frame]
+    return columns[0] if len(columns) == 1 else np.column_stack(columns)
+
+
+def _classes(
+    values: pd.Series, table: Table, column: str, task: Task | Literal["auto"]
+) -> np.ndarray | None:
+    """None, if `task` is auto: floats that are not whole."""
     missing = texts(values) == ""
     filled = values.mask(missing, "-1") if missing.any() else values
     whole = integers_or_none(filled)
+    if whole is None and task == "auto" and not missing.all() and numbers(values) is not None:
+        return None
     labels = texts(values) if whole is None else whole
     known = labels[~missing]
     if len(known) > 2 and len(np.unique(known)) == len(known):
+        hint = "--label names the column of classes"
+        hint += f"; {NUMBERS}" if whole is not None else ""
         raise InputError(
-            f"{table.path}: column {column}: every node has a label of its own; "
-            f"--label names the column of classes"
+            f"{table.path}: column {column}: every node has a label of its own; {hint}"
         )
     return labels
+
+
+def _numbers(values: pd.Series, table: Table, column: str) -> np.ndarray:
+    """float64 `[N]`, NaN where a cell has no value; true and false are 1 and 0."""
+    found = numbers(values)
+    if found is not None:
+        return found.astype(np.float64)
+    cells = pd.Series(np.char.lower(texts(values))).replace({"true": "1", "false": "0"})
+    found = numbers(cells)
+    if found is None:
+        row = int(pd.to_numeric(cells.replace("", "0"), errors="coerce").isna().to_numpy().argmax())
+        told = f"found {str(values.iloc[row])!r} in {table.place(row)}"
+        raise InputError(f"{table.path}: column {column}: expected numbers as labels, {told}")
+    return found
 
 
 def _splits(frame: pd.DataFrame, table: Table) -> tuple[tuple[Part, ...], list[object]]:

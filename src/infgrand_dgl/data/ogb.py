@@ -19,6 +19,7 @@ from ..graph.csr import CSRGraph
 from ..system.reading import reason
 from . import ogb_files
 from .dataset import UNLABELLED, NodeDataset, Split
+from .directory import NO_FEATURES
 from .download import fetch
 
 
@@ -31,6 +32,11 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         _download(config.name, folder, facts)
     binary = facts["binary"] == "True"
     raw = ogb_files.read_binary(folder / "raw") if binary else ogb_files.read_kept(folder)
+    if raw.features is None and config.features != "structural":
+        raise InputError(
+            f"{folder}: no node features; add raw/{ogb_files.FILES['features']}.gz, or "
+            f"{NO_FEATURES}"
+        )
     split = folder / "split" / facts["split"]
     ids = (ogb_files.read_ids(split / f"{part}.csv.gz") for part in ("train", "valid", "test"))
     labels = torch.from_numpy(raw.labels)
@@ -38,7 +44,9 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     return NodeDataset(
         name=config.name,
         csr=CSRGraph.from_edges(source, target, len(labels)),
-        features=torch.from_numpy(raw.features),
+        features=torch.empty(len(labels), 0)
+        if raw.features is None
+        else torch.from_numpy(raw.features),
         labels=torch.where(labels.isnan(), UNLABELLED, labels).long(),
         num_classes=int(facts["num classes"]),
         split=Split(*map(torch.from_numpy, ids)),

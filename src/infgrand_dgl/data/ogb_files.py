@@ -32,12 +32,12 @@ class Raw(NamedTuple):
 
     Args:
         edges: integers `[2, E]`, directed or not.
-        features: float32 `[N, D]`.
-        labels: `[N]`; NaN, if they are floats, where there is none.
+        features: float32 `[N, D]`; None: there are none, as in ogbn-proteins.
+        labels: `[N]`, or of several a node `[N, C]`; NaN, if they are floats, where there is none.
     """
 
     edges: np.ndarray
-    features: np.ndarray
+    features: np.ndarray | None
     labels: np.ndarray
 
 
@@ -52,6 +52,11 @@ def read_kept(folder: Path) -> Raw:
     if cached is not None:
         return cached
     found = read_text(folder / "raw")
+    if found.labels.ndim > 1:
+        expected = "expected 1 columns (one label a row)"
+        raise InputError(f"{paths['labels']}: {expected}, found {found.labels.shape[1]}")
+    if found.features is None:
+        return found
     if sum(path.stat().st_size for path in paths.values()) < KEPT_FROM_BYTES:
         return found
     try:
@@ -73,13 +78,10 @@ def read_text(raw: Path) -> Raw:
     if edges.size and (edges.min() < 0 or edges.max() >= nodes):
         wrong = edges.min() if edges.min() < 0 else edges.max()
         raise InputError(f"{paths['edges']}: expected node ids 0 to {nodes - 1}, found {wrong}")
-    if not paths["features"].exists():
-        raise InputError(f"{raw.parent}: no node features; add raw/{FILES['features']}.gz")
-    return Raw(
-        edges,
-        _numbers(paths["features"], "numbers", (nodes, None), np.float32),
-        _numbers(paths["labels"], "one label a row", (nodes, 1)).reshape(-1),
-    )
+    features = None
+    if paths["features"].exists():
+        features = _numbers(paths["features"], "numbers", (nodes, None), np.float32)
+    return Raw(edges, features, _alone(_numbers(paths["labels"], "labels", (nodes, None))))
 
 
 def read_binary(raw: Path) -> Raw:
@@ -90,18 +92,26 @@ def read_binary(raw: Path) -> Raw:
     """
     path = raw / "data.npz"
     with reading(path, "OGB's archive of this set"), np.load(path) as data:
-        edges, features = data["edge_index"], data["node_feat"].astype(np.float32, copy=False)
-        if edges.min() < 0 or edges.max() >= len(features):
+        edges, labels = data["edge_index"], read_binary_labels(raw)
+        if edges.min() < 0 or edges.max() >= len(labels):
             wrong = edges.min() if edges.min() < 0 else edges.max()
-            raise ValueError(f"expected node ids 0 to {len(features) - 1}, found {wrong}")
-    return Raw(edges, features, read_binary_labels(raw))
+            raise ValueError(f"expected node ids 0 to {len(labels) - 1}, found {wrong}")
+        features = data.get("node_feat")
+        return Raw(
+            edges, None if features is None else features.astype(np.float32, copy=False), labels
+        )
 
 
 def read_binary_labels(raw: Path) -> np.ndarray:
-    """`[N]`, NaN where there is none."""
+    """`[N]` or `[N, C]`, NaN where there is none."""
     path = raw / "node-label.npz"
     with reading(path, "OGB's labels"), np.load(path) as data:
-        return data["node_label"].reshape(-1)
+        return _alone(data["node_label"])
+
+
+def _alone(labels: np.ndarray) -> np.ndarray:
+    """`[N]` of one column."""
+    return labels[:, 0] if labels.shape[1:] == (1,) else labels
 
 
 def _paths(raw: Path) -> dict[str, Path]:

@@ -10,6 +10,8 @@ from ..system.reading import no_questions
 from .dataset import NodeDataset, check
 from .importing import recognized
 from .root import root_of
+from .scaling import standardized
+from .structural import structural_features
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,16 @@ def load_original(config: DataConfig) -> NodeDataset:
         raise
     if config.weights and config.name != "directory" and loaded.csr.weights is None:
         raise InputError(f"data.weights: expected edge weights, found none in {config.name}")
+    if config.name != "directory" and config.task not in ("auto", loaded.task):
+        raise InputError(
+            f"data.task: expected auto or {loaded.task}, which {config.name} is for; "
+            f"found {config.task}"
+        )
+    if config.features == "structural":
+        loaded = loaded.with_features_of(structural_features)
     dataset = check(loaded, where=config.root or config.name)
+    if config.standardize and config.setting == "transductive":  # else when some are hidden
+        dataset = standardized(dataset, dataset)
     log.info("loaded %s: %s", dataset.name, dataset.provenance)
     return dataset
 

@@ -18,9 +18,10 @@ from .dataset import PARTS, NodeDataset, Split, check_labels, check_split
 from .original import load_original
 from .root import root_of
 from .store import FOLDER, MANIFEST, Store, open_array, read_manifest
+from .structural import structural_features
 
 # Settings that change nothing in the folder.
-FREE = {"root", "prepared"} | OF_SPLITS
+FREE = {"root", "prepared", "task"} | OF_SPLITS
 
 
 def prepare(
@@ -42,11 +43,13 @@ def prepare(
     """
     report = report or Reporter(quiet=True)
     data = config.data.model_copy(update={"prepared": None})
+    _check_seen(data)
     with new_folder(out, overwrite, FOLDER) as folder:
         source, root = sources[data.name], root_of(data)
         store = Store(folder, dtype, report)
         try:
             if source.write is not None and source.streamed(data, root):
+                _check_streamed(data)
                 counts = source.write(data, root, store, report)
             else:
                 with report.timed("loading"):
@@ -59,6 +62,23 @@ def prepare(
             store.write_manifest(counts, data.model_dump())
         except OSError as error:
             raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
+
+
+def _check_streamed(data: DataConfig) -> None:
+    key = "features: structural" if data.features == "structural" else "standardize: true"
+    if data.features == "structural" or data.standardize:
+        raise InputError(
+            f"data.{key}: {data.name} of this size is written part by part, with the features "
+            "that it comes with; leave it out"
+        )
+
+
+def _check_seen(data: DataConfig) -> None:
+    if data.standardize and data.setting == "inductive":
+        raise InputError(
+            "data.standardize: true: when inductive, the nodes that it goes by are those which a "
+            "seed does not hide, and a prepared folder is of all; leave data.prepared out"
+        )
 
 
 def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
@@ -83,6 +103,7 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
         "class_names": dataset.classes,
         "splits": len(dataset.splits),
         "lacks": dataset.lacks,
+        "task": dataset.task,
         "provenance": dataset.provenance,
     }
 
@@ -95,6 +116,7 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
             that would make another dataset.
     """
     manifest = read_manifest(folder)
+    _check_seen(config)
     made, wanted = manifest["data"], config.model_dump()
     for key, value in wanted.items():
         # A setting younger than the folder had its default.
@@ -104,9 +126,17 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
                 f"data.{key}: {folder} was prepared with {then!r}, found {value!r}; "
                 f"prepare it anew, or configure {then!r}"
             )
+    task = manifest.get("task", "classification")
+    if config.task not in ("auto", task):
+        raise InputError(
+            f"data.task: {folder} was prepared with labels of {task}, found {config.task}; "
+            f"prepare it anew, or configure auto"
+        )
     arrays = {name: open_array(folder, entry) for name, entry in manifest["arrays"].items()}
     N, E, D = (manifest[key] for key in ("nodes", "edges", "features"))
     shapes = {"indptr": [N + 1], "indices": [E], "features": [N, D], "labels": [N]}
+    if task != "classification":
+        shapes["labels"] = [N, manifest["classes"]]
     if "weights" in arrays:
         shapes["weights"] = [E]
     for name, shape in shapes.items():
@@ -136,6 +166,8 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         classes=names and tuple(names),
         splits=splits,
         lacks=manifest.get("lacks"),
+        task=task,
+        features_of=structural_features if config.features == "structural" else None,
     )
 
 

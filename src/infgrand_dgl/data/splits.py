@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,6 +10,9 @@ from ..config.schema import DataConfig
 from ..errors import InputError
 from .dataset import PARTS as PARTS
 from .dataset import UNLABELLED, NodeDataset, Split, check_labels, check_split
+from .scaling import standardized
+
+SHARES = (0.5, 0.25, 0.25)  # of small graphs, and where labels are no classes
 
 
 def with_split(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
@@ -28,7 +32,7 @@ def with_split(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDatas
     if config.label_rate is not None and config.label_choice == "random":
         train = thin(split.train, dataset.labels, config.label_rate, seed)
         split = replace(split, train=train)
-    return replace(dataset, split=split)
+    return _seen(replace(dataset, split=split), config)
 
 
 def with_observed(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
@@ -42,7 +46,14 @@ def with_observed(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDa
     given = dataset.lacks is None or dataset.split is not None or dataset.splits
     if config.setting == "inductive" and given:
         split = hide(_chosen(dataset, config, seed), config, seed, dataset.num_nodes)
-    return replace(dataset, split=split)
+    return _seen(replace(dataset, split=split), config)
+
+
+def _seen(dataset: NodeDataset, config: DataConfig) -> NodeDataset:
+    """Inductive: features are standardized by those of the observed nodes."""
+    if not config.standardize or config.setting != "inductive":
+        return dataset
+    return standardized(dataset, dataset.observed_view())
 
 
 def _chosen(dataset: NodeDataset, config: DataConfig, seed: int) -> Split:
@@ -53,8 +64,10 @@ def _chosen(dataset: NodeDataset, config: DataConfig, seed: int) -> Split:
     if not given and isinstance(wanted, int):
         expected = f"expected seed or null, as {dataset.name}'s splits are drawn by seed"
         raise InputError(f"data.split: {expected}; found {wanted}")
-    if not given:
+    if not given and dataset.task == "classification":
         return per_class(dataset.labels, seed)
+    if not given:
+        return by_shares(dataset.labelled, SHARES, seed)
     k, number = len(given), seed % len(given) if wanted == "seed" else wanted or 0
     if (wanted is None and k > 1) or number >= k:
         where, found = _where(dataset, config), "null" if wanted is None else wanted
@@ -92,6 +105,22 @@ def per_class(
     return Split(*parts)
 
 
+def by_shares(candidates: Tensor, shares: tuple[float, ...], seed: int) -> Split:
+    """Shares of the nodes that are candidates, bool `[N]`, at random.
+
+    Raises:
+        InputError: some part would be empty.
+    """
+    nodes = candidates.nonzero().flatten()
+    order = torch.randperm(len(nodes), generator=torch.Generator().manual_seed(seed))
+    ends = np.round(np.cumsum(shares) * len(nodes)).astype(int).tolist()
+    parts = [nodes[order[i:j]].sort().values for i, j in zip([0, *ends], ends, strict=False)]
+    if not all(map(len, parts)):
+        given = " ".join(f"{share:g}" for share in shares)
+        raise InputError(f"shares {given}: some part of {len(nodes)} labelled nodes is empty")
+    return Split(*parts)
+
+
 def hide(split: Split, config: DataConfig, seed: int, num_nodes: int) -> Split:
     """Hides `data.split_rate` of the test nodes. What training observes is all else, or with
     `data.observed: authors` the rest of the splits."""
@@ -110,8 +139,12 @@ def hide(split: Split, config: DataConfig, seed: int, num_nodes: int) -> Split:
 
 
 def thin(train: Tensor, labels: Tensor, rate: float, seed: int) -> Tensor:
-    """Keeps `rate` of the training nodes of each class, at least one."""
+    """Keeps `rate` of the training nodes of each class, at least one; of all together where
+    labels `[N, C]` are no classes."""
     generator = torch.Generator().manual_seed(seed)
+    if labels.ndim > 1:
+        count = max(1, round(rate * len(train)))
+        return train[torch.randperm(len(train), generator=generator)[:count]].sort().values
     kept = []
     for label in labels[train].unique().tolist():
         ids = train[labels[train] == label]

@@ -4,7 +4,7 @@
     indptr.npy, indices.npy   int64 [N + 1], int32 [E]: both directions and a self-loop per node
     weights.npy               float32 [E], where edges have weights; 1 in self-loops
     features.npy              float32, float16, or bfloat16 kept as uint16; [N, D]
-    labels.npy                int64 [N], -1 for none
+    labels.npy                int64 [N], -1 for none; of other tasks float32 [N, C], NaN for none
     train.npy, val.npy, test.npy   int64 ids, where the dataset comes with a split; of several
                               train_0.npy, val_0.npy, test_0.npy, train_1.npy and so on
 
@@ -63,9 +63,10 @@ class Store:
         }
 
     def put(self, name: str, values: Tensor) -> None:
-        """An array of one dimension."""
-        with self.array(name, str(values.numpy().dtype)) as array:
-            for block in values.split(BLOCK_BYTES // values.element_size()):
+        """An array `[N, ...]`."""
+        width = values.element_size() * math.prod(values.shape[1:])
+        with self.array(name, str(values.numpy().dtype), *values.shape) as array:
+            for block in values.split(max(1, BLOCK_BYTES // width)):
                 array.append(block.numpy())
 
     def split(self, split: Split, suffix: str = "") -> None:

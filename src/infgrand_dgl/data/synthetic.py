@@ -129,7 +129,8 @@ def recipe(config: DataConfig) -> Recipe:
     """The style with what the configuration changes of it."""
     style = RECIPES[config.style]
     sizes = ("nodes", "degree", "features", "classes", "homophily")
-    r = Recipe(**{**vars(style), **{k: v for k in sizes if (v := getattr(config, k)) is not None}})
+    given = {k: v for k in sizes if (v := getattr(config, k)) not in (None, "structural")}
+    r = Recipe(**{**vars(style), **given})
     if r.nodes < 4 * r.classes:
         raise InputError(
             f"data.nodes: expected at least 4 per class ({4 * r.classes}), found {r.nodes}"

@@ -11,9 +11,11 @@ from ..errors import InputError
 from ..system.arrays import load_array
 from .edge_lists import EdgeList, in_range, positions, read_edges
 from .feature_files import read_features
-from .imported import Imported, Options, classes_of
-from .node_tables import COLUMNS, Nodes, read_nodes
-from .tables import Table, numbers, read_table
+from .imported import Imported, Options
+from .label_names import read_names
+from .node_tables import COLUMNS, IDS, Nodes, read_nodes
+from .node_tables import LABELS as USUAL
+from .tables import Table, numbers, read_table, without_row_numbers
 from .weights import one_each
 
 TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")
@@ -54,7 +56,7 @@ def read(
     edges = read_edges(edges_path, options)
     if weights_path is not None and options.weights is not False:
         edges = edges._replace(weights=_weights(weights_path, edges))
-    nodes = Nodes(0, None, None, (), None, ())
+    nodes = Nodes(0, None, None, None, (), None, ())
     if options.nodes is not None:
         nodes = read_nodes(read_table(options.nodes, COLUMNS), options)
     notes = [_of_column(name, edges, options) for name in edges.unused]
@@ -71,7 +73,9 @@ def read(
             features = features[_rows_of(ids, of_rows, options.features, where)]
     if nodes.unused:
         notes.append(f"{options.nodes}: text is not used: {', '.join(nodes.unused)}")
-    labels = nodes.labels if labels_path is None else _labels(labels_path, ids)
+    labels, names = nodes.labels, nodes.label_names
+    if labels_path is not None:
+        labels, names = _labels(labels_path, ids, options)
     N, ids, graph = _graph(edges, ids, where, features, nodes, labels, notes)
     for name, rows in (("features", features), ("labels", labels)):
         count = N if rows is None else rows.shape[0]
@@ -84,6 +88,7 @@ def read(
         num_nodes=N,
         features=features,
         labels=labels,
+        label_names=names,
         splits=nodes.splits,
         files=files or {},
         notes=tuple(notes),
@@ -142,24 +147,35 @@ def _graph(
     return len(found), found, positions(edges, found, "nodes")
 
 
-def _labels(path: Path, ids: np.ndarray | None) -> np.ndarray:
-    """Labels of the rows: of a file of them alone, or of a table of ids and labels."""
+def _labels(
+    path: Path, ids: np.ndarray | None, options: Options
+) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Labels of the rows, and names of their columns: of a file of them alone, or of a table of
+    ids and labels."""
     if path.suffix == ".npy":
         array = load_array(path)
-        return classes_of(array, len(array) if array.ndim else 0, str(path))
+        return (array.ravel() if array.shape[:1] == (1,) else array), read_names(path.parent)
     table = read_table(path, COLUMNS)
     if table.frame.shape[1] == 1:
         values: pd.Series = table.frame.iloc[:, 0]
         # A column of text may begin with its name, which looks like one more label.
         table = Table(pd.DataFrame({"label": values}), True, path, table.skipped)
-    nodes = read_nodes(table, Options())
+    nodes = read_nodes(table, Options(label=_columns(table), task=options.task))
     if nodes.labels is None:
         found = ", ".join(map(str, table.frame.columns))
         raise InputError(f"{path}: expected a column label, found {found}")
     if nodes.ids is None:
-        return nodes.labels
+        return nodes.labels, nodes.label_names
     wanted = np.arange(len(nodes.ids)) if ids is None else ids
-    return nodes.labels[_rows_of(wanted, nodes.ids, path, "the nodes")]
+    return nodes.labels[_rows_of(wanted, nodes.ids, path, "the nodes")], nodes.label_names
+
+
+def _columns(table: Table) -> tuple[str, ...] | None:
+    """All but ids, of a table of labels alone in which none has a usual name."""
+    names = [str(name).strip() for name in without_row_numbers(table).frame]
+    rest = tuple(name for name in names if name.lower() not in ("", *IDS))
+    usual = any(name.lower() in USUAL for name in names)
+    return None if usual or len(rest) < 2 or (len(names) == 2 and not table.named) else rest
 
 
 def _rows_of(wanted: np.ndarray, ids: np.ndarray, path: Path, where: str) -> np.ndarray:

@@ -2,47 +2,43 @@ r"""The influence-guided loss (paper: "Influence-Guided Distillation Loss").
 
 Every node i learns from the soft labels of its neighbours j, itself included:
 
-$$L_d = \sum_i \sum_{j\in N(i)} a_{ij}\,\mathrm{KL}_{ij},\qquad a_{ij} = r_i\,c_j,\quad
+$$L_d = \sum_i \sum_{j\in N(i)} a_{ij}\,D_{ij},\qquad a_{ij} = r_i\,c_j,\quad
   c_j = \gamma_1 + \gamma_2 I_g(j)$$
 
 with $r_i = 1/(|N(i)|\,N)$ (`edge_weighting="neighborhood"`: the paper's text over N, so that both
 forms have the scale of a mean) or $r_i = 1/E$ (`"edges"`: the authors' code). On a graph with
 weights $a_{ij} = r_i\,c_j\,w_{ij}$, where the sum of the weights of row i takes the place of
-$|N(i)|$, and that of all weights the place of $E$. With
-$p_i = \sigma(h^s_i/\tau)$ of the student and $q_j = \sigma(h^t_j/\tau)$ of the teacher,
-$\mathrm{KL}_{ij}$ is $\mathrm{KL}(q_j \| p_i)$ (`kl="forward"`: the authors' code) or
-$\mathrm{KL}(p_i \| q_j)$ (`"reverse"`: the paper's text). There is no $\tau^2$ factor.
+$|N(i)|$, and that of all weights the place of $E$. $D_{ij}$ is the divergence of student i from
+teacher j. Of classes it is $\mathrm{KL}(q_j \| p_i)$ (`kl="forward"`: the authors' code) or
+$\mathrm{KL}(p_i \| q_j)$ (`"reverse"`: the paper's text), with $p_i = \sigma(h^s_i/\tau)$ of the
+student and $q_j = \sigma(h^t_j/\tau)$ of the teacher; there is no $\tau^2$ factor. `tasks/` has it
+for each task.
 
-Both are linear in the neighbour's term, so the sum over edges collapses exactly to a sum over
-nodes, with targets that are computed once:
-
-    forward:  L_d = const - Σ_i T_i·log p_i,              T_i = Σ_j a_ij q_j
-    reverse:  L_d = Σ_i [ w_i p_i·log p_i - p_i·U_i ],    U_i = Σ_j a_ij log q_j,  w_i = Σ_j a_ij
-
-The constant of node i, $\sum_j a_{ij}\,q_j\cdot\log q_j$, or $w_i$, is its `own` term: the loss of
-a batch of nodes is made of their rows alone, and needs no graph.
+All are linear in the neighbour's term, so the sum over edges collapses exactly to a sum over
+nodes, with targets that are computed once. What node i has beside its targets is its `own` term:
+the loss of a batch of nodes is made of their rows alone, and needs no graph.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 
+from ..config.fields import Task
 from ..errors import InputError, check_choice, check_shape
 from ..graph.convert import GraphLike, as_csr
-from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import dgl
 from ..graph.weights import WEIGHT
 from ..ops import Direction, edge_kl, spmm
-from ..system.arrays import blocks, first_not_finite, release
+from ..system.arrays import first_not_finite
+from .tasks import DIVERGENCES
 
+Errors = Callable[[Tensor, Tensor], Tensor]
 EdgeWeighting = Literal["neighborhood", "edges"]
 Form = Literal["collapsed", "apply_edges", "edge_kl"]
-
-BLOCK_ROWS = 1 << 16  # of logits that are looked at together
 
 
 class DistillationLoss(nn.Module):
@@ -52,14 +48,17 @@ class DistillationLoss(nn.Module):
         graph: an undirected graph of any kind that `influence_scores` takes, with weights or
             without, completed to one self-loop per node; a `CSRGraph` is taken as it is, parallel
             edges and all. Row i holds N(i).
-        teacher_logits: $h^t$, `[N, C]`, floating point.
+        teacher_logits: $h^t$, `[N, C]`, floating point; of regression its predictions.
         influence: $I_g$, `[N]`.
         gamma1, gamma2: $\gamma_1, \gamma_2 \ge 0$.
-        tau: the temperature, positive.
-        kl: "forward" or "reverse".
+        tau: the temperature, positive; of regression 1.
+        kl: "forward" or "reverse"; of regression "forward".
         edge_weighting: "neighborhood" or "edges".
         form: "collapsed" needs no edges after construction. The others are the sum as written,
-            O(E) memory per call: "apply_edges" on DGL's `apply_edges`, "edge_kl" on our op.
+            O(E) memory per call: "apply_edges" on DGL's `apply_edges`, "edge_kl", of classes alone,
+            on our op.
+        task: "classification", "multilabel" or "regression".
+        scale: of regression: in what each column's error is measured, `[C]`; 1 by default.
         columns: collapsed: how many classes are aggregated at a time; all by default.
         out: collapsed: where the targets go, `[N, C]` (a memory-mapped tensor, say).
 
@@ -73,8 +72,8 @@ class DistillationLoss(nn.Module):
     """
 
     targets: Tensor  # collapsed: T or U, [N, C]
-    own: Tensor  # collapsed: const_i or w_i, [N, 1]
-    log_q: Tensor  # edge by edge: [N, C]
+    own: Tensor  # collapsed: [N, 1], or [N, 2]
+    teacher: Tensor  # edge by edge: [N, C], or [N, 2C]
     c: Tensor  # apply_edges: [N], and r
     r: Tensor
     a: Tensor  # edge_kl: [E]
@@ -92,6 +91,8 @@ class DistillationLoss(nn.Module):
         kl: Direction = "forward",
         edge_weighting: EdgeWeighting = "edges",
         form: Form = "collapsed",
+        task: Task = "classification",
+        scale: Tensor | None = None,
         columns: int | None = None,
         out: Tensor | None = None,
     ) -> None:
@@ -105,9 +106,7 @@ class DistillationLoss(nn.Module):
         N = csr.num_rows
         check_shape("teacher_logits", teacher_logits, [N, "C"])
         check_shape("influence", influence, [N])
-        check_choice("kl", kl, get_args(Direction))
-        check_choice("edge_weighting", edge_weighting, get_args(EdgeWeighting))
-        check_choice("form", form, get_args(Form))
+        _check_choices(kl, edge_weighting, form, task)
         if not 0 < tau < math.inf:
             raise InputError(f"tau: expected a positive number, found {tau}")
         for name, gamma in (("gamma1", gamma1), ("gamma2", gamma2)):
@@ -117,7 +116,11 @@ class DistillationLoss(nn.Module):
             if first_not_finite(given) is not None:
                 raise InputError(f"{name}: expected finite numbers, found NaN or infinity")
         dtype = torch.promote_types(teacher_logits.dtype, torch.float32)
-        self.tau, self.kl, self.form = tau, kl, form
+        self.tau, self.kl, self.form, self.shape = tau, kl, form, teacher_logits.shape
+        if scale is not None:
+            check_shape("scale", scale, [self.shape[1]])
+            scale = scale.detach().to(device, dtype)
+        self.divergence = DIVERGENCES[task](kl, tau, scale)
 
         c = gamma1 + gamma2 * influence.detach().to(device, dtype)
         if edge_weighting == "neighborhood":
@@ -127,14 +130,18 @@ class DistillationLoss(nn.Module):
             total = csr.num_edges if csr.weights is None else float(csr.row_sums.sum())
             r = torch.full((N,), 1 / (total or 1), dtype=dtype, device=device)
 
+        def aggregate(x: Tensor) -> Tensor:
+            return spmm(csr, x, r.to(x.dtype), c.to(x.dtype))
+
+        logits = teacher_logits.detach()
         if form == "collapsed":
-            logits = teacher_logits.detach()
-            targets, own = self.collapse(csr, logits, r, c, columns or logits.shape[1], out)
+            targets, own = self.divergence.collapse(
+                logits, aggregate, dtype, columns or logits.shape[1], out
+            )
             self.register_buffer("targets", targets)
             self.register_buffer("own", own)
             return
-        log_q = (teacher_logits.detach().to(dtype) / tau).log_softmax(dim=1)
-        self.register_buffer("log_q", log_q)
+        self.register_buffer("teacher", self.divergence.readable(logits.to(dtype)))
         if form == "edge_kl":
             self.graph = csr
             a = r.repeat_interleave(csr.row_lengths) * c[csr.indices.long()]
@@ -148,31 +155,6 @@ class DistillationLoss(nn.Module):
                 "form: apply_edges runs on the CPU; on a GPU take collapsed or edge_kl"
             )
 
-    def collapse(
-        self, csr: CSRGraph, logits: Tensor, r: Tensor, c: Tensor, columns: int, out: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Targets `[N, C]` and own terms `[N, 1]`, by so many columns at a time."""
-        forward, (N, C) = self.kl == "forward", logits.shape
-        normalizer = torch.cat(
-            [(z.to(c.dtype) / self.tau).logsumexp(1, True) for _, z in blocks(logits, BLOCK_ROWS)]
-        )
-        targets = out if out is not None else logits.new_empty(N, C, dtype=c.dtype)
-        own = torch.zeros_like(normalizer) if forward else torch.ones_like(normalizer)
-        for k in range(0, C, columns):
-            source = logits.new_empty(N, min(columns, C - k), dtype=c.dtype)
-            for part, z in blocks(logits, BLOCK_ROWS):
-                log_q = torch.div(z[:, k : k + columns].to(c.dtype), self.tau)
-                log_q.sub_(normalizer[part])
-                source[part] = log_q.exp() if forward else log_q
-                if forward:
-                    own[part] += torch.linalg.vecdot(source[part], log_q)[:, None]
-            sums = spmm(csr, source, r, c)
-            del source
-            for part, rows in blocks(sums, BLOCK_ROWS):
-                targets[part, k : k + columns] = rows
-                release(targets)
-        return targets, spmm(csr, own, r, c)
-
     def per_node(self) -> dict[str, Tensor]:
         """Collapsed: what the loss of a node is made of, row by row."""
         return {"targets": self.targets, "own": self.own}
@@ -181,58 +163,39 @@ class DistillationLoss(nn.Module):
         self, student_logits: Tensor, targets: Tensor | None = None, own: Tensor | None = None
     ) -> Tensor:
         if self.form != "collapsed":
-            check_shape("student_logits", student_logits, self.log_q.shape)
-            scaled = student_logits.to(self.log_q.dtype) / self.tau
+            check_shape("student_logits", student_logits, self.shape)
+            student = student_logits.to(self.teacher.dtype)
             if self.form == "edge_kl":
-                return edge_kl(self.graph, scaled, self.log_q, self.a, direction=self.kl).sum()
-            return self.edge_sum(scaled.log_softmax(dim=1))
+                scaled = student / self.tau
+                return edge_kl(self.graph, scaled, self.teacher, self.a, direction=self.kl).sum()
+            return self.edge_sum(self.divergence.readable(student))
         if targets is None or own is None:
             targets, own = self.targets, self.own
         check_shape("student_logits", student_logits, targets.shape)
-        scaled = student_logits.to(targets.dtype) / self.tau
-        if self.kl == "reverse":
-            return _CollapsedReverse.apply(scaled, own, targets)
-        return own.sum() - (targets * scaled.log_softmax(dim=1)).sum()
+        return self.divergence.of_nodes(student_logits.to(targets.dtype), targets, own)
 
-    def edge_sum(self, log_p: Tensor) -> Tensor:
+    def edge_sum(self, student: Tensor) -> Tensor:
         """The definition, edge by edge: sources are neighbours j, destinations students i."""
         fn, g = dgl.function, self.graph
-        q, p = self.log_q.exp(), log_p.exp()
         with g.local_scope():
-            g.ndata.update({"log_q": self.log_q, "q": q, "log_p": log_p, "p": p})
             g.ndata.update({"c": self.c[:, None], "r": self.r[:, None]})
-            if self.kl == "forward":  # q_j·log q_j - q_j·log p_i
-                g.ndata["own"] = (q * self.log_q).sum(dim=1, keepdim=True)
-                g.apply_edges(fn.u_dot_v("q", "log_p", "cross"))
-                g.apply_edges(fn.u_sub_e("own", "cross", "kl"))
-            else:  # p_i·log p_i - log q_j·p_i
-                g.ndata["own"] = (p * log_p).sum(dim=1, keepdim=True)
-                g.apply_edges(fn.u_dot_v("log_q", "p", "cross"))
-                g.apply_edges(fn.v_sub_e("own", "cross", "kl"))
+            self.divergence.along_edges(g, self.teacher, student)
             g.apply_edges(fn.u_mul_v("c", "r", "a"))
             a = g.edata["a"]
             if WEIGHT in g.edata:
                 a = a * g.edata[WEIGHT].to(a.dtype)[:, None]
-            return (a * g.edata["kl"]).sum()
+            return (a * g.edata["D"]).sum()
 
 
-class _CollapsedReverse(torch.autograd.Function):
-    r"""$\sum_i p_i\cdot g_i$, $g_i = w_i \log p_i - U_i$, with the gradient
-    $p_i\circ(g_i - p_i\cdot g_i)$ in the logits: half of the passes that autograd takes."""
-
-    @staticmethod
-    def forward(ctx: Any, scaled: Tensor, w: Tensor, U: Tensor) -> Tensor:
-        log_p = scaled.log_softmax(dim=1)
-        p = log_p.exp()
-        per_class = log_p.mul_(w).sub_(U).mul_(p)
-        per_node = per_class.sum(dim=1, keepdim=True)
-        ctx.save_for_backward(per_class.addcmul_(p, per_node, value=-1))
-        return per_node.sum()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return grad * ctx.saved_tensors[0], None, None
+def _check_choices(kl: str, edge_weighting: str, form: str, task: str) -> None:
+    check_choice("kl", kl, get_args(Direction))
+    check_choice("edge_weighting", edge_weighting, get_args(EdgeWeighting))
+    check_choice("form", form, get_args(Form))
+    check_choice("task", task, get_args(Task))
+    if form == "edge_kl" and task != "classification":
+        raise InputError(
+            f"form: edge_kl is for classification; {task} has collapsed and apply_edges"
+        )
 
 
 def supervised_loss(
@@ -244,17 +207,22 @@ def supervised_loss(
     delta2: float,
     count: int | None = None,
     class_weights: Tensor | None = None,
+    errors: Errors | None = None,
 ) -> Tensor:
     r"""$L_s = \delta_1\,\mathrm{mean}(CE) + \delta_2\,\mathrm{mean}(CE\cdot I_g)$.
 
     Args:
         logits: `[n, C]`.
         labels: int64 `[n]`; -1 where there is none: such a node adds nothing. (Leaving it out by a
-            mask would make a GPU wait for the shape.)
+            mask would make a GPU wait for the shape.) Or what `errors` takes.
         influence: $I_g$ of the same nodes, `[n]`.
         count: of labelled nodes, over which the means are taken; n by default.
         class_weights: of each class's CE, `[C]`; by default 1.
+        errors: of another task (`tasks.LearningTask.errors`), in the place of CE.
     """
-    ce = cross_entropy(logits, labels, class_weights, reduction="none", ignore_index=-1)
+    if errors is None:
+        ce = cross_entropy(logits, labels, class_weights, reduction="none", ignore_index=-1)
+    else:
+        ce = errors(logits, labels)
     weighted = delta1 * ce.sum() + delta2 * (ce * influence).sum()
     return weighted / (len(labels) if count is None else count)

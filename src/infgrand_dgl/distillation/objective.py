@@ -7,21 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor
 
 from ..config import Config
 from ..data import NodeDataset
-from ..data.dataset import UNLABELLED
 from ..graph import CSRGraph
 from ..registry import methods
 from ..system.arrays import new_array
 from ..system.kept import kept
 from ..system.runtime import Runtime
-from .class_weights import class_weights
 from .loss import DistillationLoss, supervised_loss
+from .tasks import DIVERGENCES, TASKS, LearningTask
 
 Rows: TypeAlias = dict[str, Any]  # Tensor or SparseMatrix, [n, ...]
 
@@ -43,10 +42,10 @@ class Lesson:
     logits: Tensor | None
     runtime: Runtime
 
-    def class_weights(self) -> Tensor | None:
-        """Of `train.class_weights`, `[C]` on the runtime's device; None where all weigh alike."""
-        weights = class_weights(self.config, self.view)
-        return None if weights is None else weights.to(self.runtime.device)
+    @cached_property
+    def task(self) -> LearningTask:
+        """What the labels are, and the error of an output."""
+        return TASKS[self.view.task](self.config, self.view, self.runtime.device)
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,7 @@ def distilling(
         influence: $I_g$ in $L_s$, `[N]`.
     """
     view, lambda_ = lesson.view, lesson.config.distillation.lambda_
-    labels = torch.full((view.num_nodes,), UNLABELLED)
-    labels[view.train] = view.labels[view.train]
-    of_classes = lesson.class_weights()
+    labels, errors = lesson.task.training_labels(view), lesson.task.errors
     rows: Rows = {"labels": labels, "influence": influence.float()}
     all_at_once = distillation.form != "collapsed"
     if not all_at_once:
@@ -100,7 +97,7 @@ def distilling(
             delta1=delta1,
             delta2=delta2,
             count=len(view.train),
-            class_weights=of_classes,
+            errors=errors,
         )
         distilled = distillation(logits, *(() if all_at_once else (batch["targets"], batch["own"])))
         total = lambda_ * supervised + (1 - lambda_) * distilled
@@ -121,14 +118,18 @@ def distillation_loss(
     assert logits is not None
     budget = runtime.budget
     N, C = logits.shape
-    settings |= {"tau": d.tau, "form": d.loss}
+    task, units = lesson.view.task, lesson.task.units
+    settings |= {"tau": d.tau, "form": d.loss, "task": task, "scale": units and units[1]}
     # The aggregated matrix and its sums, and what the product and each row hold beside.
-    beside = 256 * N
-    if d.loss != "collapsed" or budget.fits_on(runtime.device, 12 * N * C + beside):
+    beside, bytes_per_class = 256 * N, DIVERGENCES[task].bytes_per_class
+    if d.loss != "collapsed" or budget.fits_on(runtime.device, bytes_per_class * N * C + beside):
         graph = kept(csr, runtime.device)
         return DistillationLoss(graph, logits.to(runtime.device), influence, **settings)
     out = None
-    if budget.left() < 12 * N * C and runtime.scratch is not None:
+    if budget.left() < bytes_per_class * N * C and runtime.scratch is not None:
         out = new_array(runtime.scratch / f"targets-{runtime.ranks.rank}.npy", (N, C))
-    columns = max(1, min(C, (budget.left() - beside) // (8 * N)))
-    return DistillationLoss(csr, logits, influence, columns=columns, out=out, **settings)
+    per_column = (bytes_per_class - 4) * N  # without the targets
+    columns = max(1, min(C, (budget.left() - beside) // per_column))
+    made = DistillationLoss(csr, logits, influence, columns=columns, out=out, **settings)
+    made.divergence.to(runtime.device)
+    return made

@@ -45,7 +45,7 @@ from ..system.writing import (
     umask,
     writing,
 )
-from ..training.metrics import METRICS
+from ..training.metrics import METRICS, Metric
 from .artifacts import Stages
 
 log = logging.getLogger(__name__)
@@ -202,12 +202,16 @@ class RunDirectory:
         return load_config(self.path / "config.yaml")
 
     @cached_property
+    def metric(self) -> Metric:
+        """By which its epochs were chosen."""
+        with reading(self.path / "metrics.json", "written by train"):
+            return METRICS[self.metrics.get("metric", "accuracy")]
+
+    @cached_property
     def val(self) -> dict[int, float]:
         """The validation metric of each seed's student, by metrics.json."""
         with reading(self.path / "metrics.json", "written by train"):
-            student = self.metrics["student"]
-            metric = METRICS[self.metrics.get("metric", "accuracy")]
-            per_seed = metric.of_model(student)["val"]["per_seed"]
+            per_seed = self.metric.of_model(self.metrics["student"])["val"]["per_seed"]
             return dict(zip(self.metrics["seeds"], map(float, per_seed), strict=True))
 
     @staticmethod
@@ -246,7 +250,7 @@ class RunDirectory:
 
     def best_seed(self) -> int:
         """The seed whose student did best on the validation nodes; the first of equals."""
-        return max(self.val, key=self.val.__getitem__)
+        return max(self.val, key=lambda seed: self.metric.sign * self.val[seed])
 
     def propagated(self, seed: int) -> np.ndarray:
         """What the student reads, X̃ or X, `[N, D]`, mapped from the file."""

@@ -32,6 +32,7 @@ def metrics_of(
             "edges": source.num_edges,
             "features": source.num_features,
             "classes": source.num_classes,
+            "task": source.task,
             "provenance": source.provenance,
         },
         "setting": config.data.setting,

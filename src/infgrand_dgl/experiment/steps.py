@@ -35,6 +35,7 @@ from ..training.evaluation import (
     milliseconds_per_request,
 )
 from ..training.loop import OnEpoch
+from ..training.metrics import chosen
 from ..training.student import outputs, train_student
 from ..training.teacher import (
     is_sampled,
@@ -90,7 +91,7 @@ class Experiment:
         data = fingerprint(source.fingerprint, config.data.of_splits())
         stages = Stages(run.path)
         board = run.path / "tensorboard" if config.train.tensorboard else None
-        metric = config.train.metric
+        metric = chosen(config.train.metric, source.task).name
         history = History(run.path / "history.csv", metric, board, runtime.ranks.first)
         artifacts = Artifacts(run.path, stages, runtime, report)
         every = config.train.checkpoint_every
@@ -161,13 +162,13 @@ class Steps:
     def inputs(self, config: Config) -> Artifact:
         """What the student reads, `[N, D]`: X~, or X."""
         propagated = reads_propagated(config)
-        if not propagated and config is not self.config:
+        made = self.dataset.features_of is not None or self.config.data.standardize
+        varies = self.inductive and (propagated or made)  # with the split
+        if not propagated and config is not self.config and not varies:
             return Artifact(self.dataset.features, "raw")
+        file = self._file(config, "propagated.npy", varies)
         if not propagated:  # a file all the same, for `predict`
-            file = self._file(config, "propagated.npy", per_seed=False)
             config = config.replace("propagation", hops=0)
-        else:
-            file = self._file(config, "propagated.npy", self.inductive)
 
         def compute(path: Path | None, runtime: Runtime) -> Tensor:
             x = student_inputs(config, self.dataset, runtime, out=path)
@@ -175,7 +176,7 @@ class Steps:
                 save_array(path, x)
             return x
 
-        seed = self.seed if self.inductive and propagated else None
+        seed = self.seed if varies else None
         made_of = fingerprint("propagate", self.experiment.data, seed, config.propagation)
         return self.experiment.artifacts.array("propagate", made_of, file, compute)
 
@@ -232,7 +233,7 @@ class Steps:
         stat = file.stat()
         made_of = fingerprint(str(file), stat.st_size, stat.st_mtime_ns)
         metrics = self._teacher_metrics(logits)
-        return Artifact(logits, made_of), Outcome(metrics, 0.0, self.config.train.metric)
+        return Artifact(logits, made_of), Outcome(metrics, 0.0, self.experiment.fitting.metric)
 
     def distil(self, name: str, teacher: Artifact, judged: Outcome) -> Outcome:
         """One student of the teacher, and if it collapses, once more without weight decay."""
@@ -310,7 +311,7 @@ class Steps:
         if self.runtime.ranks.first:
             path = self.experiment.run.weights(self.seed, model)
             path.parent.mkdir(exist_ok=True)
-            save_weights(path, weights, self.dataset.classes)
+            save_weights(path, weights, self.dataset.classes, self.dataset.task)
 
     # Evaluation
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config import Config
 from ..data import NodeDataset, load_source, with_split
 from ..data.dataset import describe
+from ..data.scaling import unlike_scales
 from ..errors import InputError
 from ..present.console import Reporter
 from ..present.curves import influence_histogram, training_curves
@@ -19,6 +20,7 @@ from ..system.memory import Budget
 from ..system.ranks import joined
 from ..system.runtime import Runtime, resolve_device
 from ..training.metrics import METRICS
+from ..training.settings import for_task
 from .directory import RunDirectory, is_complete, is_damaged, shared_run
 from .fitting import Metrics, Outcome
 from .metrics import metrics_of
@@ -78,6 +80,11 @@ def all_seeds(
     source = load_source(config.data)
     seconds = {"load": time.perf_counter() - start, "influence": 0.0, "propagate": 0.0}
     report.line(describe(source))
+    config, students = _for_task(config, students, source)
+    if runtime.ranks.first:
+        run.write_text("config.yaml", config.to_yaml())
+    if hint := None if config.data.standardize else unlike_scales(source.matrix):
+        report.line(hint)
     for seed in config.train.seeds:  # before hours of training: may it, by its split
         with_split(source, config.data, seed)
 
@@ -91,6 +98,16 @@ def all_seeds(
         write(experiment, metrics)
     runtime.ranks.wait()
     return metrics
+
+
+def _for_task(
+    config: Config, students: Mapping[str, Config], source: NodeDataset
+) -> tuple[Config, dict[str, Config]]:
+    """The experiment and its students', in which nothing is left for the task to say."""
+    made = for_task(config, source.task)
+    others = {name: c for name, c in students.items() if c is not config}
+    told = {name: for_task(c, source.task) for name, c in others.items()}
+    return made, {name: told.get(name, made) for name in students}
 
 
 def one_seed(experiment: Experiment, source: NodeDataset, seed: int) -> dict[str, Outcome]:
@@ -123,9 +140,10 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
     run, history = experiment.run, experiment.fitting.history
     history.settle(dict(zip(metrics["seeds"], metrics["retrained"], strict=True)))
     if history.rows:  # of reused stages there are none, where their file was damaged
-        metric = METRICS[experiment.config.train.metric]
+        metric = METRICS[metrics["metric"]]
         curves = run.path / "figures/training_curves.png"
-        training_curves(history.rows, curves, metric.name, metric.label)
+        key, label = f"val_{metric.name}", metric.axis("Validation")
+        training_curves(history.rows, curves, key, label, metric.scale)
     if experiment.scores:
         influence_histogram(experiment.scores[-1], run.path / "figures/influence_histogram.png")
     run.write_metrics(metrics)

@@ -57,6 +57,7 @@ def influence(
             logits=logits,
             cosine=result.scores,
             mix=c.mix,
+            task=dataset.task,
         )
         result = replace(result, scores=measured(measure, inputs))
     release(*seen.csr.arrays)

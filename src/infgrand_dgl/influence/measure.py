@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..config.fields import Task
 from ..errors import InputError, check_shape
 from ..graph import CSRGraph
 from ..registry import Measure
@@ -27,6 +28,7 @@ class Inputs:
         logits: the teacher's, `[N, C]` on the device of `csr`, for a measure that needs them.
         cosine: the cosine's normalized scores, float32 `[N]`, likewise.
         mix: the cosine's share in a convex mix; None: a product (hybrid).
+        task: of which the logits are.
     """
 
     csr: CSRGraph
@@ -37,6 +39,7 @@ class Inputs:
     logits: Tensor | None = None
     cosine: Tensor | None = None
     mix: float | None = None
+    task: Task = "classification"
 
 
 @torch.no_grad()
@@ -44,14 +47,27 @@ def measured(measure: Measure, inputs: Inputs) -> Tensor:
     """The scores of a measure, float32 `[N]`.
 
     Raises:
-        InputError: no logits, or logits of another length, where the measure needs them.
+        InputError: no logits, or logits of another length, where the measure needs them; a task
+            that it does not have.
     """
+    check_task(measure, inputs.task)
     if measure.needs_teacher:
         if inputs.logits is None:
             raise InputError(f"measure: {measure.name} needs the teacher's logits")
         check_shape("logits", inputs.logits, [inputs.csr.num_rows, "C"])
     scores = measure.scores(inputs)
     return scores if measure.normalized else normalized(scores, inputs.normalization).float()
+
+
+def check_task(measure: Measure, task: Task) -> None:
+    """
+    Raises:
+        InputError: the measure is not defined for the task.
+    """
+    if task not in measure.tasks:
+        raise InputError(
+            f"influence.measure: {measure.name} is for {' and '.join(measure.tasks)}, not {task}"
+        )
 
 
 def normalized(values: Tensor, normalization: Normalization) -> Tensor:

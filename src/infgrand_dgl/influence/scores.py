@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config import Config
+from ..config.fields import Task
 from ..errors import check_choice
 from ..features.convert import as_features
 from ..graph.convert import GraphLike, as_csr
@@ -30,6 +31,7 @@ def influence_scores(
     self_loop_weight: float = 1.0,
     logits: Tensor | None = None,
     mix: float | None = None,
+    task: Task = "classification",
 ) -> Tensor:
     r"""Global influence $I_g$ of every node, float32 `[N]`.
 
@@ -50,14 +52,16 @@ def influence_scores(
         self_loop_weight: w of the propagation; 1 is the paper's text, 2 the authors' code.
         logits: the teacher's, `[N, C]`; for the measures "entropy" and "hybrid".
         mix: "hybrid": the share of the cosine in its mix with the entropy; None: their product.
+        task: "classification", "multilabel" or "regression": of which the logits are.
 
     Raises:
         InputError: a directed graph or none, weights that are negative or not finite, features of
             another length, NaN or infinite features, an unknown measure or normalization, no logits
-            where they are needed.
+            where they are needed, a task that the measure does not have.
     """
     check_choice("measure", measure, list(measures))
     check_choice("normalization", normalization, get_args(Normalization))
+    check_choice("task", task, get_args(Task))
     if not isinstance(features, Tensor):
         features = as_features(features)
     chosen, csr = measures[measure], as_csr(graph, features.device, len(features))
@@ -71,7 +75,8 @@ def influence_scores(
         cosine = cosine_influence(csr, features, **settings).scores
     if logits is not None:
         logits = logits.to(csr.indptr.device)
-    inputs = Inputs(csr, features=features, logits=logits, cosine=cosine, mix=mix, **settings)
+    settings |= {"logits": logits, "cosine": cosine, "mix": mix, "task": task}
+    inputs = Inputs(csr, features=features, **settings)
     return measured(chosen, inputs)
 
 

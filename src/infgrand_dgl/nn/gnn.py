@@ -15,6 +15,7 @@ from . import dgl_layers, native
 from .dropout import Dropout, dropout
 from .mlp import NORMS, Norm
 from .native import Aggregated, Graph, Input
+from .units import Units
 
 Backend = Literal["dgl", "native"]
 Jumping = Literal["none", "sum", "max"]
@@ -58,6 +59,11 @@ class GNN(nn.Module):
         pairs = pairwise(widths) if residual else ()
         self.residuals = nn.ModuleList(nn.Linear(i, o) for i, o in pairs)
         self.head = None if jumping == "none" else nn.Linear(widths[-1], classes)
+        self.units: Units | None = None
+
+    def set_units(self, shift: Tensor, scale: Tensor) -> None:
+        """Outputs in the units of labels of that mean and standard deviation, `[C]`."""
+        self.units = Units(shift, scale)
 
     def forward(self, graph: Graph | Sequence[Graph], x: Input) -> Tensor:
         """Features `[M, D]` to logits `[N, C]`.
@@ -79,7 +85,15 @@ class GNN(nn.Module):
             x = h = self.layer(k, g, x)
             if self.head is not None:
                 jumped = self.jump(jumped, h)
-        return h if self.head is None else self.head(jumped)
+        return h if self.head is None else self.of_head(jumped)
+
+    def of_head(self, jumped: Tensor | None) -> Tensor:
+        """What jumping knowledge ends in, `[N, C]`."""
+        assert self.head is not None
+        return self.in_units(self.head(jumped))
+
+    def in_units(self, out: Tensor) -> Tensor:
+        return out if self.units is None else self.units(out)
 
     def constant(self, graph: Graph, x: Input) -> Input:
         """Features, for calls on the same graph time and again: aggregated once and for all, where
@@ -97,7 +111,7 @@ class GNN(nn.Module):
         h = self.layers[k](graph, x).flatten(1)
         if self.residuals:
             h = h + _linear(self.residuals[k], x, len(h))
-        return self.dropout(self.normed(k, h).relu()) if k < len(self.norms) else h
+        return self.dropout(self.normed(k, h).relu()) if k < len(self.norms) else self.in_units(h)
 
     def normed(self, k: int, h: Tensor) -> Tensor:
         norm = self.norms[k]

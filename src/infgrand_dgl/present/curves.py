@@ -15,12 +15,13 @@ from .style import BLUE, look, models, save, subplots
 def training_curves(
     history: Sequence[Mapping[str, Any]],
     path: Path,
-    metric: str = "accuracy",
-    label: str = "accuracy",
+    key: str = "val_accuracy",
+    label: str = "Validation accuracy (%)",
+    scale: float = 100,
 ) -> None:
-    """The metric on the validation nodes by epoch, under its label."""
-    figure, axes = _figure("Epoch", f"Validation {label} (%)")
-    draw_curves(axes, history, f"val_{metric}", 100)
+    """A column of the history by epoch, `scale` times as large, under its label."""
+    figure, axes = _figure("Epoch", label)
+    draw_curves(axes, history, key, scale)
     axes.legend(loc="lower right")
     save(figure, path)
 

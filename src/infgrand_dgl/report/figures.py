@@ -13,6 +13,7 @@ from .statistics import Calibration
 
 WIDTH, HEIGHT, SQUARE = 4.4, 3.1, 3.9  # inches
 NAME = 12  # letters of a class's name on an axis
+MANY = 2000  # nodes that are counted in a picture rather than drawn one by one
 
 
 def axes_of(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -68,6 +69,108 @@ def accuracy_by(
     return figure
 
 
+def score_by(
+    groups: Sequence[str], scores: Mapping[str, Sequence[np.ndarray]], xlabel: str, ylabel: str
+) -> Figure:
+    """Mean score of each model in each group of nodes, with 95% intervals of the mean.
+
+    Args:
+        scores: by model: of each group those of its nodes.
+    """
+    figure, axes = axes_of(xlabel, ylabel)
+    for k, (model, by_group) in enumerate(scores.items()):
+        shown = look(model)
+        axes.errorbar(
+            np.arange(len(groups)) + 0.14 * (k - (len(scores) - 1) / 2),
+            [values.mean() for values in by_group],
+            yerr=[
+                1.96 * values.std(ddof=len(values) > 1) / len(values) ** 0.5 for values in by_group
+            ],
+            color=shown.color,
+            marker=shown.marker,
+            capsize=RC["errorbar.capsize"],
+            linewidth=0,
+            elinewidth=1.2,
+            label=shown.label,
+        )
+    axes.set_xticks(range(len(groups)), groups, fontsize=8)
+    axes.margins(x=0.06)
+    axes.grid(axis="y")
+    legend(figure)
+    return figure
+
+
+def by_label(
+    names: Sequence[str],
+    values: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    xlabel: str,
+    chance: np.ndarray | float,
+) -> Figure:
+    """A line for each label, and on it each model's mean and standard deviation, `[C]`.
+
+    Args:
+        chance: what knowing nothing gives, of each label or of all.
+    """
+    figure, axes = axes_of(xlabel, "", 0.22 * len(names) + 1.2)
+    y = np.arange(len(names))
+    axes.scatter(chance + 0 * y, y, color="#999999", marker="|", s=40, label="Chance")
+    for k, (model, (mean, std)) in enumerate(values.items()):
+        shown = look(model)
+        axes.errorbar(
+            mean,
+            y + 0.16 * (k - (len(values) - 1) / 2),
+            xerr=std,
+            fmt=shown.marker,
+            color=shown.color,
+            markersize=3.5,
+            elinewidth=0.8,
+            capsize=0,
+            label=shown.label,
+        )
+    axes.set_yticks(y, [_short(name) for name in names], fontsize=8)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    legend(figure, 3)
+    return figure
+
+
+def against_true(true: np.ndarray, predicted: np.ndarray) -> Figure:
+    """One dot per node, or where there are many how many there are, on a logarithmic scale."""
+    figure, axes = axes_of("True", "Predicted", SQUARE)
+    low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
+    margin = 0.04 * (high - low) or 1.0
+    ends = (low - margin, high + margin)
+    axes.plot(ends, ends, color="#999999", linewidth=0.8, linestyle="--")
+    if len(true) > MANY:
+        extent = (*ends, *ends)
+        cells = axes.hexbin(
+            true, predicted, gridsize=40, extent=extent, bins="log", mincnt=1, cmap="Blues"
+        )
+        figure.colorbar(cells, ax=axes, label="Nodes", shrink=0.8)
+    else:
+        axes.scatter(true, predicted, s=7, alpha=0.4, color=BLUE, linewidths=0, rasterized=True)
+    axes.set(xlim=ends, ylim=ends, aspect="equal")
+    return figure
+
+
+def residuals(by_model: Mapping[str, np.ndarray], xlabel: str) -> Figure:
+    """Median, middle half, and 5% to 95% of each model's residuals."""
+    figure, axes = axes_of(xlabel, "", 0.35 * len(by_model) + 1.0)
+    for k, (model, values) in enumerate(by_model.items()):
+        shown = look(model)
+        low, q1, median, q3, high = np.percentile(values, [5, 25, 50, 75, 95])
+        axes.hlines(k, low, high, color=shown.color, linewidth=1)
+        axes.hlines(k, q1, q3, color=shown.color, linewidth=5, alpha=0.6)
+        axes.plot(median, k, marker=shown.marker, color=BLACK, linewidth=0)
+    axes.axvline(0, color="#999999", linewidth=0.8, linestyle="--")
+    axes.set_yticks(range(len(by_model)), [look(model).label for model in by_model])
+    axes.set_ylim(len(by_model) - 0.5, -0.5)
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str] = ()) -> Figure:
     """Counts, shaded by their share of the row.
 
@@ -86,7 +189,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str] = ()) -> Figure:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))
     else:
-        names = [f"{name[:NAME]}…" if len(name) > NAME + 1 else name for name in classes]
+        names = [_short(name) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=size)
         axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -94,9 +197,17 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str] = ()) -> Figure:
     return figure
 
 
-def reliability(by_model: Mapping[str, Calibration]) -> Figure:
+def _short(name: str) -> str:
+    return f"{name[:NAME]}…" if len(name) > NAME + 1 else name
+
+
+def reliability(
+    by_model: Mapping[str, Calibration],
+    xlabel: str = "Confidence (%)",
+    ylabel: str = "Accuracy (%)",
+) -> Figure:
     """Accuracy against confidence; the larger a marker, the more nodes."""
-    figure, axes = axes_of("Confidence (%)", "Accuracy (%)", SQUARE)
+    figure, axes = axes_of(xlabel, ylabel, SQUARE)
     axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8, linestyle="--")
     for model, c in by_model.items():
         x, y, shown = 100 * c.confidence, 100 * c.accuracy, look(model)

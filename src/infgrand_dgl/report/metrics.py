@@ -15,6 +15,11 @@ Metrics = dict[str, Any]
 
 CLASSES_SHOWN = 50
 
+COLUMNS = {  # what models have an output for, and what these are called
+    "classification": ("classes", "class names"),
+    "multilabel": ("labels", "label names"),
+    "regression": ("target columns", "column names"),
+}
 PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
 
 
@@ -24,14 +29,19 @@ def lead(metrics: Metrics) -> str:
     seeds = ", ".join(map(str, metrics["seeds"]))
     return (
         f"{d['name']}: {d['nodes']:,} nodes, {d['edges']:,} edges, {d['features']:,} features, "
-        f"{d['classes']} classes; {metrics['setting']}; seeds {seeds}"
+        f"{d['classes']} {columns_of(metrics)[0]}; {metrics['setting']}; seeds {seeds}"
     )
 
 
+def columns_of(metrics: Metrics) -> tuple[str, str]:
+    """Of the task of a run, from `COLUMNS`."""
+    return COLUMNS[metrics["dataset"].get("task", "classification")]
+
+
 def results(metrics: Metrics, config: Config) -> Section:
-    """The metric, accuracy, macro-F1 and pace of each model, and of predicting the largest class;
-    and whose weight decay was left out."""
-    chosen = METRICS[config.train.metric]
+    """The metrics and pace of each model, and of predicting the largest class; and whose weight
+    decay was left out."""
+    chosen = METRICS[metrics.get("metric", "accuracy")]
     scores = {model: model_scores(metrics[model], chosen) for model in models() if model in metrics}
     titles = list(dict.fromkeys(title for row in scores.values() for title in row))
     rows = [
@@ -40,18 +50,19 @@ def results(metrics: Metrics, config: Config) -> Section:
     ]
     judged = [metrics[m]["largest_class"] for m in scores if "largest_class" in metrics[m]]
     largest: Mapping[str, Any] = judged[0] if judged else {}
-    cells = {chosen.title(PARTS[part]): _percent(value) for part, value in largest.items()}
+    cells = {chosen.title(PARTS[part]): chosen.over_seeds(v) for part, v in largest.items()}
     if cells:
         rows.append(["Largest class", *(cells.get(title, "–") for title in titles)])
     seeds = metrics["seeds"]
     over = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-    named = "" if chosen.name in ("accuracy", "macro_f1") else f", {chosen.label}"
-    caption = f"Accuracy, macro-F1{named} and time; mean ± standard deviation over {over}."
+    caption = f"{_named(scores, chosen)} and time; mean ± standard deviation over {over}."
+    if (columns := columns_of(metrics)[0]) != "classes":
+        caption += f" Each metric: its mean over the {columns} of which it is defined."
     caption += (
         " Per 1000 nodes: of all, the graph and its features at hand; per request: of "
         f"{REQUEST} nodes, a teacher's from their neighbourhood where that is faster."
     )
-    if chosen.name != "accuracy":
+    if chosen.name != "accuracy" and METRICS["accuracy"].title("test") in titles:
         caption += " Columns without a name: accuracy."
     if cells:
         caption += " Largest class: what predicting it everywhere gives."
@@ -65,22 +76,33 @@ def results(metrics: Metrics, config: Config) -> Section:
 
 
 def model_scores(model: Mapping[str, Any], chosen: Metric) -> dict[str, str]:
-    """The cells of a model, by title: the chosen metric first."""
-    parts = [part for part in PARTS if part in model]
+    """The cells of a model, by title: the chosen metric first.
+
+    Of classes it and accuracy are told of every part of the split, and so is of several labels, or
+    of numbers, the chosen metric alone; the others on the test nodes.
+    """
+    parts = [part for part in PARTS if part in chosen.of_model(model)]
+    whole, others = [chosen, METRICS["accuracy"]], [METRICS["macro_f1"]]
+    if "per_class" in model:
+        whole, others = [chosen], [metric for name, metric in METRICS.items() if name in model]
     row: dict[str, str] = {}
-    for metric in dict.fromkeys((chosen, METRICS["accuracy"])):
+    for metric in dict.fromkeys(whole):
         values = metric.of_model(model)
-        row |= {metric.title(PARTS[part]): _percent(values[part]) for part in parts}
-    macro_f1 = METRICS["macro_f1"]
-    row[macro_f1.title("test")] = _percent(macro_f1.of_model(model)["test"])
+        row |= {metric.title(PARTS[part]): metric.over_seeds(values[part]) for part in parts}
+    row |= {m.title("test"): m.over_seeds(m.of_model(model)["test"]) for m in others}
     for key, title in TIMES.items():
         time = model.get(key)
         row[title] = f"{time['mean']:.2f} ± {time['std']:.2f}" if time else "–"
     return row
 
 
-def _percent(value: Mapping[str, float]) -> str:
-    return f"{100 * value['mean']:.1f} ± {100 * value['std']:.1f}"
+def _named(scores: Mapping[str, Mapping[str, str]], chosen: Metric) -> str:
+    """The metrics of a table, the chosen one last unless it is usual."""
+    titles = {title for row in scores.values() for title in row}
+    shown = [metric for metric in METRICS.values() if metric.title("test") in titles]
+    shown.sort(key=lambda metric: metric is chosen and metric.name != "accuracy")
+    text = ", ".join(metric.label for metric in shown)
+    return text[0].upper() + text[1:]
 
 
 def _name(model: str, config: Config) -> str:
@@ -125,12 +147,16 @@ def origin(metrics: Metrics, classes: np.ndarray | None = None) -> Section:
         classes: codes or names of the classes, where they are not their numbers.
     """
     d = metrics["dataset"]
-    counts = {key: f"{d[key]:,}" for key in ("nodes", "edges", "features", "classes")}
+    counts = {key: f"{d[key]:,}" for key in ("nodes", "edges", "features")}
+    columns, names = columns_of(metrics)
+    counts[columns] = f"{d['classes']:,}"
     counts["edges"] += ", both directions and self-loops"
     if classes is not None:
         more = ", ..." if len(classes) > CLASSES_SHOWN else ""
-        counts["class names"] = ", ".join(map(str, classes[:CLASSES_SHOWN])) + more
-    source = {key: value for key, value in d["provenance"].items() if key not in counts}
+        counts[names] = ", ".join(map(str, classes[:CLASSES_SHOWN])) + more
+    source = {
+        key: value for key, value in d["provenance"].items() if key not in (*counts, "classes")
+    }
     data = facts({"name": d["name"], **counts, **source}, "Dataset")
     machine = facts(metrics["environment"], "Environment")
     return Section("Dataset and environment", tables=[data, machine])

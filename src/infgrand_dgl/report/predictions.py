@@ -8,27 +8,53 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config.fields import Task
 from ..data import NodeDataset
 from ..errors import InputError
 from ..experiment.directory import RunDirectory
 from ..propagation.inputs import student_inputs
 from ..registry import methods
-from ..serving import load_student, predict
+from ..serving import has_labels, load_student, predict, served
 from ..system.arrays import load_array
 from ..system.runtime import Runtime
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of some labelled nodes, int64 `[n]`, by each model."""
+    """Of some labelled nodes, int64 `[n]`, by each model.
+
+    Args:
+        labels: as the dataset has them, `[n]` or `[n, C]`.
+        outputs: by model what `served` makes of its outputs, `[n, C]`.
+    """
 
     nodes: np.ndarray
     labels: np.ndarray
-    probabilities: dict[str, np.ndarray]  # by model, [n, C]
+    outputs: dict[str, np.ndarray]
+    task: Task = "classification"
 
     def correct(self, model: str) -> np.ndarray:
         """Whether the likeliest class is the label, bool `[n]`."""
-        return self.probabilities[model].argmax(axis=1) == self.labels
+        return self.outputs[model].argmax(axis=1) == self.labels
+
+    def score(self, model: str) -> np.ndarray:
+        """Of each node, `[n]`: the share of its known labels that are right, or the mean error of
+        its known numbers, absolute, in standard deviations of theirs over these nodes."""
+        if self.task == "multilabel":
+            said = has_labels(torch.from_numpy(self.outputs[model]))
+            values = np.where(np.isnan(self.labels), np.nan, said == self.labels)
+        else:
+            values = np.abs(self.residuals(model)) / self.spread()
+        return np.nanmean(values, axis=1)
+
+    def residuals(self, model: str) -> np.ndarray:
+        """What a model says more than is true, float64 `[n, C]`, NaN where that is not known."""
+        return self.outputs[model].astype(np.float64) - self.labels
+
+    def spread(self) -> np.ndarray:
+        """Standard deviation of each known number, float64 `[C]`; 1 where all are equal."""
+        std = np.ma.masked_invalid(self.labels.astype(np.float64)).std(axis=0).filled(0)
+        return np.where(std > 0, std, 1)
 
 
 def predictions(
@@ -39,22 +65,22 @@ def predictions(
     Raises:
         InputError: a file of the run is missing, damaged, or of another graph.
     """
-    probabilities = {}
+    outputs = {}
     for model in models:
         if model == "teacher":
-            probabilities[model] = _teacher(run, dataset, seed, nodes)
+            outputs[model] = _teacher(run, dataset, seed, nodes)
         else:
             inputs = _inputs(run, dataset, seed, nodes, model)
             student = load_student(run.weights(seed, model))
-            probabilities[model] = predict(student, inputs).numpy()
-    return Predictions(nodes.numpy(), dataset.labels[nodes].numpy(), probabilities)
+            outputs[model] = predict(student, inputs, dataset.task).numpy()
+    return Predictions(nodes.numpy(), dataset.labels[nodes].numpy(), outputs, dataset.task)
 
 
 def _teacher(run: RunDirectory, dataset: NodeDataset, seed: int, nodes: Tensor) -> np.ndarray:
     saved = run.config.teacher.logits
     path = Path(saved) if saved else run.teacher_logits(seed)
     logits = torch.from_numpy(_rows(load_array(path, mmap=True), dataset, nodes, path))
-    return logits.float().softmax(dim=1).numpy()
+    return served(logits.float(), dataset.task).numpy()
 
 
 def _inputs(

@@ -1,7 +1,7 @@
 """A run: its tables from metrics.json, its pictures from what the run holds of every node."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from ..present.style import look, models
 from ..serving import load_classes
 from ..system.reading import reading
 from ..training.metrics import METRICS
-from . import sections
+from . import columns, sections
 from .content import Part, Section, Table
 from .metrics import Metrics, lead, model_scores, origin, results, times
-from .predictions import influence_scores, predictions
+from .predictions import Predictions, influence_scores, predictions
 
 
 def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
@@ -43,19 +43,27 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
     scored = test
     if scores is not None and np.isnan(scores[test.nodes]).any():  # training did not see them
         observed = dataset.parts.test_observed
-        scored = predictions(run, dataset, seed, observed, list(test.probabilities))
+        scored = predictions(run, dataset, seed, observed, list(test.outputs))
     with reading(path / "history.csv", "a history written by train"):
         history = read_history(path / "history.csv")
     parts = [
         tables[0],
-        sections.training(history, METRICS[config.train.metric]),
+        sections.training(history, METRICS[metrics.get("metric", "accuracy")]),
         sections.influence(scores, degrees, config) if scores is not None else None,
         sections.accuracy(test, scored, scores, degrees, seed),
-        sections.confidence(test, dataset.class_names, seed),
+        _of_task(metrics, test, dataset.class_names, seed),
         *tables[1:],
         Section("Configuration", listing=(path / "config.yaml").read_text()),
     ]
     return Part("Run", title, summary, [part for part in parts if part is not None]), metrics
+
+
+def _of_task(metrics: Metrics, test: Predictions, names: Sequence[str], seed: int) -> Section:
+    """What only the task's predictions have: confusions, rankings or residuals."""
+    if test.task == "classification":
+        return sections.confidence(test, names, seed)
+    of_columns = columns.labels if test.task == "multilabel" else columns.numbers
+    return of_columns(metrics, test, names, seed)
 
 
 def _check_same(recorded: Mapping[str, Any], dataset: NodeDataset, path: Path) -> None:
@@ -71,6 +79,11 @@ def _check_same(recorded: Mapping[str, Any], dataset: NodeDataset, path: Path) -
                 f"{path}: its dataset is another one by now: "
                 f"expected {recorded[key]:,} {key}, found {count:,}"
             )
+    if (task := recorded.get("task", "classification")) != dataset.task:
+        raise InputError(
+            f"{path}: its dataset is another one by now: "
+            f"expected labels of {task}, found {dataset.task}"
+        )
 
 
 def comparison(runs: Mapping[str, Metrics]) -> Part:

@@ -1,13 +1,14 @@
 """The sections of a run with pictures: training, influence, where and how far models are right."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
+from ..config.fields import Task
 from ..config.schema import Config
 from ..influence.scores import spread
 from ..present.curves import draw_curves, draw_histogram
@@ -30,8 +31,8 @@ def training(history: Sequence[Mapping[str, Any]], metric: Metric) -> Section:
         axes.set_yscale("log")
         axes.set_ylabel("Training loss (log scale)")
     figures.legend(loss)
-    validation, axes = figures.axes_of("Epoch", f"Validation {metric.label} (%)")
-    draw_curves(axes, history, f"val_{metric.name}", 100)
+    validation, axes = figures.axes_of("Epoch", metric.axis("Validation"))
+    draw_curves(axes, history, f"val_{metric.name}", metric.scale)
     figures.legend(validation)
     label = metric.label[0].upper() + metric.label[1:]
     how = "thin: each seed, thick: their mean."
@@ -89,6 +90,37 @@ def _by_neighbours(scores: np.ndarray, degrees: np.ndarray) -> Picture:
     )
 
 
+class Judged(NamedTuple):
+    """How a node's prediction is judged, in the words of a section."""
+
+    title: str
+    word: str
+    axis: str
+    scale: float
+    bars: str
+
+
+JUDGED: dict[Task, Judged] = {
+    "classification": Judged(
+        "Where the models are right", "Accuracy", "Accuracy (%)", 100, "95% Wilson intervals"
+    ),
+    "multilabel": Judged(
+        "Where the models are right",
+        "Share of the labels that are right",
+        "Labels that are right (%)",
+        100,
+        "95% intervals of the mean over nodes",
+    ),
+    "regression": Judged(
+        "Where the models err",
+        "Mean absolute error, in standard deviations of what is true,",
+        "Error (standard deviations)",
+        1,
+        "95% intervals of the mean over nodes",
+    ),
+}
+
+
 def accuracy(
     test: Predictions,
     scored: Predictions,
@@ -96,21 +128,21 @@ def accuracy(
     degrees: np.ndarray,
     seed: int,
 ) -> Section:
-    """Accuracy by influence, where there are scores, and by degree.
+    """Accuracy, or what the task has for it, by influence, where there are scores, and by degree.
 
     Args:
         test: of all test nodes.
         scored: of those that have a score.
     """
-    pictures = []
+    pictures, judged = [], JUDGED[test.task]
     if scores is not None and len(scored.nodes):
         bins, names = _groups(scores[scored.nodes], 5, _score)
         which = "test nodes" if scored is test else "observed test nodes"
         pictures.append(
             Picture.of(
                 _accuracy_by(scored, bins, names, "Global influence score"),
-                "Accuracy of each model by influence score",
-                f"Accuracy on the {which} by influence score, in five groups of about as many "
+                f"{judged.word} of each model by influence score",
+                f"{judged.word} on the {which} by influence score, in five groups of about as many "
                 "nodes.",
             )
         )
@@ -118,15 +150,12 @@ def accuracy(
     pictures.append(
         Picture.of(
             _accuracy_by(test, bins, names, "Neighbours"),
-            "Accuracy of each model by number of neighbours",
-            "Accuracy on the test nodes by number of neighbours in the whole graph.",
+            f"{judged.word} of each model by number of neighbours",
+            f"{judged.word} on the test nodes by number of neighbours in the whole graph.",
         )
     )
-    note = (
-        f"Models of seed {seed}, the best student on validation; bars: 95% Wilson intervals; "
-        "n: nodes."
-    )
-    return Section("Where the models are right", note, pictures=pictures)
+    note = f"Models of seed {seed}, the best student on validation; bars: {judged.bars}; n: nodes."
+    return Section(judged.title, note, pictures=pictures)
 
 
 def _groups(
@@ -145,11 +174,18 @@ def _score(value: float) -> str:
 def _accuracy_by(
     nodes: Predictions, bins: Sequence[np.ndarray], names: Sequence[str], xlabel: str
 ) -> Figure:
+    groups = [f"{name}\nn = {len(rows):,}" for name, rows in zip(names, bins, strict=True)]
+    if nodes.task != "classification":
+        judged = JUDGED[nodes.task]
+        scores = {
+            model: [judged.scale * nodes.score(model)[rows] for rows in bins]
+            for model in nodes.outputs
+        }
+        return figures.score_by(groups, scores, xlabel, judged.axis)
     correct = {
         model: [(int(nodes.correct(model)[rows].sum()), len(rows)) for rows in bins]
-        for model in nodes.probabilities
+        for model in nodes.outputs
     }
-    groups = [f"{name}\nn = {len(rows):,}" for name, rows in zip(names, bins, strict=True)]
     return figures.accuracy_by(groups, correct, xlabel)
 
 
@@ -159,7 +195,7 @@ def confidence(test: Predictions, classes: Sequence[str], seed: int) -> Section:
     Args:
         classes: their names, by number.
     """
-    predicted = test.probabilities["student"].argmax(axis=1)
+    predicted = test.outputs["student"].argmax(axis=1)
     matrix = confusion_matrix(test.labels, predicted, labels=range(len(classes)))
     tables, pictures = [], []
     if len(classes) > LARGEST_MATRIX:
@@ -173,7 +209,7 @@ def confidence(test: Predictions, classes: Sequence[str], seed: int) -> Section:
                 "of the true class.",
             )
         )
-    by_model = {model: calibration(p, test.labels) for model, p in test.probabilities.items()}
+    by_model = {model: calibration(p, test.labels) for model, p in test.outputs.items()}
     pictures.append(
         Picture.of(
             figures.reliability(by_model),

@@ -32,8 +32,20 @@ class Calibration(NamedTuple):
 
 def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> Calibration:
     """Over `bins` bins of one width, from the likeliest class of `[n, C]` and its probability."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    correct = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    return _binned(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
+
+
+def calibration_of_labels(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
+) -> Calibration:
+    """Of all known labels of all nodes, `[n, C]`, NaN where one is not: the probability that
+    it has is the confidence, the share that a node has it the accuracy."""
+    known = ~np.isnan(labels)
+    return _binned(probabilities[known], labels[known] == 1, bins)
+
+
+def _binned(confidence: np.ndarray, correct: np.ndarray, bins: int) -> Calibration:
+    confidence, correct = confidence.astype(np.float64), correct.astype(np.float64)
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     nodes, sure, right = (np.bincount(index, w, bins) for w in (None, confidence, correct))
     used = nodes > 0

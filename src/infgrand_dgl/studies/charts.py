@@ -11,13 +11,12 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 
 from ..present.style import BLACK, subplots
-from .summary import distinct, name, ordered
+from .summary import distinct, metric_of, name, ordered
 
 Style = tuple[str, str]  # colour and hatch
 Kwargs = dict[str, Any]
 Panels = list[tuple[Axes, pd.DataFrame]]
 Figures = dict[str, Figure]  # by what follows the name of the study
-ACCURACY = "Test accuracy (%)"
 WIDTH = 6.5  # inches: the text of a page
 DASHES = (0, (4, 2))
 
@@ -106,13 +105,20 @@ def teacher_lines(axes: Axes, panel: pd.DataFrame, key: str = "dataset") -> None
     axes.hlines(values["mean"], x - 0.45, x + 0.45, label=name("teacher"), **style)
 
 
-def zoomed(figure: Figure, table: pd.DataFrame) -> str:
-    """Cuts the bars off below what any reaches, if that is much; the label that says so."""
-    lowest = (table["mean"] - table["std"].fillna(0)).min()
+def scale_of(rows: pd.DataFrame) -> str:
+    """The label of an axis of test scores."""
+    return metric_of(rows).axis("Test")
+
+
+def zoomed(figure: Figure, table: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Cuts bars of percentages off below what any reaches, if that is much; the axis's label."""
+    lowest, label = (table["mean"] - table["std"].fillna(0)).min(), scale_of(rows)
+    if not metric_of(rows).percent:
+        return label
     bottom = 10 * ((lowest - 5) // 10) if lowest >= 35 else 0
     for axes in figure.axes:
         axes.set_ylim(bottom=bottom)
-    return f"Test accuracy (%, from {bottom:.0f})" if bottom else ACCURACY
+    return label.replace("(%)", f"(%, from {bottom:.0f})") if bottom else label
 
 
 def finished(figure: Figure, xlabel: str = "", ylabel: str = "") -> Figure:

@@ -1,19 +1,16 @@
 """A study's folder as a reader finds it: a page of Markdown and its figures."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.text import Text
 
 from ..present import style
 from ..registry import Study, studies
 from ..system.writing import writing
-from ..training.metrics import METRICS
 from .charts import Figures
-from .summary import name, scores
+from .summary import metric_of, name, scores
 from .tables import note
 
 
@@ -35,33 +32,24 @@ def render(
         extra: the rows that the study's `after` made, if any.
         about: Markdown below the title: the command, the time, the environment.
     """
-    plan, told = studies[study], _metric(rows)
+    plan, label = studies[study], metric_of(rows).label
     more = {} if extra is None else {plan.extra: extra}
     page = [f"# {plan.label}", ""]
     page += [f"The paper: {plan.claim}", ""] if plan.claim else []
     page += [about, ""] if about else []
     written = []
     for suffix, figure in _figures(plan, rows, more).items():
-        caption = told(_caption(plan, rows, suffix))
-        for text in figure.findobj(Text):
-            text.set_text(told(text.get_text()))
+        caption = _caption(plan, rows, suffix).replace("{metric}", label)
         stem = f"{study}{suffix}"
         for file in (f"{stem}.png", f"{stem}.svg"):
             style.save(figure, out / file)
             written.append(out / file)
         page += [f"![{caption}]({stem}.png)", "", f"{caption} ([SVG]({stem}.svg)).", ""]
-    page += map(told, [*note(rows, plan.bold), *plan.tables(rows, **more)])
+    page += [*note(rows, plan.bold), *plan.tables(rows, **more)]
     markdown = out / f"{study}.md"
     with writing(markdown) as partial:
         partial.write_text("\n".join(page).rstrip() + "\n")
     return [markdown, *written]
-
-
-def _metric(rows: pd.DataFrame) -> Callable[[str], str]:
-    """Text of a study that speaks of accuracy, with the metric that its rows have instead."""
-    names = list(rows["metric"].dropna()) if "metric" in rows else []
-    label = METRICS[names[0]].label if names else "accuracy"
-    return lambda text: text.replace("Test accuracy", f"Test {label}")
 
 
 def _figures(plan: Study, rows: pd.DataFrame, more: dict[str, Any]) -> Figures:

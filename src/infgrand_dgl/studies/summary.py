@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,11 @@ from scipy import stats
 
 from ..present.style import ROLES, look
 from ..registry import measures, methods, sources, teachers
+from ..training.metrics import METRICS, Metric
 from .grid import SETTINGS
 
 CELL = ["dataset", "teacher", "setting", "case"]  # with a model and a seed: one training
-ACCURACIES = ("validation", "test", "test_observed")
+SCORES = ("validation", "test", "test_observed")
 
 
 def name(value: str) -> str:
@@ -60,11 +61,17 @@ def relabelled(rows: pd.DataFrame, column: str, labels: Mapping[str, str]) -> pd
     return rows.assign(**{column: [labels.get(value, value) for value in rows[column]]})
 
 
+def metric_of(rows: pd.DataFrame) -> Metric:
+    """What the rows are scored by: accuracy, unless they say."""
+    names = list(rows["metric"].dropna()) if "metric" in rows else []
+    return METRICS[names[0] if names else "accuracy"]
+
+
 def scores(rows: pd.DataFrame, column: str = "test") -> pd.Series:
-    """`column` of every finished training by cell, model and seed; accuracies in percent."""
+    """`column` of every finished training by cell, model and seed; shares in percent."""
     done = rows[(rows["status"] == "finished") & rows[column].notna()]
-    percent = 100.0 if column in ACCURACIES else 1.0
-    return percent * done.groupby([*CELL, "model", "seed"])[column].mean().astype(float)
+    scale = float(metric_of(rows).scale) if column in SCORES else 1.0
+    return scale * done.groupby([*CELL, "model", "seed"])[column].mean().astype(float)
 
 
 def means(rows: pd.DataFrame, column: str = "test") -> pd.DataFrame:
@@ -78,9 +85,16 @@ def means(rows: pd.DataFrame, column: str = "test") -> pd.DataFrame:
 
 
 def differences(rows: pd.DataFrame, model: str, than: str, column: str = "test") -> pd.Series:
-    """`model` minus `than` in points, for each cell and seed that both have finished."""
+    """`model` minus `than`, for each cell and seed that both have finished."""
     wide = scores(rows, column).unstack("model")
-    return (wide.get(model, np.nan) - wide.get(than, pd.Series(np.nan, wide.index))).dropna()
+    d = (wide.get(model, np.nan) - wide.get(than, pd.Series(np.nan, wide.index))).dropna()
+    return without_rounding(d, wide.abs().max().max())
+
+
+def without_rounding(values: Any, largest: float) -> Any:
+    """Equal scores are ties: of sums and differences of numbers as large as `largest` what their
+    rounding has left is cut off."""
+    return values.round(10 - int(np.floor(np.log10(largest)))) if largest > 0 else values
 
 
 class Gain(NamedTuple):
@@ -95,7 +109,8 @@ class Gain(NamedTuple):
 
     @classmethod
     def of(cls, differences: pd.Series) -> "Gain":
-        d = differences.to_numpy(float).round(9)  # equal accuracies are ties
+        d = differences.to_numpy(float)
+        d = without_rounding(d, np.abs(d).max(initial=0))
         mean = float(d.mean()) if len(d) else np.nan
         # Where all differ by the same there is no variance to hold a mean against.
         if len(d) < 2 or np.ptp(d) == 0:

@@ -1,10 +1,22 @@
-"""The parts of a study's Markdown: accuracies in percent, mean ± population standard deviation."""
+"""The parts of a study's Markdown: the metric, mean ± population standard deviation."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from .summary import CELL, Gain, differences, distinct, means, models_of, name, scores
+from ..training.metrics import Metric, alike
+from .summary import (
+    CELL,
+    Gain,
+    differences,
+    distinct,
+    means,
+    metric_of,
+    models_of,
+    name,
+    scores,
+    without_rounding,
+)
 
 Lines = list[str]
 Pairs = Sequence[tuple[str, str]]
@@ -29,7 +41,7 @@ def by_setting(
     return lines
 
 
-def accuracies(
+def scored(
     rows: pd.DataFrame,
     index: Sequence[str],
     models: Sequence[str],
@@ -43,31 +55,32 @@ def accuracies(
     `star` = (model, than) marks where `model` is significantly the better; the `difference` of
     two models is a last column.
     """
-    table = means(rows, column).set_index([*index, "model"])
+    table, metric = means(rows, column).set_index([*index, "model"]), metric_of(rows)
     body = []
     for key in distinct(rows, index):
         cell = rows[(rows[list(index)] == list(key)).all(axis=1)]
         line = {m: table.loc[(*key, m)] for m in models if (*key, m) in table.index}
-        best = max((round(values["mean"], 1) for values in line.values()), default=0.0)
+        best = max((metric.sign * values["mean"] for values in line.values()), default=0.0)
         texts = []
         for model in models:
             if model not in line:
                 texts.append(status(cell[cell["model"].isin(["", model])]))
                 continue
-            text = mean_std(line[model], table["seeds"].max())
-            if len(line) > 1 and round(line[model]["mean"], 1) == best:
+            text = mean_std(line[model], table["seeds"].max(), metric)
+            shown = number(line[model]["mean"], metric)
+            if len(line) > 1 and shown == number(metric.sign * best, metric):
                 text = f"**{text}**"
             if star and model == star[0]:
                 gain = Gain.of(differences(cell, *star, column))
-                significant = gain.pairs >= 3 and gain.mean > 0 and gain.t < 0.05
+                significant = gain.pairs >= 3 and metric.sign * gain.mean > 0 and gain.t < 0.05
                 text += "\\*" if significant else ""
             texts.append(text)
         if difference:
             gain = Gain.of(differences(cell, *difference, column))
-            texts.append(signed(gain.mean, 1) if gain.pairs else "–")
+            texts.append(number(gain.mean, metric, sign="+") if gain.pairs else "–")
         body.append([*map(name, key), *texts])
     headers = [*map(HEADERS.__getitem__, index), *map(name, models)]
-    return markdown([*headers, *(["Difference (points)"] if difference else [])], body)
+    return markdown([*headers, *([f"Difference ({unit(metric)})"] if difference else [])], body)
 
 
 def comparisons(rows: pd.DataFrame) -> Pairs:
@@ -80,19 +93,21 @@ def paired(rows: pd.DataFrame, pairs: Pairs, column: str) -> dict[str, pd.Series
     return {f"{name(a)} − {name(b)}": differences(rows, a, b, column) for a, b in pairs}
 
 
-def gains(series: Mapping[str, pd.Series]) -> Lines:
+def gains(series: Mapping[str, pd.Series], metric: Metric) -> Lines:
     """The mean of each series of differences, with paired tests."""
-    headers = ["Average gain", "Points", "95 % interval", "Pairs", "Cells ahead"]
+    what = "Average gain" if metric.sign > 0 else "Average difference"
+    headers = [what, unit(metric, "Points"), "95 % interval", "Pairs", "Cells ahead"]
     headers += ["p, paired t", "p, Wilcoxon"]
     body = []
     for label, d in series.items():
         gain = Gain.of(d)
         if not gain.pairs:
             continue
-        by_cell = d.groupby(CELL).mean().round(9)
-        interval = "–" if pd.isna(gain.low) else f"{signed(gain.low)} to {signed(gain.high)}"
+        by_cell = metric.sign * without_rounding(d.groupby(CELL).mean(), d.abs().max())
+        mean, low, high = (number(v, metric, 2, "+") for v in (gain.mean, gain.low, gain.high))
+        interval = "–" if pd.isna(gain.low) else f"{low} to {high}"
         ahead = f"{(by_cell > 0).sum()} of {len(by_cell)}"
-        numbers = [signed(gain.mean), interval, str(gain.pairs), ahead]
+        numbers = [mean, interval, str(gain.pairs), ahead]
         body.append([label, *numbers, _p(gain.t), _p(gain.wilcoxon)])
     return markdown(headers, body) if body else ["No two models to compare have finished."]
 
@@ -106,8 +121,12 @@ def note(rows: pd.DataFrame, bold: bool = True) -> Lines:
     seeds = means(rows)["seeds"]
     spread = f"mean ± population standard deviation over {seeds.max()} seeds"
     fewer = "; a cell with fewer says so" if seeds.min() < seeds.max() else ""
+    metric = metric_of(rows)
+    less = "The less the better: where a difference is negative, the first is. "
     text = (
-        f"Test accuracy in percent, {spread if seeds.max() > 1 else 'one seed'}{fewer}. "
+        f"Test {metric.label}{' in percent' * metric.percent}, "
+        f"{spread if seeds.max() > 1 else 'one seed'}{fewer}. "
+        f"{less if metric.sign < 0 else ''}"
         f"{'Bold: the best of a line, teacher included. ' if bold else ''}"
         "A pair of a paired test is a cell and a seed; the seeds of a cell share its graph."
     )
@@ -124,15 +143,24 @@ def markdown(headers: Sequence[str], body: Iterable[Sequence[str]]) -> Lines:
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def mean_std(values: pd.Series, seeds: int) -> str:
-    spread = "" if pd.isna(values["std"]) else f" ± {values['std']:.1f}"
+def mean_std(values: pd.Series, seeds: int, metric: Metric) -> str:
+    std = f"{values['std']:.1f}" if metric.percent else alike(*values[["mean", "std"]])[1]
+    spread = "" if pd.isna(values["std"]) else f" ± {std}"
     n = int(values["seeds"])
     fewer = f" ({n} seed{'s' if n > 1 else ''})" if n < seeds else ""
-    return f"{values['mean']:.1f}{spread}{fewer}"
+    return f"{number(values['mean'], metric)}{spread}{fewer}"
 
 
-def signed(value: float, digits: int = 2) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
+def number(value: float, metric: Metric, digits: int = 1, sign: str = "-") -> str:
+    """Of a percentage so many decimals, of another number three significant digits more; with
+    `sign` "+" also a positive one has its sign."""
+    form = f".{digits}f" if metric.percent else f"#.{digits + 3}g"
+    return f"{value:{sign}{form}}".rstrip(".").replace("-", "−")
+
+
+def unit(metric: Metric, points: str = "points") -> str:
+    """Of differences: those of percentages are points."""
+    return points if metric.percent else metric.label
 
 
 def _p(value: float) -> str:

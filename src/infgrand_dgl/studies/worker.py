@@ -59,7 +59,7 @@ def run(study: str, cell: Cell, folder: Path) -> None:
 
 def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each trained model, as in results.csv."""
-    rows, metric = [], cell.config.train.metric
+    rows, metric = [], metrics["metric"]
     for name in [n for n in ("teacher", *cell.students) if n in metrics]:
         trained, (model, _, case) = metrics[name], name.partition(", ")
         values = METRICS[metric].of_model(trained)

@@ -1,6 +1,7 @@
 """Where a training stands: saved every few epochs and when interrupted, restored bit for bit."""
 
 import logging
+import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -23,10 +24,13 @@ KEYS = {"fingerprint", "model", "optimizer", "progress", "random", "seconds"}
 
 @dataclass
 class TrainingState:
-    """How far a training has come, and its best epoch so far: validation metric and weights."""
+    """How far a training has come, and its best epoch so far: validation metric and weights.
+
+    `best_val` is that metric by its sign: the larger, the better.
+    """
 
     epoch: int = 0
-    best_val: float = -1.0
+    best_val: float = -math.inf
     best_epoch: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
 

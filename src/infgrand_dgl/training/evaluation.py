@@ -1,5 +1,6 @@
-"""What a trained model is worth: accuracy, macro-F1, the configured metric, and time."""
+"""What a trained model is worth: the metrics of its task, and time."""
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,8 @@ from torch import Tensor
 from ..data import NodeDataset
 from ..errors import InputError
 from ..registry import sources
-from .metrics import METRICS, Metric, against_others, likeliest
+from .columns import mean
+from .metrics import METRICS, Metric, accuracy, against_others, chosen, likeliest, of_task
 
 REQUEST = 10  # nodes that are asked for at once, or all of fewer
 TIMES = {  # of what is told of a model, by title
@@ -26,25 +28,29 @@ Read = Callable[[Tensor], Tensor]
 
 @torch.no_grad()
 def evaluate(
-    outputs: Callable[[Tensor, Read], Tensor], dataset: NodeDataset, metric: str = "accuracy"
+    outputs: Callable[[Tensor, Read], Tensor], dataset: NodeDataset, metric: str | None = None
 ) -> dict[str, Any]:
-    """By part of the split: accuracy (on OGB's sets by OGB's evaluator), macro-F1 and the metric.
+    """By part of the split, for classes: accuracy (on OGB's sets by OGB's evaluator), macro-F1 and
+    the metric. Beside them `predicted_classes`, how many there are, and `largest_class`, what the
+    metric gives to predicting the part's most frequent class everywhere.
 
-    Beside them `predicted_classes`, how many there are, and `largest_class`, what the metric gives
-    to predicting the part's most frequent class everywhere.
+    For several labels, or numbers, every metric of the task of which the labels leave none
+    undefined: the mean over the columns, and under `per_class` the columns on the test nodes, None
+    where one is undefined.
 
     Args:
-        outputs: (ids, read) to what is read of the logits of these nodes (`Metric.read`).
-        metric: of `METRICS`.
+        outputs: (ids, read) to what is read of the outputs for these nodes (`Scorer.read`).
+        metric: of `METRICS`; by default the task's usual one.
     """
-    parts = {"val": dataset.val, "test": dataset.test}
-    if len(dataset.parts.test_observed):
-        parts["test_observed"] = dataset.parts.test_observed
+    parts = _parts(dataset)
     labels = {part: dataset.labels[ids] for part, ids in parts.items()}
+    if dataset.task != "classification":
+        return _of_columns(outputs, parts, labels, dataset)
     classes = {part: outputs(ids, likeliest).cpu() for part, ids in parts.items()}
-    C, chosen = dataset.num_classes, METRICS[metric]
+    C, of_choice = dataset.num_classes, chosen(metric, dataset.task)
 
-    def values(of: Metric) -> dict[str, float]:
+    def values(metric: Metric) -> dict[str, float]:
+        of = metric.of("classification")
         if of.read is likeliest:
             return {k: float(of.value(p, labels[k], C)) for k, p in classes.items()}
         return {
@@ -53,35 +59,80 @@ def evaluate(
         }
 
     metrics: dict[str, Any] = {k: _accuracy(dataset.name, p, labels[k]) for k, p in classes.items()}
-    for each in dict.fromkeys((METRICS["macro_f1"], chosen)):
+    for each in dict.fromkeys((METRICS["macro_f1"], of_choice)):
         if each.name != "accuracy":
             metrics[each.name] = values(each)
+    largest = of_choice.of("classification").of_largest_class
     metrics["predicted_classes"] = {k: len(p.unique()) for k, p in classes.items()}
-    metrics["largest_class"] = {k: chosen.of_largest_class(y, C) for k, y in labels.items()}
+    metrics["largest_class"] = {k: largest(y, C) for k, y in labels.items()}
     return metrics
 
 
-def check_defined(name: str, dataset: NodeDataset) -> None:
+def _parts(dataset: NodeDataset) -> dict[str, Tensor]:
+    """The nodes of each part of the split that models are judged by."""
+    parts = {"val": dataset.val, "test": dataset.test}
+    if len(dataset.parts.test_observed):
+        parts["test_observed"] = dataset.parts.test_observed
+    return parts
+
+
+def _of_columns(
+    outputs: Callable[[Tensor, Read], Tensor],
+    parts: dict[str, Tensor],
+    labels: dict[str, Tensor],
+    dataset: NodeDataset,
+) -> dict[str, Any]:
+    scorers = {name: METRICS[name].of(dataset.task) for name in of_task(dataset.task)}
+    found: dict[str, dict[str, Tensor]] = {name: {} for name in scorers}
+    for part, ids in parts.items():
+        for read in dict.fromkeys(of.read for of in scorers.values()):
+            kept = outputs(ids, read).cpu()
+            for name, of in scorers.items():
+                if of.read is read and of.by_column is not None:
+                    found[name][part] = of.by_column(kept, labels[part])
+    metrics: dict[str, Any] = {
+        name: {part: float(mean(columns)) for part, columns in values.items()}
+        for name, values in found.items()
+        if not any(columns.isnan().all() for columns in values.values())
+    }
+    metrics["per_class"] = {
+        name: {"test": [None if math.isnan(v) else v for v in found[name]["test"].tolist()]}
+        for name in metrics
+    }
+    return metrics
+
+
+def check_defined(name: str | None, dataset: NodeDataset) -> None:
     """
     Raises:
-        InputError: the nodes of a part of the split leave the metric undefined.
+        InputError: the task does not have the metric, or the nodes of a part of the split leave it
+            undefined.
     """
-    parts = {"validation": dataset.val, "test": dataset.test}
-    if len(dataset.parts.test_observed):
-        parts["observed test"] = dataset.parts.test_observed
-    for part, ids in parts.items():
+    titles = {"val": "validation", "test": "test", "test_observed": "observed test"}
+    metric = chosen(name, dataset.task)
+    of = metric.of(dataset.task)
+    for part, ids in _parts(dataset).items():
         labels = dataset.labels[ids]
-        found = len(labels.unique())
-        if found < 2 and METRICS[name].read is against_others:
+        if of.by_column is None:
+            found = len(labels.unique())
+            if found < 2 and of.read is against_others:
+                raise InputError(
+                    f"train.metric: {metric.name} needs {titles[part]} nodes of two classes or "
+                    f"more, found {found}; accuracy does not"
+                )
+        elif of.by_column(of.read(torch.full_like(labels, -1.0)), labels).isnan().all():
             raise InputError(
-                f"train.metric: {name} needs {part} nodes of two classes or more, found {found}; "
-                "accuracy does not"
+                f"train.metric: {metric.name} needs {metric.needs} among the {titles[part]} nodes, "
+                "found none"
             )
 
 
 def warning(metrics: dict[str, Any], metric: str) -> str | None:
-    """Of a model that tells no classes apart on the test nodes, by what `evaluate` found of it."""
-    chosen, largest = METRICS[metric], metrics["largest_class"]["test"]
+    """Of a model that has learnt nothing that shows on the test nodes, by what `evaluate` found."""
+    chosen = METRICS[metric]
+    if "per_class" in metrics:
+        return _worthless(metrics)
+    largest = metrics["largest_class"]["test"]
     found = chosen.of_model(metrics)["test"]
     if largest == 1:  # there is one class alone
         return None
@@ -97,11 +148,24 @@ def warning(metrics: dict[str, Any], metric: str) -> str | None:
     )
 
 
+def _worthless(metrics: dict[str, Any]) -> str | None:
+    for name, least, what in (
+        ("roc_auc", 0.5, "predicting how frequent each label is"),
+        ("r2", 0.0, "predicting the mean"),
+    ):
+        if name in metrics and metrics[name]["test"] <= least:
+            shown = METRICS[name].shown(metrics[name]["test"])
+            percent = " %" * METRICS[name].percent
+            told = f"{METRICS[name].label} {shown}{percent}"
+            return f"is no better than {what} on the test nodes ({told})"
+    return None
+
+
 def _accuracy(name: str, predicted: Tensor, labels: Tensor) -> float:
     source = sources.get(name)
     if source is not None and source.accuracy is not None:
         return source.accuracy(name, predicted, labels)
-    return float(METRICS["accuracy"].value(predicted, labels, 0))
+    return float(accuracy(predicted, labels))
 
 
 @torch.no_grad()
@@ -135,7 +199,19 @@ def _median_seconds(call: Callable[[], Tensor], budget: float = 0.5) -> float:
 
 
 def summary(values: Sequence[Any]) -> dict[str, Any]:
-    """Seeds' results, key by key, as mean, population standard deviation and list."""
+    """Seeds' results, key by key, as mean, population standard deviation and list.
+
+    Of lists (one value a column, or None) the mean and the standard deviation are lists, over the
+    seeds in which a column has a value. What not every seed has is left out.
+    """
     if isinstance(values[0], dict):
-        return {key: summary([v[key] for v in values]) for key in values[0]}
+        common = [key for key in values[0] if all(key in v for v in values)]
+        return {key: summary([v[key] for v in values]) for key in common}
+    if isinstance(values[0], list):
+        known = [[v for v in column if v is not None] for column in zip(*values, strict=True)]
+        return {
+            "mean": [float(np.mean(column)) if column else None for column in known],
+            "std": [float(np.std(column)) if column else None for column in known],
+            "per_seed": list(values),
+        }
     return {"mean": float(np.mean(values)), "std": float(np.std(values)), "per_seed": list(values)}

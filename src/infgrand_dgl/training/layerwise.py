@@ -57,7 +57,7 @@ def layerwise(
             y, part = model.layer(k, block, x), slice(rows.start, rows.stop)
             if jumped is not None and model.head is not None:
                 handed = model.jump(None if k == 0 else jumped[part].to(device), y)
-                y = model.head(handed) if k == last else y
+                y = model.of_head(handed) if k == last else y
                 jumped[part] = handed.cpu()
             out[part] = y.cpu()
             del block, x, y  # before the next one but one

@@ -81,6 +81,7 @@ def fit(
         KeyboardInterrupt, SystemExit: on SIGINT and SIGTERM.
     """
     state = checkpoint.restore(model, optimizer) if checkpoint else TrainingState()
+    metric = METRICS[task.metric]
 
     def epoch() -> tuple[list[str], Tensor]:
         return _epoch(model, task, state.epoch, optimizer, ranks)
@@ -98,12 +99,12 @@ def fit(
                     "a lower lr may help"
                 )
             on_epoch(state.epoch, recorded)
-            state.record(model, recorded[f"val_{task.metric}"])
+            state.record(model, metric.sign * recorded[f"val_{task.metric}"])
             signalled = ranks.greatest(interrupted())
             if checkpoint and (signalled or checkpoint.due(state.epoch)):
                 checkpoint.save(model, optimizer, state)
             obey(signalled)
-    best = state.best_epoch, state.epoch, METRICS[task.metric].label, state.best_val
+    best = state.best_epoch, state.epoch, metric.label, metric.sign * state.best_val
     log.info("best epoch %d of %d: validation %s %.4f", *best)
     model.load_state_dict(state.best_state)
     model.eval()

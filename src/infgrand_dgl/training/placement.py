@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..config.fields import Task
 from ..config.schema import Config
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
@@ -30,16 +31,23 @@ class Placement:
     pool: int | None
 
 
-def place(config: Config, inputs: Tensor, classes: int, runtime: Runtime) -> Placement:
+def place(
+    config: Config,
+    inputs: Tensor,
+    classes: int,
+    runtime: Runtime,
+    task: Task = "classification",
+) -> Placement:
     """On the device, all in one step, where that fits; else by steps, and where the inputs alone do
     not fit, from where they lie, so many rows at a time. The first process decides for all."""
     s, device, budget = config.student, runtime.device, runtime.budget
     matrix, left = FeatureMatrix(inputs), budget.left(device)
     N = matrix.num_rows
-    # Inputs and targets, and of the loss its constant term, label and influence.
-    per_row = 4 * matrix.num_columns + 4 * classes + 32
+    # Inputs and targets, and of the loss its constant terms, label (or as many) and influence.
+    several = 0 if task == "classification" else classes
+    per_row = 4 * matrix.num_columns + 4 * (classes + several) + 32
     # Each hidden layer keeps its product, what of it passed ReLU and dropout, and gradients.
-    per_node = 20 * s.hidden * (s.layers - 1) + 32 * classes
+    per_node = 20 * s.hidden * (s.layers - 1) + 32 * (classes + several)
     step = s.batch_size
     budget.make_room(device, N * (per_node + per_row))
     if step is None and N * (per_node // runtime.ranks.size + per_row) > left:

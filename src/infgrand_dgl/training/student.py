@@ -28,7 +28,7 @@ from .loop import (
     recorded_nodes,
     seed_everything,
 )
-from .metrics import METRICS, likeliest
+from .metrics import chosen, likeliest
 from .placement import Placement, place
 
 EVALUATED_ROWS = 1 << 14  # at once
@@ -66,8 +66,9 @@ def train_student(
     Raises:
         InputError: the form of the loss needs all nodes in one step, and they are not.
     """
-    objective = methods[config.method].objective(Lesson(config, view, influence, logits, runtime))
-    placement = place(config, inputs, view.num_classes, runtime)
+    lesson = Lesson(config, view, influence, logits, runtime)
+    objective = methods[config.method].objective(lesson)
+    placement = place(config, inputs, view.num_classes, runtime, view.task)
     if objective.all_at_once and (placement.step is not None or runtime.ranks.size > 1):
         raise InputError(
             f"distillation.loss: {config.distillation.loss} needs all nodes in one step of one "
@@ -76,6 +77,8 @@ def train_student(
     batches = _batches(objective, placement, runtime, seed)
     seed_everything(seed)
     model = _model(config, placement.inputs.shape[1], view.num_classes, runtime)
+    if lesson.task.units is not None:
+        model.set_units(*lesson.task.units)
     with products_in(config.train.precision, runtime.device):
         fit(
             model,
@@ -127,7 +130,8 @@ def _task(
     batches: NodeBatches,
     runtime: Runtime,
 ) -> Task:
-    device, metric = runtime.device, METRICS[config.train.metric]
+    device, metric = runtime.device, chosen(config.train.metric, view.task)
+    scorer = metric.of(view.task)
     train, predict = forwards(model, config.train.precision, runtime)
     parts = {
         name: (ids.to(inputs.device), labels.to(device))
@@ -143,11 +147,11 @@ def _task(
 
     def evaluate() -> Scores:
         read = {
-            name: outputs(predict, inputs, ids, device, metric.read)
+            name: outputs(predict, inputs, ids, device, scorer.read)
             for name, (ids, _) in parts.items()
         }
         return {
-            name: metric.value(read[name], labels, view.num_classes)
+            name: scorer.value(read[name], labels, view.num_classes)
             for name, (_, labels) in parts.items()
         }
 

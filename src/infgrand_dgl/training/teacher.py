@@ -1,4 +1,4 @@
-"""The teacher: a GNN trained with cross-entropy on the graph that training may see."""
+"""The teacher: a GNN trained by the error of its task on the graph that training may see."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from ..config.schema import Config, TeacherConfig
 from ..data import NodeDataset
-from ..distillation.class_weights import class_weights
+from ..distillation.tasks import TASKS
 from ..errors import InputError
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..graph import dgl_bridge
@@ -35,7 +34,7 @@ from .loop import (
     recorded_nodes,
     seed_everything,
 )
-from .metrics import METRICS
+from .metrics import chosen
 from .sampling import Neighborhoods, mixed, shuffled
 
 log = logging.getLogger(__name__)
@@ -147,6 +146,9 @@ def train_teacher(
         )
     seed_everything(seed)
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(runtime.device)
+    learning = TASKS[view.task](config, view, runtime.device)
+    if learning.units is not None:
+        model.set_units(*learning.units)
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and model.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if runtime.ranks.size > 1 or is_sampled(config, view, runtime):
@@ -186,21 +188,22 @@ def on_full_graph(
     repeats: bool = False,
 ) -> Task:
     """A step on all training nodes at once; graph and features as the model's layers take them."""
-    device, metric = runtime.device, METRICS[config.train.metric]
+    device, metric = runtime.device, chosen(config.train.metric, view.task)
+    scorer = metric.of(view.task)
     train, labels = view.train.to(device), view.labels[view.train].to(device)
     parts = {
         name: (ids.to(device), labels.to(device))
         for name, (ids, labels) in recorded_nodes(config, view).items()
     }
     forward, _ = forwards(model, config.train.precision, runtime)
-    loss = _loss(config, view, device)
+    loss = TASKS[view.task](config, view, device).mean
 
     def steps(epoch: int) -> Iterator[Losses]:
         yield {"loss": loss(forward(graph, x).index_select(0, train), labels)}
 
     def evaluate() -> Scores:
         logits = forward(graph, x)
-        return {name: metric(logits[ids], labels) for name, (ids, labels) in parts.items()}
+        return {name: scorer(logits[ids], labels) for name, (ids, labels) in parts.items()}
 
     return Task(steps, evaluate, metric.name, repeats)
 
@@ -213,11 +216,12 @@ def _repeats(model: GNN, config: TeacherConfig) -> bool:
 def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: Runtime) -> Task:
     """An epoch depends on the seed, its number and this process alone, not on those before it."""
     t, device, ranks = config.teacher, runtime.device, runtime.ranks
-    metric = METRICS[config.train.metric]
+    metric = chosen(config.train.metric, view.task)
+    scorer = metric.of(view.task)
     size, fanouts = t.batch_size or BATCH_SIZE, t.fanouts or [FANOUT] * len(model.layers)
     sampler = Neighborhoods(view.csr, view.matrix, fanouts, runtime, config.train.inputs)
     train, predict = forwards(model, config.train.precision, runtime)
-    loss, share = _loss(config, view, device), ranks.share(len(view.val))
+    loss, share = TASKS[view.task](config, view, device).mean, ranks.share(len(view.val))
     val, val_labels = view.val[share.start : share.stop], view.labels[view.val].to(device)
 
     def steps(epoch: int) -> Iterator[Losses]:
@@ -230,8 +234,8 @@ def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: 
 
     def evaluate() -> Scores:
         batches = sampler.batches(val, size, mixed(seed, 0, ranks.rank))
-        parts = [metric.read(predict(blocks, x)) for _, blocks, x in batches]
-        return {"val": metric.value(collected(parts), val_labels, view.num_classes)}
+        parts = [scorer.read(predict(blocks, x)) for _, blocks, x in batches]
+        return {"val": scorer.value(collected(parts), val_labels, view.num_classes)}
 
     def collected(parts: list[Tensor]) -> Tensor:
         """Of all validation nodes, what the processes have read of theirs."""
@@ -240,22 +244,6 @@ def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: 
         return torch.cat([part.to(device) for part in ranks.gather(torch.cat(parts).cpu())])
 
     return Task(steps, evaluate, metric.name)
-
-
-def _loss(
-    config: Config, view: NodeDataset, device: torch.device
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The mean cross-entropy of logits `[b, C]` and labels `[b]`, each by the weight of its class
-    (not divided by the batch's weights, which a batch of few classes would make uneven)."""
-    weights = class_weights(config, view)
-    if weights is None:
-        return cross_entropy
-    weights = weights.to(device)
-
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(logits, labels, weights, reduction="sum") / len(labels)
-
-    return loss
 
 
 @torch.no_grad()

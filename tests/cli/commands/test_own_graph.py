@@ -145,6 +145,31 @@ def test_one_split_a_seed(prepared, own, tmp_path, capsys):
         assert one == [both[number]]
 
 
+def test_several_splits_are_described_together(own, tmp_path, capsys):
+    """Sizes once where they are equal; classes that a split does not train; one that is chosen."""
+    folder, config, classes, parts = own
+    fewer = {**parts, "train": parts["train"][classes[parts["train"]] != 2]}
+    content = [{p: ids.tolist() for p, ids in each.items()} for each in (parts, parts, fewer)]
+    (folder / "splits.json").write_text(json.dumps(content))
+    command = ("data", "describe", "--config", config)
+    status, output, err = run(capsys, *command)
+    assert status == 0, err
+    sizes = {part: len(ids) for part, ids in parts.items()}
+    told = (
+        f"splits: 3, each train {len(fewer['train'])} to {sizes['train']}, val {sizes['val']}, "
+        f"test {sizes['test']} (data.split: 0 to 2, or seed, chooses)\n"
+    )
+    assert told in output and output.count("training sees all 90 nodes") == 1
+    missing = "1 of 3 classes have no training node"
+    assert output.count(missing) == 1 and f"split 2: {missing}" in output
+    _, output, _ = run(capsys, *command, "--set", "data.split=seed", "train.seeds=[4]")
+    assert f"split: train {sizes['train']}, val {sizes['val']}, test" in output
+    # What is wrong with one of them is told.
+    content[1]["val"] = [1000]
+    (folder / "splits.json").write_text(json.dumps(content))
+    assert "val" in refused(capsys, tmp_path, *command)
+
+
 def test_a_split_that_is_none_is_found_before_training(own, tmp_path, capsys):
     """Of the last seed."""
     folder, config, _, parts = own

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from infgrand_dgl.nn.mlp import MLP
+from infgrand_dgl.serving import load_student, save_weights
 
 from ..conftest import refused, run
 
@@ -31,6 +35,57 @@ def test_predict(trained, tmp_path, capsys):
     np.save(rows, np.load(trained / "propagated.npy")[10:20])
     run(capsys, "predict", "--run", trained, "--out", out, "--propagated", rows)
     assert np.load(out).tolist() == classes[10:20].tolist()
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """What `predict` reads of a run, with a student of a task."""
+
+    def stored(task, classes=None):
+        path = tmp_path / "stored"
+        (path / "seed-3").mkdir(parents=True)
+        (path / "config.yaml").write_text("data: {name: cora}\n")
+        student = {"val": {"per_seed": [0.5]}}
+        (path / "metrics.json").write_text(json.dumps({"seeds": [3], "student": student}))
+        np.save(path / "propagated.npy", np.random.randn(40, 5).astype(np.float32))
+        save_weights(path / "seed-3/student.safetensors", MLP(5, 8, 3, layers=2), classes, task)
+        return path
+
+    return stored
+
+
+def outputs(path):
+    x = torch.from_numpy(np.load(path / "propagated.npy"))
+    return load_student(path / "seed-3/student.safetensors")(x).detach().numpy()
+
+
+@pytest.mark.parametrize("names", [None, ("art", "bio", "law")])
+def test_labels(names, stored, tmp_path, capsys):
+    path, out = stored("multilabel", names), tmp_path / "labels.npy"
+    positive = outputs(path) > 0
+    status, output, _ = run(capsys, "predict", "--run", path, "--out", out)
+    found = np.load(out)
+    assert status == 0 and found.dtype == np.int8 and (found == positive).all()
+    counts = [f"{n}: {k}" for n, k in zip(names or range(3), positive.sum(axis=0), strict=True)]
+    assert output.startswith(f"nodes by label, one column each: {', '.join(counts)}\n")
+
+    _, output, _ = run(capsys, "predict", "--run", path, "--out", out, "--probabilities")
+    probabilities = np.load(out)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-outputs(path))), rtol=1e-5)
+    assert ("columns: art, bio, law\n" in output) == (names is not None)
+
+
+def test_numbers(stored, tmp_path, capsys):
+    path, out = stored("regression", ("height", "weight", "age")), tmp_path / "numbers.npy"
+    nodes = tmp_path / "nodes.npy"
+    np.save(nodes, [7, 0])
+    status, output, _ = run(capsys, "predict", "--run", path, "--out", out, "--nodes", nodes)
+    found = np.load(out)
+    assert status == 0 and found.dtype == np.float32
+    np.testing.assert_allclose(found, outputs(path)[[7, 0]], rtol=1e-5, atol=1e-6)
+    assert output == f"columns: height, weight, age\nstudent of seed 3: 2 nodes; wrote {out}\n"
+    command = ("predict", "--run", path, "--out", out, "--probabilities")
+    assert "--probabilities: a regression has none" in refused(capsys, tmp_path, *command)
 
 
 def test_predict_touches_no_graph_library(trained, tmp_path):

@@ -165,10 +165,15 @@ REFUSED = {
         lambda p: (p / "other_edges.csv").write_text("a,b"),
         "expected one graph, found musae_facebook_edges.csv and other_edges.csv",
     ),
-    "several labels": (
+    "several codes": (
         "matlab",
-        lambda p: savemat(p, {"A": np.eye(3), "X": np.eye(3), "Y": np.ones((3, 2))}),
-        "labels: expected one label a node, found several in some rows",
+        lambda p: savemat(p, {"A": np.eye(3), "X": np.eye(3), "Y": np.full((3, 2), 7, "u1")}),
+        "labels: expected one label a node.*data.task: regression .or --task. reads numbers",
+    ),
+    "labels of other nodes": (
+        "matlab",
+        lambda p: savemat(p, {"A": np.eye(3), "X": np.eye(3), "Y": np.ones((4, 2))}),
+        r"labels: expected labels of 3 nodes, found shape \[4, 2\]",
     ),
     "no adjacency": ("matlab", lambda p: savemat(p, {"B": np.eye(3)}), "found b"),
     "no edges": ("pyg", lambda p: torch.save({"x": torch.eye(3)}, p), "expected edge_index"),
@@ -184,7 +189,7 @@ REFUSED = {
         lambda p: pd.DataFrame({"id": range(60), "target": np.arange(60) * 10**6 // 2}).to_csv(
             p / "musae_facebook_target.csv"
         ),
-        "every node has a label of its own|regression is not supported",
+        "every node has a label of its own.*data.task: regression",
     ),
     "several OGB splits": (
         "ogb-raw",

@@ -35,6 +35,8 @@ def test_tradeoff_compares_with_the_best_on_validation():
             results({"": [np.nan]}, case="3 layers", status="failed"),
         ]
     )
+    less = rows.assign(metric="rmse")
+    assert line(tradeoff.tables(less), "Cora | GCN, 2 layers")[2:4] == ["0.8000", "−0.01000"]
     lines = tradeoff.tables(rows)
     assert line(lines, "Cora | GCN, 2 layers")[2:] == [
         "80.0",

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from ...errors import InputError
 from ...registry import Format, formats
 from ..dataset import PARTS
-from ..imported import Imported, Options, classes_of, csr_of_parts, parts_of_masks
+from ..imported import Imported, Options, csr_of_parts, labels_of, parts_of_masks
 from ..npz import keys_of, read_npz
 from ..weights import of_matrix
 
@@ -68,7 +68,7 @@ def _of_arrays(arrays: Mapping[str, Any], options: Options, path: Path) -> Impor
         **listed._asdict(),
         num_nodes=N,
         features=_matrix(arrays, FEATURES, "attr_matrix", where),
-        labels=None if labels is None else classes_of(labels, N, f"{where}: labels"),
+        labels=None if labels is None else labels_of(labels, N, f"{where}: labels", options.task),
         splits=parts_of_masks(masks, N, where) if len(masks) == len(PARTS) else (),
     )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...registry import Format, formats
-from ..imported import Imported, Options, classes_of, parts_of_masks
+from ..imported import Imported, Options, labels_of, parts_of_masks
 from ..npz import keys_of, read_npz
 
 KEYS = ("node_features", "node_labels", "edges")
@@ -30,7 +30,7 @@ def read(path: Path, options: Options) -> Imported:
         directed=False,
         num_nodes=N,
         features=features,
-        labels=classes_of(arrays["node_labels"], N, f"{path}: node_labels"),
+        labels=labels_of(arrays["node_labels"], N, f"{path}: node_labels", options.task),
         splits=parts_of_masks(masks, N, str(path)) if masked else (),
     )
 

@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...graph.convert import WEIGHTS
 from ...registry import Format, formats
 from ..dataset import PARTS
-from ..imported import Imported, Options, classes_of, parts_of_masks
+from ..imported import Imported, Options, labels_of, parts_of_masks
 from ..mat import read_mat
 from ..weights import Listed, Wanted, chosen, of_columns, of_matrix, one_each, whole_ids
 
@@ -43,7 +43,8 @@ def read(path: Path, options: Options) -> Imported:
     features = _find(variables, FEATURES)
     adjacency = _find(variables, ADJACENCY)
     if adjacency is None:
-        listed, N = _listed(variables, features, options.weights, path)
+        rows = _find(variables, LABELS) if features is None else features
+        listed, N = _listed(variables, rows, options.weights, path)
     else:
         listed, N = of_matrix(adjacency, options.weights, f"{path}: adjacency"), adjacency.shape[0]
     labels = _find(variables, LABELS)
@@ -55,7 +56,7 @@ def read(path: Path, options: Options) -> Imported:
         **listed._asdict(),
         num_nodes=N,
         features=features,
-        labels=None if labels is None else classes_of(labels, N, f"{path}: labels"),
+        labels=None if labels is None else labels_of(labels, N, f"{path}: labels", options.task),
         splits=_splits({p: masks[p] for p in PARTS}, N, path) if masked else (),
     )
 
@@ -65,14 +66,18 @@ def _find(variables: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _listed(
-    variables: Mapping[str, Any], features: Any, wanted: Wanted, path: Path
+    variables: Mapping[str, Any], rows: Any, wanted: Wanted, path: Path
 ) -> tuple[Listed, int]:
     """Edges `[E, 2]` or `[2, E]`, which MATLAB counts from 1, and N; weights in a third column or
-    a variable of their own."""
+    a variable of their own.
+
+    Args:
+        rows: features, or labels, of the nodes.
+    """
     stored = _find(variables, EDGES)
-    if stored is None or features is None:
+    if stored is None or rows is None:
         found = ", ".join(variables) or "none"
-        expected = f"one of {', '.join(ADJACENCY)}, or edges beside features"
+        expected = f"one of {', '.join(ADJACENCY)}, or edges beside features or labels"
         raise InputError(f"{path}: expected a variable {expected}; found {found}")
     array = np.asarray(stored)
     if array.ndim == 2 and (
@@ -88,7 +93,8 @@ def _listed(
         listed = listed._replace(
             weights=one_each(variables[names[taken]], len(array), f"{path}: {names[taken]}")
         )
-    pairs, N = listed.edges, features.shape[0]
+    pairs = listed.edges
+    N = max(rows.shape) if 1 in rows.shape else rows.shape[0]  # labels may lie in a row
     first = 1 if len(pairs) and pairs.min() == 1 and pairs.max() == N else 0
     return listed._replace(edges=pairs - first), N
 

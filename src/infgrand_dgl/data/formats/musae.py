@@ -11,10 +11,12 @@ from ...registry import Format, formats
 from ...system.reading import reading
 from ..edge_lists import positions, read_edges
 from ..imported import Imported, Options
+from ..labels import NUMBERS
 from ..node_tables import COLUMNS, read_nodes
 from ..tables import read_table
 
-FILES = ("edges.csv", "target.csv", "features.json")
+FILES = ("edges.csv", "target.csv")
+FEATURES = "features.json"
 MAX_COLUMNS = 1 << 20
 
 
@@ -23,16 +25,17 @@ def recognizes(path: Path) -> bool:
 
 
 def read(path: Path, options: Options) -> Imported:
-    edge_file, target_file, feature_file = (_only(path, name) for name in FILES)
+    edge_file, target_file = (_only(path, name) for name in FILES)
     nodes = read_nodes(read_table(target_file, COLUMNS), options)
     if nodes.ids is None or nodes.ids.dtype.kind != "i":
         raise InputError(f"{target_file}: expected a column of node ids, found none")
     if nodes.labels is None:
         raise InputError(f"{target_file}: expected a column of classes; --label names it")
-    if nodes.labels.dtype.kind == "i" and nodes.labels.max(initial=0) >= 10 * len(nodes.ids):
+    codes = nodes.labels.dtype.kind == "i" and options.task == "auto"
+    if codes and nodes.labels.max(initial=0) >= 10 * len(nodes.ids):
         raise InputError(
             f"{target_file}: expected classes, found numbers up to {nodes.labels.max()}; "
-            f"regression is not supported"
+            f"{NUMBERS}, data.task: classification takes them as codes"
         )
     order = np.argsort(nodes.ids, kind="stable")
     ids = nodes.ids[order]
@@ -42,8 +45,9 @@ def read(path: Path, options: Options) -> Imported:
         weights=edges.weights,
         directed=False,
         num_nodes=len(ids),
-        features=_features(feature_file, ids),
+        features=_features(_only(path, FEATURES), ids) if any(path.glob(f"*_{FEATURES}")) else None,
         labels=nodes.labels[order],
+        label_names=nodes.label_names,
         ids=None if np.array_equal(ids, np.arange(len(ids))) else ids,
     )
 

@@ -49,6 +49,7 @@ def read(path: Path, options: Options) -> Imported:
         num_nodes=len(graph),
         features=features,
         labels=nodes.labels,
+        label_names=nodes.label_names,
         splits=nodes.splits,
         notes=tuple(notes),
         ids=np.array([str(node) for node in graph]),

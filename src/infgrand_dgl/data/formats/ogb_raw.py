@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...registry import Format, formats
-from ..imported import Imported, Options, Part, classes_of
+from ..imported import Imported, Options, Part, labels_of
 from ..ogb_files import read_binary, read_ids, read_text, with_ending
 
 PARTS = {"train": "train", "val": "valid", "test": "test"}
@@ -23,7 +23,7 @@ def read(path: Path, options: Options) -> Imported:
         edges=found.edges.T,
         num_nodes=N,
         features=found.features,
-        labels=classes_of(found.labels, N, f"{raw}: node-label"),
+        labels=labels_of(found.labels, N, f"{raw}: node-label", options.task),
         splits=_splits(path / "split", N),
     )
 

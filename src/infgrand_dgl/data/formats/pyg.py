@@ -13,7 +13,7 @@ from ...graph.convert import WEIGHTS, are_weights
 from ...registry import Format, formats
 from ...system.reading import reading
 from ..dataset import PARTS
-from ..imported import Imported, Options, classes_of, parts_of_masks
+from ..imported import Imported, Options, labels_of, parts_of_masks
 from ..weights import Wanted, chosen, one_each, refuse_unclear
 
 
@@ -68,7 +68,7 @@ def read(path: Path, options: Options) -> Imported:
         directed=True,
         num_nodes=N,
         features=x,
-        labels=None if y is None else classes_of(y, N, f"{path}: y"),
+        labels=None if y is None else labels_of(y, N, f"{path}: y", options.task),
         splits=parts_of_masks(masks, N, str(path)) if len(masks) == len(PARTS) else (),
     )
 

@@ -3,7 +3,7 @@
 import torch
 
 from ...graph import CSRGraph
-from ...registry import PINK, Method, methods
+from ...registry import PINK, TASKS, Method, methods
 from ..objective import Lesson, Objective, distillation_loss, distilling
 
 
@@ -31,5 +31,6 @@ methods.add(
         place=2,
         objective=glnn,
         settings=frozenset({"lambda_", "tau", "loss"}),
+        tasks=TASKS,
     )
 )

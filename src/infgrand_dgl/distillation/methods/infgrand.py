@@ -1,6 +1,6 @@
 """InfGraND (Eskandari et al., TMLR 2026)."""
 
-from ...registry import ORANGE, Method, methods
+from ...registry import ORANGE, TASKS, Method, methods
 from ..objective import Lesson, Objective, distillation_loss, distilling
 
 
@@ -30,5 +30,6 @@ methods.add(
         objective=infgrand,
         needs_influence=True,
         propagated=True,
+        tasks=TASKS,
     )
 )

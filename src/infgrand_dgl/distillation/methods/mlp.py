@@ -1,25 +1,22 @@
 """The plain MLP: no teacher, no graph."""
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from ...errors import InputError
-from ...registry import GREEN, Method, methods
+from ...registry import GREEN, TASKS, Method, methods
 from ..objective import Lesson, Objective, Rows
 
 
 def mlp(lesson: Lesson) -> Objective:
-    """Cross-entropy on the training nodes."""
+    """The mean error on the training nodes: of classes cross-entropy."""
     view = lesson.view
     count = len(view.train)
     if lesson.config.student.norm == "batch" and count < 2:
         raise InputError("student.norm: batch needs two training nodes for an MLP, found one")
+    task = lesson.task
 
-    weights = lesson.class_weights()
-
-    def losses(logits: Tensor, batch: Rows) -> dict[str, Tensor]:
-        ce = cross_entropy(logits, batch["labels"], weights, reduction="sum")
-        return {"loss": ce / count}
+    def losses(outputs: Tensor, batch: Rows) -> dict[str, Tensor]:
+        return {"loss": task.total(outputs, batch["labels"]) / count}
 
     return Objective({"labels": view.labels[view.train]}, losses, view.train)
 
@@ -34,5 +31,6 @@ methods.add(
         objective=mlp,
         needs_teacher=False,
         settings=frozenset(),
+        tasks=TASKS,
     )
 )

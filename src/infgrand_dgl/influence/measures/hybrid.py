@@ -24,5 +24,6 @@ measures.add(
         needs_teacher=True,
         needs_cosine=True,
         settings=frozenset({"mix"}),
+        tasks=("classification", "multilabel"),
     )
 )

@@ -9,9 +9,9 @@ from ...config.schema import Config
 from ...present.style import look
 from ...registry import Study, methods, studies
 from ..charts import WIDTH, Figures, Style, bars, finished, panels_of, teacher_lines, zoomed
-from ..grid import Cases
-from ..summary import means, models_of, relabelled
-from ..tables import LINE, Lines, accuracies, by_setting, gains, paired
+from ..grid import Cases, fits
+from ..summary import means, metric_of, models_of, relabelled
+from ..tables import LINE, Lines, by_setting, gains, paired, scored
 
 COMPONENTS = (
     ("mlp + propagation", "mlp"),
@@ -50,6 +50,8 @@ def students() -> Iterator[Student]:
 def cases(config: Config) -> Cases:
     configs = {}
     for student in students():
+        if not fits(methods[student.method], config):
+            continue
         changed = config.model_copy(update={"method": student.method})
         configs[student.name] = changed.replace("student", features=student.features)
     yield "", config, configs
@@ -61,8 +63,8 @@ def tables(rows: pd.DataFrame) -> Lines:
 
     def part(rows: pd.DataFrame, column: str) -> Lines:
         models = models_of(rows, ["teacher", *labels.values()])
-        table = accuracies(rows, LINE, models, column)
-        return [*table, "", *gains(paired(rows, pairs, column))]
+        table = scored(rows, LINE, models, column)
+        return [*table, "", *gains(paired(rows, pairs, column), metric_of(rows))]
 
     return by_setting(relabelled(rows, "model", labels), part)
 
@@ -77,7 +79,7 @@ def figures(rows: pd.DataFrame) -> Figures:
     for axes, panel in panels:
         bars(axes, panel, "dataset", styles)
         teacher_lines(axes, panel)
-    return {"": finished(figure, ylabel=zoomed(figure, table))}
+    return {"": finished(figure, ylabel=zoomed(figure, table, rows))}
 
 
 studies.add(
@@ -89,7 +91,7 @@ studies.add(
         cases=cases,
         tables=tables,
         figures=figures,
-        caption="Test accuracy with and without propagated inputs, for each loss",
+        caption="Test {metric} with and without propagated inputs, for each loss",
         teachers=("gcn",),
     )
 )

@@ -6,8 +6,8 @@ from ...config.schema import Config
 from ...registry import AMBER, BLUE, Study, studies
 from ..charts import Figures, bars, finished, panels_of, zoomed
 from ..grid import Cases
-from ..summary import means, relabelled
-from ..tables import LINE, Lines, accuracies, by_setting, gains, paired
+from ..summary import means, metric_of, relabelled
+from ..tables import LINE, Lines, by_setting, gains, paired, scored
 
 LABELS = {"high": "High influence", "low": "Low influence"}
 PAIR = (LABELS["high"], LABELS["low"])
@@ -24,8 +24,8 @@ def tables(rows: pd.DataFrame) -> Lines:
     rows = _cases_as_models(rows).assign(case="")
 
     def part(rows: pd.DataFrame, column: str) -> Lines:
-        table = accuracies(rows, LINE, PAIR, column, difference=PAIR)
-        return [*table, "", *gains(paired(rows, [PAIR], column))]
+        table = scored(rows, LINE, PAIR, column, difference=PAIR)
+        return [*table, "", *gains(paired(rows, [PAIR], column), metric_of(rows))]
 
     return by_setting(rows, part)
 
@@ -35,7 +35,7 @@ def figures(rows: pd.DataFrame) -> Figures:
     figure, panels = panels_of(table, ["setting", "dataset"], 1.9, sharey=True)
     for axes, panel in panels:
         bars(axes, _cases_as_models(panel), "teacher", STYLES)
-    return {"": finished(figure, ylabel=zoomed(figure, table))}
+    return {"": finished(figure, ylabel=zoomed(figure, table, rows))}
 
 
 def _cases_as_models(rows: pd.DataFrame) -> pd.DataFrame:
@@ -51,7 +51,7 @@ studies.add(
         cases=cases,
         tables=tables,
         figures=figures,
-        caption="Test accuracy of GNNs trained on nodes of high and of low influence",
+        caption="Test {metric} of GNNs trained on nodes of high and of low influence",
         settings=("transductive",),
     )
 )

@@ -6,10 +6,10 @@ import pandas as pd
 from ...config.schema import Config
 from ...present.style import look
 from ...registry import Study, studies
-from ..charts import ACCURACY, Figures, finished, of_model, panels_of, shift
+from ..charts import Figures, finished, of_model, panels_of, scale_of, shift
 from ..grid import Cases, every_method
-from ..summary import means, models_of, ordered
-from ..tables import LINE, Lines, accuracies, by_setting, comparisons, gains, paired
+from ..summary import means, metric_of, models_of, ordered
+from ..tables import LINE, Lines, by_setting, comparisons, gains, paired, scored
 
 
 def cases(config: Config) -> Cases:
@@ -24,7 +24,8 @@ def tables(rows: pd.DataFrame) -> Lines:
         for share in ordered(rows["case"]):
             cell = paired(rows[rows["case"] == share], [("infgrand", "glnn")], column)
             series |= {f"{pair}, {share} of the labels": d for pair, d in cell.items()}
-        return [*accuracies(rows, [*LINE, "case"], models_of(rows), column), "", *gains(series)]
+        table = scored(rows, [*LINE, "case"], models_of(rows), column)
+        return [*table, "", *gains(series, metric_of(rows))]
 
     return by_setting(rows, part)
 
@@ -48,7 +49,7 @@ def figures(rows: pd.DataFrame) -> Figures:
         axes.set_xticks(range(len(shares)), shares)
         axes.set_xlim(-0.3, len(shares) - 0.7)
         axes.grid(axis="y")
-    return {"": finished(figure, "Share of the training labels", ACCURACY)}
+    return {"": finished(figure, "Share of the training labels", scale_of(rows))}
 
 
 studies.add(
@@ -60,7 +61,7 @@ studies.add(
         cases=cases,
         tables=tables,
         figures=figures,
-        caption="Test accuracy by the share of the training labels",
+        caption="Test {metric} by the share of the training labels",
         settings=("transductive",),
         teachers=("gcn",),
     )

@@ -19,10 +19,10 @@ from ...registry import Study, studies
 from ...registry import measures as registered
 from ...system.arrays import load_array
 from ...system.runtime import Runtime, resolve_device
-from ..charts import ACCURACY, DASHES, WIDTH, Figures, Kwargs, finished, panels_of
-from ..grid import Cases, Cell
-from ..summary import means, models_of, name, ordered
-from ..tables import LINE, Lines, accuracies, by_setting, gains, markdown, paired
+from ..charts import DASHES, WIDTH, Figures, Kwargs, finished, panels_of, scale_of
+from ..grid import Cases, Cell, fits
+from ..summary import means, metric_of, models_of, name, ordered
+from ..tables import LINE, Lines, by_setting, gains, markdown, paired, scored
 
 PAPER = "cosine"
 CENTROID = "centroid cosine"
@@ -30,7 +30,7 @@ LABELS = {CENTROID: "Centroid cosine"}
 
 
 def cases(config: Config) -> Cases:
-    measures = (measure.name for measure in registered.in_order())
+    measures = (measure.name for measure in registered.in_order() if fits(measure, config))
     yield "", config, {m: config.replace("influence", measure=m) for m in measures}
 
 
@@ -71,8 +71,8 @@ def tables(rows: pd.DataFrame, correlations: pd.DataFrame | None = None) -> Line
     pairs = [(PAPER, than) for than in students if than != PAPER]
 
     def part(rows: pd.DataFrame, column: str) -> Lines:
-        table = accuracies(rows, LINE, ["teacher", *students], column)
-        return [*table, "", *gains(paired(rows, pairs, column))]
+        table = scored(rows, LINE, ["teacher", *students], column)
+        return [*table, "", *gains(paired(rows, pairs, column), metric_of(rows))]
 
     lines = by_setting(rows, part)
     if correlations is None or correlations.empty:
@@ -125,7 +125,7 @@ def figures(rows: pd.DataFrame, correlations: pd.DataFrame | None = None) -> Fig
         axes.set_xticks(range(len(students)), map(name, students), rotation=90)
         axes.set_xlim(-0.6, len(students) - 0.4)
         axes.grid(axis="y")
-    figures = {"": finished(figure, ylabel=ACCURACY)}
+    figures = {"": finished(figure, ylabel=scale_of(rows))}
     if correlations is not None and correlations["spearman"].notna().any():
         figures["-correlations"] = _heatmaps(correlations)
     return figures
@@ -173,7 +173,7 @@ studies.add(
         cases=cases,
         tables=tables,
         figures=figures,
-        caption="Test accuracy of the student under each measure of influence",
+        caption="Test {metric} of the student under each measure of influence",
         captions={"-correlations": "Mean rank correlation of the measures over the seeds"},
         settings=("transductive",),
         teachers=("gcn",),

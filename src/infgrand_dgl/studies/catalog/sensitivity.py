@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from ...config.schema import Config
 from ...present.style import MARKERS, PALETTE
 from ...registry import Study, studies
-from ..charts import ACCURACY, Figures, Kwargs, finished, panels_of
+from ..charts import Figures, Kwargs, finished, panels_of, scale_of
 from ..grid import Cases
 from ..summary import means, name, ordered, relabelled
-from ..tables import LINE, Lines, accuracies, by_setting
+from ..tables import LINE, Lines, by_setting, scored
 
 POOLINGS = ("mean", "max", "min")
 VALUES: dict[str, Sequence[Any]] = {
@@ -44,10 +44,12 @@ def cases(config: Config) -> Cases:
         "hops": lambda v: config.replace("propagation", hops=v),
         "pooling": lambda v: config.replace("propagation", pooling=v),
     }
+    if config.data.task == "regression":  # which has no temperature
+        del changes["tau"]
     students = {
-        f"infgrand, {key}={value}": changes[key](value)
-        for key, values in VALUES.items()
-        for value in values
+        f"infgrand, {key}={value}": change(value)
+        for key, change in changes.items()
+        for value in VALUES[key]
     }
     yield "", config, students
 
@@ -73,7 +75,7 @@ def tables(rows: pd.DataFrame) -> Lines:
         lines: Lines = []
         for label, varied in by_parameter(rows).items():
             values = [value for value in ordered(varied["model"], first=POOLINGS) if value]
-            lines += [f"### {label}", "", *accuracies(varied, LINE, values, column), ""]
+            lines += [f"### {label}", "", *scored(varied, LINE, values, column), ""]
         return lines[:-1] or ["Nothing has finished."]
 
     return by_setting(rows, part)
@@ -88,7 +90,7 @@ def figures(rows: pd.DataFrame) -> Figures:
     figure, panels = panels_of(table, ["setting", "teacher", "case"], 1.8, sharey=True)
     for axes, panel in panels:
         _curves(axes, panel, datasets)
-    return {"": finished(figure, ylabel=ACCURACY)}
+    return {"": finished(figure, ylabel=scale_of(rows))}
 
 
 def _curves(axes: Axes, panel: pd.DataFrame, datasets: Sequence[str]) -> None:
@@ -119,7 +121,7 @@ studies.add(
         cases=cases,
         tables=tables,
         figures=figures,
-        caption="Test accuracy of InfGraND as one hyperparameter varies, its values at even "
+        caption="Test {metric} of InfGraND as one hyperparameter varies, its values at even "
         "distances",
         settings=("transductive",),
         teachers=("gcn",),

@@ -6,13 +6,15 @@ import pandas as pd
 from ...config.schema import Config
 from ...present.style import look
 from ...registry import Study, studies
-from ..charts import ACCURACY, Figures, finished, of_model, panels_of, shift
+from ..charts import Figures, finished, of_model, panels_of, scale_of, shift
 from ..grid import Cases, every_method
-from ..summary import means, models_of, name, ordered
-from ..tables import LINE, Lines, accuracies, by_setting, comparisons, gains, paired
+from ..summary import means, metric_of, models_of, name, ordered
+from ..tables import LINE, Lines, by_setting, comparisons, gains, paired, scored
 
 STAR = ("infgrand", "glnn")
-STAR_MEANS = "\\* above GLNN with p < 0.05: paired t-test over the seeds of the cell, uncorrected."
+STAR_MEANS = (
+    "\\* better than GLNN with p < 0.05: paired t-test over the seeds of the cell, uncorrected."
+)
 
 
 def cases(config: Config) -> Cases:
@@ -21,14 +23,15 @@ def cases(config: Config) -> Cases:
 
 def tables(rows: pd.DataFrame) -> Lines:
     def part(rows: pd.DataFrame, column: str) -> Lines:
-        table = accuracies(rows, LINE, models_of(rows), column, star=STAR)
-        return [*table, "", STAR_MEANS, "", *gains(paired(rows, comparisons(rows), column))]
+        table = scored(rows, LINE, models_of(rows), column, star=STAR)
+        compared = gains(paired(rows, comparisons(rows), column), metric_of(rows))
+        return [*table, "", STAR_MEANS, "", *compared]
 
     return by_setting(rows, part, observed=True)
 
 
 def figures(rows: pd.DataFrame) -> Figures:
-    """Points rather than bars: accuracies have no zero worth showing."""
+    """Points rather than bars: scores have no zero worth showing."""
     table = means(rows)
     datasets, models = ordered(table["dataset"]), models_of(table)
     height = 0.3 * len(datasets) + 0.3
@@ -51,7 +54,7 @@ def figures(rows: pd.DataFrame) -> Figures:
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         axes.locator_params(axis="x", nbins=6)
-    return {"": finished(figure, ACCURACY)}
+    return {"": finished(figure, scale_of(rows))}
 
 
 studies.add(
@@ -63,6 +66,6 @@ studies.add(
         cases=cases,
         tables=tables,
         figures=figures,
-        caption="Test accuracy of every model",
+        caption="Test {metric} of every model",
     )
 )

@@ -1,4 +1,4 @@
-"""Accuracy against inference time: teachers of any depth, students of any width."""
+"""Prediction quality against inference time: teachers of any depth, students of any width."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,12 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from ...config.schema import Config
 from ...present.style import look
 from ...registry import Study, studies
-from ..charts import ACCURACY, Figures, finished, panels_of
+from ...training.metrics import Metric
+from ..charts import Figures, finished, panels_of, scale_of
 from ..grid import Cases, Cell, Students, every_method
 from ..latency import latencies
-from ..summary import CELL, distinct, means, name, ordered, scores
-from ..tables import Lines, by_setting, markdown, mean_std, signed, status
+from ..summary import CELL, distinct, means, metric_of, name, ordered, scores
+from ..tables import Lines, by_setting, markdown, mean_std, number, status
 
 # Columns of results.csv, and what follows the study's name in the files of their figures.
 CLOCKS = {
@@ -57,11 +58,11 @@ def clocks_of(rows: pd.DataFrame) -> list[str]:
 
 def tables(rows: pd.DataFrame) -> Lines:
     clocks = clocks_of(rows)
-    headers = ["Dataset", "Model", "Test accuracy (%)", "InfGraND is more accurate by"]
+    headers = ["Dataset", "Model", scale_of(rows), "InfGraND is better by"]
     headers += [text for clock in clocks for text in (CLOCKS[clock][0], "InfGraND is faster by")]
 
     def part(rows: pd.DataFrame, column: str) -> Lines:
-        table = means(rows, column).set_index(KEYS)
+        table, metric = means(rows, column).set_index(KEYS), metric_of(rows)
         for other in ("validation", *clocks):
             table[other] = means(rows, other).set_index(KEYS)["mean"]
         body = []
@@ -69,7 +70,7 @@ def tables(rows: pd.DataFrame) -> Lines:
             dataset, model, teacher, case = key
             line = [name(dataset), _label(model, teacher, case)]
             if key in table.index:
-                line += _numbers(table, key, clocks)
+                line += _numbers(table, key, clocks, metric)
             else:
                 line.append(status(rows[(rows[KEYS] == list(key)).all(axis=1)]))
                 line += ["–"] * (len(headers) - len(line))
@@ -79,20 +80,23 @@ def tables(rows: pd.DataFrame) -> Lines:
     return [COMPARED, "", *by_setting(rows, part)]
 
 
-def _numbers(table: pd.DataFrame, key: tuple[str, ...], clocks: Sequence[str]) -> list[str]:
-    """Accuracy and times of one model, each beside how InfGraND compares."""
+def _numbers(
+    table: pd.DataFrame, key: tuple[str, ...], clocks: Sequence[str], metric: Metric
+) -> list[str]:
+    """Score and times of one model, each beside how InfGraND compares."""
     dataset, _, teacher, _ = key
     values = table.loc[key]
-    line = [mean_std(values, table["seeds"].max()), "–"]
+    line = [mean_std(values, table["seeds"].max(), metric), "–"]
     line += [text for clock in clocks for text in (_digits(values[clock]), "–")]
-    student = reference(table, dataset, teacher)
+    student = reference(table, dataset, teacher, metric.sign)
     if student is not None and student.name != key:
-        line[1] = f"{signed(student['mean'] - values['mean'], 1)} points"
+        ahead = metric.sign * (student["mean"] - values["mean"])
+        line[1] = number(ahead, metric, sign="+") + " points" * metric.percent
         line[3::2] = [_digits(values[clock] / student[clock], " ×") for clock in clocks]
     return line
 
 
-def reference(table: pd.DataFrame, dataset: str, teacher: str) -> pd.Series | None:
+def reference(table: pd.DataFrame, dataset: str, teacher: str, sign: int = 1) -> pd.Series | None:
     """The InfGraND of `table` (by `KEYS`) to compare a teacher with."""
     students = [key for key in table.index if key[:2] == (dataset, "infgrand")]
     if not students:
@@ -100,7 +104,7 @@ def reference(table: pd.DataFrame, dataset: str, teacher: str) -> pd.Series | No
     teachers = ordered(key[2] for key in students)
     chosen = teacher if teacher in teachers else teachers[0]
     same = [table.loc[key] for key in students if key[2] == chosen]
-    return max(same, key=lambda values: values["validation"])
+    return max(same, key=lambda values: sign * values["validation"])
 
 
 def _label(model: str, teacher: str, case: str) -> str:
@@ -140,7 +144,7 @@ def _scatter(rows: pd.DataFrame, clock: str) -> Figure:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(0.12)
         axes.grid()
-    return finished(figure, f"Inference time ({CLOCKS[clock][0]}, log scale)", ACCURACY)
+    return finished(figure, f"Inference time ({CLOCKS[clock][0]}, log scale)", scale_of(rows))
 
 
 def _lines(axes: Axes, panel: pd.DataFrame) -> None:
@@ -164,15 +168,15 @@ def _lines(axes: Axes, panel: pd.DataFrame) -> None:
 studies.add(
     Study(
         "tradeoff",
-        label="Accuracy against inference time",
+        label="Prediction quality against inference time",
         claim="InfGraND is 4.3 % more accurate than GraphSAGE and 8.56 times as fast, 4.8 % more "
         "accurate than GAT and 13.89 times as fast.",
         cases=cases,
         tables=tables,
         figures=figures,
-        caption="Test accuracy against inference time; a line joins the depths of a GNN or the "
+        caption="Test {metric} against inference time; a line joins the depths of a GNN or the "
         "widths of a student",
-        captions={"-request": "Test accuracy against the time that a request of 10 nodes takes"},
+        captions={"-request": "Test {metric} against the time that a request of 10 nodes takes"},
         settings=("transductive",),
         alone=True,
         bold=False,

@@ -10,18 +10,25 @@ def run(args: argparse.Namespace) -> None:
     from ....config.reading import load_config
     from ....data import load_source, with_split
     from ....data.dataset import describe
+    from ....data.scaling import unlike_scales
     from ....data.summary import seen, summarize, untrained
 
     config = load_config(args.config, args.set)
-    dataset = load_source(config.data)
-    if dataset.lacks is None:
-        seed = config.train.seeds[0] if args.seed is None else args.seed
-        dataset = with_split(dataset, config.data, seed)
+    data, seed = config.data, config.train.seeds[0] if args.seed is None else args.seed
+    dataset = load_source(data)
+    hint = None if data.standardize else unlike_scales(dataset.matrix)
+    news, splits = [hint], []
+    if dataset.lacks is None and data.split is None and len(dataset.splits) > 1:
+        for k in range(len(dataset.splits)):
+            view = with_split(dataset, data.model_copy(update={"split": k}), seed)
+            splits.append(view.parts)
+            missing = untrained(view)
+            news += [seen(view, data), missing and f"split {k}: {missing}"]
+    elif dataset.lacks is None:
+        dataset = with_split(dataset, data, seed)
+        news += [seen(dataset, data), untrained(dataset)]
     print(describe(dataset))
-    for line in summarize(dataset).lines():
-        print(line)
-    if dataset.lacks is None:
-        print(*filter(None, [seen(dataset, config.data), untrained(dataset)]), sep="\n")
+    print(*summarize(dataset, splits).lines(), *filter(None, dict.fromkeys(news)), sep="\n")
 
 
 command = Command(

@@ -19,7 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", type=Path, metavar="FILE", help="node table of an edge list")
     parser.add_argument("--features", type=Path, metavar="FILE", help=".npy, .npz, .csv, .parquet")
     parser.add_argument("--id", metavar="COLUMN", help="of node ids in the node table")
-    parser.add_argument("--label", metavar="COLUMN", help="of labels in the node table")
+    parser.add_argument(
+        "--label",
+        metavar="COLUMN",
+        action="append",
+        help="of labels in the node table; of several a node or numbers: a,b,c, or again",
+    )
+    options.task(parser)
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--weights",
@@ -45,12 +51,14 @@ def run(args: argparse.Namespace) -> None:
     from ....data.dataset import describe
     from ....data.imported import Options
     from ....data.importing import import_graph
+    from ....errors import one_line
 
     given = {key: getattr(args, key) for key in Options.__dataclass_fields__}
+    given["label"] = args.label and tuple(args.label)
 
     def tell(line: str) -> None:
         if not args.quiet:
-            print(line, file=sys.stderr)
+            print(one_line(line), file=sys.stderr)
 
     dataset = import_graph(
         args.source, args.out, Options(**given), draw_of(args), args.overwrite, tell
@@ -63,6 +71,7 @@ command = Command(
     "a graph in another format as a folder for data.name: directory",
     "infgrand-dgl data import cora_ml.npz --out cora_ml\n"
     "infgrand-dgl data import links.txt --nodes people.csv --features x.npz --out people\n"
+    "infgrand-dgl data import ppi.csv --nodes genes.csv --label growth,repair,transport --out ppi\n"
     "infgrand-dgl train --config people/experiment.yaml --out runs/people",
     run,
     (options.quiet, split_options),

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ....errors import InputError
+from ... import options
 from ...command import Command
 from ...split_options import draw_of, split_options
 
@@ -11,6 +12,7 @@ from ...split_options import draw_of, split_options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="edges, labels, features")
     parser.add_argument("--overwrite", action="store_true", help="replace its splits.json")
+    options.task(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -20,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
 
     from ....data.importing import split_folder
 
-    path = split_folder(args.folder, draw, args.overwrite)
+    path = split_folder(args.folder, draw, args.overwrite, args.task)
     several = f", {draw.count} splits; data.split: 0, or seed, chooses" if draw.count > 1 else ""
     print(f"split: {path}{several}")
 
