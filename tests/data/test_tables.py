@@ -125,6 +125,7 @@ BAD = {
         "expected numbers as edge weights, found 'x' in",
     ),
     "more fields": ("1,2\n2,3,4\n", "not a readable .csv file"),
+    "no edge": ("1 2 {}\n2\n3 4 {}\n", "expected two node ids a row, found 2 in 3 rows"),
     "broken dict": ("1 2 {'weight': 3}\n2 3 {'weight'}\n", "not an edge list as NetworkX writes"),
     "nothing": ("", "it has no rows"),
     "comments alone": ("# a\n# b\n", "it has no rows"),

@@ -15,6 +15,7 @@ from ..system.reading import reading
 from .imported import Options
 from .tables import (
     Table,
+    count_rows,
     first_row,
     integers,
     numbers,
@@ -86,8 +87,11 @@ def _of_networkx(path: Path) -> Table | None:
     with reading(path, "an edge list as NetworkX writes it"):
         kind = nx.MultiDiGraph  # every row is an edge of its own
         graph = nx.read_edgelist(path, delimiter=mark if mark in ",\t" else None, create_using=kind)
-    rows = [{"source": u, "target": v, **data} for u, v, data in graph.edges(data=True)]
-    return Table(pd.DataFrame(rows), True, path, None)
+        if (rows := count_rows(path)) != graph.number_of_edges():  # it skips what is no edge
+            found = f"{graph.number_of_edges()} in {rows} rows"
+            raise InputError(f"{path}: expected two node ids a row, found {found}")
+    edges = [{"source": u, "target": v, **data} for u, v, data in graph.edges(data=True)]
+    return Table(pd.DataFrame(edges), True, path, None)
 
 
 def _weights(column: pd.Series, table: Table) -> np.ndarray:

@@ -95,6 +95,12 @@ def first_row(path: Path) -> str:
         return next(iter(_sample(file)[1]), "")
 
 
+def count_rows(path: Path) -> int:
+    """The lines of text that are neither blank nor comments."""
+    with _open(path) as file:
+        return sum(1 for line in file if line.strip() and not is_comment(line))
+
+
 def _open(path: Path) -> IO[str]:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig")
