@@ -148,7 +148,11 @@ def test_a_task_is_forced():
     ("task", "array", "told"),
     [
         ("classification", [0, 1.5], "found 1.5 at node 1; data.task: regression"),
-        ("classification", several(), r"expected one label a node, \[N\], found float64 \[60, 5\]"),
+        (
+            "classification",
+            several(),
+            r"expected one label a node, \[N\], found float64 \[60, 5\]; data.task: mult",
+        ),
         ("multilabel", [[0, 1], [1, 2]], "0, 1, or NaN.*found 2 at node 1, column 1$"),
         ("multilabel", [[0, -1], [1, 1]], "found -1 at node 0, column 1$"),
         ("multilabel", [[0, 1 + 1e-12]], "found 1.000000000001 at node 0, column 1$"),

@@ -382,7 +382,12 @@ def check_labels(split: Split, labels: Tensor, where: str) -> None:
 
 def describe(dataset: NodeDataset) -> str:
     C = dataset.num_classes
-    of = {"classification": "classes", "multilabel": "labels", "regression": "target columns"}
+    s = "" if C == 1 else "s"
+    of = {
+        "classification": "classes",
+        "multilabel": f"label{s}",
+        "regression": f"target column{s}",
+    }
     return (
         f"{dataset.name}: {dataset.num_nodes:,} nodes, {dataset.num_edges:,} edges, "
         f"{dataset.num_features:,} features, {C or 'no'} {of[dataset.task]}"

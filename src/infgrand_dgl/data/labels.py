@@ -19,9 +19,8 @@ Classes = tuple[int, ...] | tuple[str, ...]
 NO_NAME = ("", "-1", "nan")  # texts for no label; pandas writes the last
 MAX_COLUMNS = 1 << 16  # of labels: a model has an output for each
 ROWS = 1 << 16  # that are checked together
-BOTH_WAYS = (
-    "argmax(axis=1) makes classes of them, data.task: multilabel (or --task) takes them as they are"
-)
+SEVERAL = "data.task: multilabel (or --task) takes them as they are"
+BOTH_WAYS = f"argmax(axis=1) makes classes of them, {SEVERAL}"
 NUMBERS = "data.task: regression (or --task) reads numbers"
 
 
@@ -81,7 +80,8 @@ def read_labels(array: np.ndarray, where: str, task: Task | Literal["auto"] = "a
     if array.shape[1:] == (1,):
         array = array[:, 0]
     if array.ndim != 1:
-        hint = f"; {NUMBERS}" if array.dtype.kind in "biuf" else ""
+        several = array.dtype.kind in "biuf" and task_of(array) == "multilabel"
+        hint = f"; {SEVERAL if several else NUMBERS}" if array.dtype.kind in "biuf" else ""
         raise InputError(f"{where}: {_not_classes(array)}{hint}")
     if array.dtype.kind in "US":
         codes, known = _names(array, where)
