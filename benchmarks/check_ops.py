@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,15 @@ def spmm_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:
 
 
 def propagate_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:
-    for name, csr in sizes.graphs():
+    graphs = list(sizes.graphs())
+    weighted = [
+        (
+            f"{name} weighted",
+            replace(csr, weights=sizes.random(csr.num_edges, dtype=torch.float32).abs()),
+        )
+        for name, csr in graphs
+    ]
+    for name, csr in graphs + weighted:
         for width in sizes.widths:
             x = sizes.random(csr.num_rows, width, dtype=dtype)
             for pooling in ("mean", "max", "min", None):

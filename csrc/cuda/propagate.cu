@@ -5,10 +5,11 @@ namespace {
 
 Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& scale,
                  double self_weight, int64_t hops, std::string pooling,
-                 const std::optional<Tensor>& schedule, const std::optional<Tensor>&,
+                 const std::optional<Tensor>& values, const std::optional<Tensor>& schedule,
+                 const std::optional<Tensor>&, const std::optional<Tensor>&,
                  const std::optional<Tensor>&, const std::optional<Tensor>&) {
   const char* op = "infgrand::propagate";
-  check_propagate(op, indptr, indices, x, scale, hops);
+  check_propagate(op, indptr, indices, x, scale, hops, values);
   check_schedule(op, schedule, indptr);
   const std::optional<Pooling> pool = parse_pooling(op, pooling);
   const Launcher launch(x);
@@ -26,7 +27,7 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, c
     for (int64_t k = 0; k < hops; ++k) {
       const Tensor& source = k ? *buffers[(k - 1) % 2] : start;
       auto product =
-          product_of<T>(indptr, indices, source, scale, scale, {}, self_weight, schedule);
+          product_of<T>(indptr, indices, source, scale, scale, values, self_weight, schedule);
       const bool last = k + 1 == hops;
       if (!last) product.y = writing<T>(*buffers[k % 2]);
       else if (!pool) product.y = writing<T>(result);

@@ -107,12 +107,14 @@ class Teacher(Choice):
         floats: held per node and output of all layers in training, by which memory is reckoned.
         repeats: (TeacherConfig) to whether every epoch launches the same kernels with the same
             numbers from Python, so that a GPU may replay it.
+        weights: whether its layers read the weights of edges.
     """
 
     build: Callable[..., Any]
     settings: frozenset[str] = frozenset()
     floats: int = 8
     repeats: Callable[..., bool] = lambda config: False
+    weights: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

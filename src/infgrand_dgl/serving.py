@@ -33,13 +33,14 @@ def save_weights(
         task: what the outputs are.
     """
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    metadata = {"task": json.dumps(task)}
+    # (Of several keys the order in a file is another every time.)
+    metadata = {} if task == "classification" else {"task": json.dumps(task)}
     if isinstance(model, MLP):
         metadata["mlp"] = json.dumps(model.shape)
     if classes is not None:
         metadata["classes"] = json.dumps(classes)
     with writing(path) as partial:
-        save_file(tensors, partial, metadata=metadata)
+        save_file(tensors, partial, metadata=metadata or None)
 
 
 def load_student(path: Path) -> MLP:

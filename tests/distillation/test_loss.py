@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -21,18 +22,22 @@ def per_edge(csr, teacher, student, influence, gamma1, gamma2, tau, kl, weightin
     first, second = (q, p) if kl == "forward" else (p, q)
     kl_ij = (first * (first.log() - second.log())).sum(1)
     absolute = (first * (first.log().abs() + second.log().abs())).sum(1)
+    w = torch.ones(len(i)) if csr.weights is None else csr.weights.cpu()
+    w = w.double()
     if weighting == "neighborhood":
-        r = 1 / (csr.row_lengths.cpu().double()[i] * csr.num_rows)
+        sums = torch.zeros(csr.num_rows, dtype=torch.float64).index_add_(0, i, w)
+        r = w / (sums[i] * csr.num_rows)
     else:
-        r = torch.full((len(i),), 1 / csr.num_edges, dtype=torch.float64)
+        r = w / w.sum()
     return r * (gamma1 + gamma2 * influence.cpu().double()[j]), kl_ij, absolute
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 @pytest.mark.parametrize("kl", DIRECTIONS)
 @pytest.mark.parametrize("form", ["collapsed", "edge_kl"])
-def test_forms_on_each_device(form, kl, weighting, device):
-    csr = random_undirected(200, 600, device)
+def test_forms_on_each_device(form, kl, weighting, weighted, device):
+    csr = random_undirected(200, 600, device, weighted=weighted)
     teacher, student = torch.randn(2, 200, 6, device=device).unbind()
     influence = torch.rand(200, device=device)
     a, kl_ij, _ = per_edge(csr, teacher, student, influence, 0.8, 0.4, 1.5, kl, weighting)
@@ -47,10 +52,51 @@ def test_forms_on_each_device(form, kl, weighting, device):
 def test_gradcheck(kl, form):
     csr = random_csr(8, 8, 30)
     teacher = torch.randn(8, 3, dtype=torch.float64)
+    for graph in (csr, replace(csr, weights=torch.rand(30) + 0.1)):
+        loss = DistillationLoss(
+            graph, teacher, torch.rand(8), gamma1=1, gamma2=0.5, tau=1.3, kl=kl, form=form
+        )
+        student = torch.randn(8, 3, dtype=torch.float64).requires_grad_()
+        assert torch.autograd.gradcheck(loss, student)
+
+
+@pytest.mark.parametrize("form", get_args(Form))
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_two_weighted_nodes_by_hand(weighting, form):
+    """a - b of weight 3, with self-loops: both rows sum to 4, all weights to 8."""
+    graph = dgl.graph(([0, 1], [1, 0]))
+    graph.edata["weight"] = torch.tensor([3.0, 3.0])
+    teacher = torch.tensor([[0.0, 0.0], [1.0, -1.0]], dtype=torch.float64)
+    q = torch.tensor([1.0, -1.0], dtype=torch.float64).softmax(0)
+    to_uniform = float((q * (2 * q).log()).sum())  # KL(q || 1/2)
+    from_uniform = float((0.5 * (0.5 / q).log()).sum())  # KL(1/2 || q)
     loss = DistillationLoss(
-        csr, teacher, torch.rand(8), gamma1=1, gamma2=0.5, tau=1.3, kl=kl, form=form
-    )
-    assert torch.autograd.gradcheck(loss, torch.randn(8, 3, dtype=torch.float64).requires_grad_())
+        graph, teacher, torch.tensor([0.5, 1.0]), gamma1=1, gamma2=2, tau=1,
+        edge_weighting=weighting, form=form,
+    )  # fmt: skip
+    # Both weightings: 3 / 8 = 3 / (4 · 2), times 1 + 2·1 for neighbour 1, 1 + 2·0.5 for 0.
+    expected = 3 / 8 * (3 * to_uniform + 2 * from_uniform)
+    assert float(loss(teacher)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("form", get_args(Form))
+@pytest.mark.parametrize("kl", DIRECTIONS)
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_weights_that_are_equal_change_no_weighting(weighting, kl, form):
+    """1: the same bits. Any other: the same value, as both weightings are shares."""
+    csr = random_undirected(40, 80)
+    teacher, student = torch.randn(2, 40, 5).double().unbind()
+    influence = torch.rand(40)
+    found = []
+    for weights in (None, torch.ones(csr.num_edges), torch.full((csr.num_edges,), 3.0)):
+        loss = DistillationLoss(
+            replace(csr, weights=weights), teacher, influence, gamma1=0.5, gamma2=1, tau=2,
+            kl=kl, edge_weighting=weighting, form=form,
+        )  # fmt: skip
+        found.append(loss(student))
+    plain, ones, threes = found
+    assert torch.equal(plain, ones)
+    torch.testing.assert_close(threes, plain)
 
 
 def test_two_nodes_by_hand():

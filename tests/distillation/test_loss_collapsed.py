@@ -1,5 +1,6 @@
 """The loss of all nodes against the sum over all edges, on whatever graph hypothesis finds."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import get_args
 
@@ -25,14 +26,17 @@ from tests.distillation.test_loss import DIRECTIONS, WEIGHTINGS, per_edge
     tau=st.floats(0.3, 4),
     gamma=st.tuples(st.floats(0, 2), st.floats(0, 2)),
     scale=st.floats(0, 8),
+    weighted=st.booleans(),
     seed=st.integers(0, 2**31),
 )
 def test_collapsed_equals_edgewise(
-    kl, weighting, dtype, nodes, edges, classes, tau, gamma, scale, seed
+    kl, weighting, dtype, nodes, edges, classes, tau, gamma, scale, weighted, seed
 ):
     """Value and gradient, on any graph: isolated nodes, parallel edges, self-loops."""
     torch.manual_seed(seed)
     csr = random_csr(nodes, nodes, edges)
+    if weighted:
+        csr = replace(csr, weights=torch.rand(edges) + 0.01)
     teacher, student = (scale * torch.randn(2, nodes, classes, dtype=dtype)).unbind()
     influence = torch.rand(nodes)
     options = {

@@ -132,6 +132,27 @@ def test_on_each_device(task, kl, device):
     assert float(loss(student)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("weighting", ["neighborhood", "edges"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("task", "kl"), CASES)
+def test_weights_of_edges(task, kl, form, weighting):
+    """A weight is a factor of its edge's term; the weights' sums are for the counts."""
+    N, (source, target) = 40, np.random.randint(0, 40, (2, 120))
+    csr = CSRGraph.from_edges(source, target, N, np.random.rand(120).astype(np.float32) + 0.1)
+    teacher, student = torch.randn(2, N, 3, dtype=torch.float64).unbind()
+    influence = torch.rand(N)
+    assert csr.weights is not None
+    w, rows = csr.weights.double(), torch.repeat_interleave(csr.row_lengths)
+    r = 1 / w.sum()
+    if weighting == "neighborhood":
+        r = 1 / (torch.zeros(N, dtype=torch.float64).index_add(0, rows, w)[rows] * N)
+    D, _ = per_edge(task, kl, csr, teacher, student, 1.0, torch.ones(()))
+    a = r * w * (0.9 + 0.4 * influence.double()[csr.indices.long()])
+    options = {"kl": kl, "form": form, "edge_weighting": weighting}
+    found = loss_of(task, csr, teacher, influence, (0.9, 0.4), **options)(student)
+    assert float(found) == pytest.approx(float((a * D).sum()), rel=1e-6)
+
+
 @pytest.mark.parametrize(("task", "kl"), CASES)
 def test_columns_at_a_time_and_into_a_file(task, kl, tmp_path):
     csr, teacher, student = random_undirected(50, 200), torch.randn(50, 7), torch.randn(50, 7)

@@ -37,7 +37,7 @@ def test_run_directory(tiny_config, tmp_path):
     config = tiny_config.replace("train", baselines=["mlp"])
     metrics = train(config, out)
     assert json.loads((out / "metrics.json").read_text()) == metrics
-    assert load_config(out / "config.yaml") == config
+    assert load_config(out / "config.yaml") == config.replace("train", metric="accuracy")
     files = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
     assert files == {
         "config.yaml",

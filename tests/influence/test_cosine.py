@@ -25,8 +25,9 @@ def all_pairs(csr, x, hops, w):
 @pytest.mark.parametrize("w", [1.0, 2.0])
 @pytest.mark.parametrize("hops", [0, 1, 2])
 @pytest.mark.parametrize("algorithm", ["closed_form", "blocked"])
-def test_equals_the_authors_algorithm(algorithm, hops, w, signed, device):
-    csr = random_undirected(150, 300, device)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_equals_the_authors_algorithm(weighted, algorithm, hops, w, signed, device):
+    csr = random_undirected(150, 300, device, weighted)
     x = torch.randn(150, 8, device=device)
     x = x if signed else x.abs()
     x[7] = 0  # a node without features, as Citeseer has

@@ -1,7 +1,8 @@
 """Measures of influence on graphs small enough for a hand, and against other people's code."""
 
+from dataclasses import replace
 from math import log, sqrt
-from typing import get_args
+from typing import Any, get_args
 
 import networkx
 import numpy as np
@@ -119,6 +120,75 @@ def test_pagerank_is_networkx():
     assert found.tolist() == pytest.approx([expected[i] for i in range(80)], abs=1e-8)
 
 
+def weighted_graph(name, weights, device="cpu"):
+    edges, nodes = GRAPHS[name]
+    source, target = np.array(edges).T
+    return CSRGraph.from_edges(source, target, nodes, np.array(weights)).to(device)
+
+
+def test_weighted_by_hand(device):
+    """The path with edges of 3 and 5: 1 + 3, 1 + 3 + 5, 1 + 5."""
+    csr = weighted_graph("path", [3, 5], device)
+    d = [4, 9, 6]
+    one, other = 3 / sqrt(4 * 9), 5 / sqrt(6 * 9)
+    found = influence_scores(
+        csr, torch.eye(3, device=device), measure="jacobian", normalization="none", hops=1
+    )
+    expected = [1 / 4 + one, 1 / 9 + one + other, 1 / 6 + other]
+    assert found.tolist() == pytest.approx(expected, rel=1e-6)
+    found = influence_scores(
+        csr, torch.eye(3, device=device), measure="degree", normalization="none"
+    )
+    assert found.tolist() == [1, 2, 1]
+    # r = (1 - d)/N + d A S^-1 r
+    A = np.array([[1, 3, 0], [3, 1, 5], [0, 5, 1]])
+    r = np.linalg.solve(np.eye(3) - 0.85 * A / d, np.full(3, 0.15 / 3))
+    assert pagerank(inputs(csr)).tolist() == pytest.approx(r.tolist(), abs=1e-9)
+
+
+@pytest.mark.parametrize("w", [0.0, 0.5, 2.0])
+def test_weighted_jacobian_is_the_derivative_of_propagation(w, device):
+    csr = random_undirected(25, 40, device, weighted=True)
+
+    def last(x):
+        return propagate(csr, x[:, None], hops=3, pooling=None, self_loop_weight=w)[:, 0]
+
+    x = torch.rand(25, dtype=torch.float64, device=device)
+    derivative = torch.autograd.functional.jacobian(last, x)
+    found = jacobian(inputs(csr, hops=3, self_loop_weight=w))
+    torch.testing.assert_close(found, derivative.abs().sum(dim=0), rtol=1e-9, atol=1e-9)
+
+
+def test_weighted_pagerank_is_networkx():
+    csr = random_undirected(80, 150, weighted=True)
+    assert csr.weights is not None
+    rows = torch.repeat_interleave(csr.row_lengths).tolist()
+    other = networkx.Graph()
+    other.add_weighted_edges_from(
+        zip(rows, csr.indices.tolist(), csr.weights.tolist(), strict=True)
+    )
+    expected = networkx.pagerank(other, alpha=0.85, tol=1e-12, max_iter=1000)
+    found = pagerank(inputs(csr))
+    assert found.tolist() == pytest.approx([expected[i] for i in range(80)], abs=1e-8)
+
+
+@pytest.mark.parametrize("measure", ["cosine", "degree", "jacobian", "pagerank"])
+def test_weights_of_1_give_the_same_scores_and_numbers_of_nodes_do_not_count(measure, device):
+    source, target = np.random.randint(0, 30, size=(2, 90))
+    weights, order = np.random.uniform(0.1, 3, 90), np.random.permutation(32)
+    x = torch.rand(32, 6, device=device)
+    plain = CSRGraph.from_edges(source, target, 32).to(device)
+    ones = replace(plain, weights=torch.ones(plain.num_edges, device=device))
+    assert torch.equal(*(influence_scores(csr, x, measure=measure) for csr in (plain, ones)))
+    csr = CSRGraph.from_edges(source, target, 32, weights)
+    moved = CSRGraph.from_edges(order[source], order[target], 32, weights)
+    there = torch.empty_like(x)
+    there[order] = x
+    found = influence_scores(moved.to(device), there, measure=measure)[order]
+    expected = influence_scores(csr.to(device), x, measure=measure)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_degree_by_hand(device):
     assert scores("path", "degree", device) == [1, 2, 1]
     assert scores("star", "degree", device) == [3, 1, 1, 1]
@@ -219,3 +289,25 @@ def test_strict_sees_the_observed_graph_alone(measure, tiny):
     assert found[hidden].isnan().all() and not found[observed].isnan().any()
     alone = influence_scores(view.csr, view.features, measure=measure, logits=logits[observed])
     torch.testing.assert_close(found[observed], alone)
+
+
+def test_entropy_of_several_labels(device):
+    """Of independent labels the sum; one label of logit z is two classes [0, z]."""
+    q = torch.tensor([[0.5, 0.5], [0.75, 0.5], [0.75, 0.75]]).double()
+    three = 2 * log(2) - 0.75 * log(3)  # of 3/4
+    options: dict[str, Any] = {"logits": q.logit(), "task": "multilabel"}
+    found = scores("path", "entropy", device, **options)
+    assert found == pytest.approx([2 * log(2), log(2) + three, 2 * three])
+    z = 3 * torch.randn(3, 1)
+    two = scores("path", "entropy", device, logits=torch.cat([torch.zeros(3, 1), z], dim=1))
+    assert scores("path", "entropy", device, logits=z, task="multilabel") == pytest.approx(two)
+    sure = scores("path", "entropy", device, logits=torch.full((3, 2), 1e4), task="multilabel")
+    assert sure == [0, 0, 0]
+
+
+@pytest.mark.parametrize("measure", ["entropy", "hybrid"])
+def test_numbers_have_no_entropy(measure):
+    told = f"influence.measure: {measure} is for classification and multilabel, not regression"
+    with pytest.raises(InputError, match=told):
+        scores("path", measure, "cpu", logits=torch.randn(3, 2), task="regression")
+    assert scores("path", "degree", "cpu", task="regression") == [1, 2, 1]

@@ -1,7 +1,9 @@
 """Our layers beside DGL's: outputs, gradients, and products in bfloat16."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,10 +11,11 @@ from infgrand_dgl.features.matrix import FeatureMatrix
 from infgrand_dgl.features.sparse import SparseMatrix
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.graph.dgl_bridge import dgl
+from infgrand_dgl.nn.gnn import convolution
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.sampling import Neighborhoods
-from tests.conftest import random_undirected
-from tests.nn.models import AROUND, both
+from tests.conftest import dense_adjacency, random_undirected
+from tests.nn.models import AROUND, BACKENDS, both
 
 MODELS = ["gcn", "gat", "sage"]
 
@@ -46,9 +49,10 @@ def assert_equal(one, other, graphs, inputs):
 
 @pytest.mark.parametrize("in_features", [7, 40])  # aggregated before and after the product with W
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("around", AROUND)
-def test_backends_agree_on_a_full_graph(around, model, in_features, device):
-    csr = random_undirected(50, 120)
+def test_backends_agree_on_a_full_graph(around, weighted, model, in_features, device):
+    csr = random_undirected(50, 120, weighted=weighted)
     one, other = both(model, in_features, device=device, **around)
     x = torch.randn(50, in_features)
     inputs = x, x.to(device)
@@ -56,10 +60,13 @@ def test_backends_agree_on_a_full_graph(around, model, in_features, device):
 
 
 @pytest.mark.parametrize("in_features", [7, 40])
+@pytest.mark.parametrize("weights", [None, "weight", "w"])
 @pytest.mark.parametrize("model", MODELS)
-def test_backends_agree_on_directed_graphs(model, in_features):
+def test_backends_agree_on_directed_graphs(model, weights, in_features):
     """Rows and columns of other lengths; a DGLGraph on the native backend."""
     graph = dgl.add_self_loop(dgl.rand_graph(50, 300))
+    if weights:
+        graph.edata[weights] = torch.rand(graph.num_edges()) + 0.1
     x = torch.randn(50, in_features)
     one, other = both(model, in_features)
     inputs = x, x
@@ -68,16 +75,65 @@ def test_backends_agree_on_directed_graphs(model, in_features):
 
 @pytest.mark.parametrize("in_features", [7, 40])
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("around", AROUND)
-def test_backends_agree_on_sampled_blocks(around, model, in_features, device):
-    graph = random_undirected(200, 900).to_dgl()
+def test_backends_agree_on_sampled_blocks(around, weighted, model, in_features, device):
+    graph = random_undirected(200, 900, weighted=weighted).to_dgl()
     sampler = dgl.dataloading.NeighborSampler([4, 3, 2])
     sources, _, blocks = sampler.sample_blocks(graph, torch.randperm(200)[:20])
+    for block in blocks if weighted else []:
+        block.edata["weight"] = graph.edata["weight"][block.edata[dgl.EID]]
     x = torch.randn(len(sources), in_features)
     one, other = both(model, in_features, device=device, **around)
     inputs = x, x.to(device)
     moved = [CSRGraph.from_dgl(block).to(device) for block in blocks]
     assert_equal(one, other, (blocks, moved), inputs)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("in_features", [7, 40])
+def test_weighted_layers_are_their_equations(in_features, backend, device):
+    csr, x = random_undirected(50, 120, weighted=True), torch.randn(50, in_features)
+    assert csr.weights is not None
+    A, graph = dense_adjacency(csr), csr.to_dgl() if backend == "dgl" else csr.to(device)
+    where = "cpu" if backend == "dgl" else device
+    conv: Any = convolution("GraphConv", backend)(in_features, 16, norm="both").to(where).double()
+    d = A.sum(1)
+    expected = A / (d[:, None] * d).sqrt() @ x.double() @ conv.weight.cpu() + conv.bias.cpu()
+    torch.testing.assert_close(conv(graph, x.double().to(where)).cpu(), expected)
+    conv = convolution("SAGEConv", backend)(in_features, 16, aggregator_type="gcn")
+    conv = conv.to(where).double()
+    mean = (A @ x.double() + x.double()) / (d[:, None] + 1)
+    expected = mean @ conv.fc_neigh.weight.T.cpu() + conv.bias.cpu()
+    torch.testing.assert_close(conv(graph, x.double().to(where)).cpu(), expected)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_of_1_give_the_same_bits(model, device):
+    csr, x = random_undirected(50, 120, device), torch.randn(50, 7, device=device)
+    ones = replace(csr, weights=torch.ones(csr.num_edges, device=device))
+    _, gnn = both(model, 7, device=device)
+    assert torch.equal(gnn(csr, x), gnn(ones, x))
+
+
+def test_gat_reads_no_weights(device):
+    csr, x = random_undirected(50, 120, device, weighted=True), torch.randn(50, 7, device=device)
+    _, gnn = both("gat", 7, device=device)
+    assert torch.equal(gnn(csr, x), gnn(replace(csr, weights=None), x))
+
+
+@pytest.mark.parametrize("model", ["gcn", "sage"])
+def test_weighted_logits_move_with_the_numbers_of_nodes(model, device):
+    source, target = np.random.randint(0, 30, size=(2, 90))
+    weights, order = np.random.uniform(0.1, 3, 90), torch.randperm(30)
+    csr = CSRGraph.from_edges(source, target, 30, weights).to(device)
+    p = order.numpy()
+    moved = CSRGraph.from_edges(p[source], p[target], 30, weights).to(device)
+    x = torch.randn(30, 7, device=device)
+    _, gnn = both(model, 7, device=device)
+    there = torch.empty_like(x)
+    there[order.to(device)] = x
+    torch.testing.assert_close(gnn(moved, there)[order.to(device)], gnn(csr, x))
 
 
 @pytest.mark.parametrize("in_features", [7, 40])

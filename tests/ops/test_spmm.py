@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -45,6 +46,56 @@ def test_values_of_edges(width, dtype, device):
     v = torch.randn(500, device=device, dtype=r.dtype)
     expected = spmm_reference(csr, x.double(), r.double(), c.double(), 0.5, values=v.double())
     assert relative_error(spmm(csr, x, r, c, 0.5, values=v), expected) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_weights_of_the_graph_are_its_values(symmetric, dtype, device):
+    csr = random_undirected(50, 200, device, weighted=True)
+    if not symmetric:
+        weights = torch.rand(500, device=device) + 0.1
+        csr = replace(random_csr(60, 47, 500, device), weights=weights)
+    x, r, c = operands(csr.num_rows, csr.num_cols, 9, dtype, device)
+    A = dense_adjacency(csr)
+    n = min(A.shape)
+    A[range(n), range(n)] += 0.5
+    expected = r.cpu().double()[:, None] * (A @ (c.cpu().double()[:, None] * x.cpu().double()))
+    for op in (spmm, spmm_reference):
+        assert relative_error(op(csr, x, r, c, 0.5).cpu(), expected) < TOLERANCE[dtype]
+    if dtype == torch.float64:
+        assert torch.autograd.gradcheck(lambda x: spmm(csr, x, r, c, 0.5), x.requires_grad_())
+        found = torch.autograd.grad(spmm(csr, x).square().sum(), x)[0]
+        slope = 2 * dense_adjacency(csr).T @ (dense_adjacency(csr) @ x.detach().cpu())
+        torch.testing.assert_close(found.cpu(), slope)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_weights_of_1_give_the_same_bits(dtype, device):
+    csr = random_csr(60, 47, 900, device)
+    ones = replace(csr, weights=torch.ones(900, device=device))
+    x, r, c = operands(60, 47, 21, dtype, device)
+    assert torch.equal(spmm(ones, x, r, c, 0.5), spmm(csr, x, r, c, 0.5))
+
+
+def test_an_edge_that_weighs_k_is_k_edges(device):
+    csr = random_csr(40, 30, 200, device)
+    counts = torch.randint(1, 5, (200,), device=device)
+    heavy = replace(csr, weights=counts.float())
+    many = CSRGraph(
+        torch.cat([counts.new_zeros(1), counts.cumsum(0)])[csr.indptr],
+        csr.indices.repeat_interleave(counts),
+        30,
+    )
+    x = torch.randn(30, 7, dtype=torch.float64, device=device)
+    torch.testing.assert_close(spmm(heavy, x), spmm(many, x))
+    assert torch.equal(heavy.row_sums, many.row_sums.double())
+
+
+def test_values_go_before_weights(device):
+    csr = random_undirected(30, 90, device, weighted=True)
+    v, x = torch.rand(csr.num_edges, device=device), torch.randn(30, 4, device=device)
+    plain = replace(csr, weights=None)
+    assert torch.equal(spmm(csr, x, values=v), spmm(plain, x, values=v))
 
 
 def test_without_scales_or_self_term(device):

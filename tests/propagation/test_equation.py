@@ -2,10 +2,12 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from infgrand_dgl import InputError, propagate_features
+from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.graph.dgl_bridge import dgl
 from infgrand_dgl.system.allocator import return_freed_memory
 from tests.conftest import dense_adjacency, random_undirected
@@ -26,8 +28,9 @@ def stages(csr, x, hops, w):
 @pytest.mark.parametrize("w", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("pooling", ["mean", "max", "min"])
 @pytest.mark.parametrize("hops", [0, 1, 2, 5])
-def test_equals_equation(hops, pooling, w, device):
-    csr = random_undirected(70, 120, device)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_equals_equation(weighted, hops, pooling, w, device):
+    csr = random_undirected(70, 120, device, weighted)
     x = torch.randn(70, 11, device=device)
     expected = {"mean": lambda t: t.mean(0), "max": lambda t: t.amax(0), "min": lambda t: t.amin(0)}
     found = propagate_features(csr, x, hops=hops, pooling=pooling, self_loop_weight=w)
@@ -41,6 +44,26 @@ def test_path_by_hand():
     graph = dgl.graph(([0, 1], [1, 0]))
     x = torch.tensor([[2.0], [4.0]])
     assert propagate_features(graph, x, hops=1).tolist() == [[2.5], [3.5]]
+
+
+def test_weighted_path_by_hand():
+    """a - b of weight 3: both rows of A + wI sum to 4."""
+    graph = dgl.graph(([0, 1], [1, 0]))
+    graph.edata["w"] = torch.tensor([3.0, 3.0])
+    x = torch.tensor([[4.0], [8.0]])
+    assert propagate_features(graph, x, hops=1).tolist() == [[(4 + 7) / 2], [(8 + 5) / 2]]
+
+
+def test_the_numbers_of_nodes_make_no_difference(device):
+    source, target = np.random.randint(0, 40, size=(2, 120))
+    weights, order = np.random.uniform(0.1, 3, 120), np.random.permutation(42)
+    x = torch.randn(42, 5, device=device)
+    there = torch.empty_like(x)
+    there[order] = x
+    csr = CSRGraph.from_edges(source, target, 42, weights)
+    moved = CSRGraph.from_edges(order[source], order[target], 42, weights)
+    found = propagate_features(moved, there, hops=3)[order]
+    torch.testing.assert_close(found, propagate_features(csr, x, hops=3))
 
 
 def test_self_loops_and_parallel_edges_make_no_difference():

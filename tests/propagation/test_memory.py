@@ -27,10 +27,11 @@ def test_widths_grow_with_the_budget():
     assert slab_width(csr, 100, plenty) == 100
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", ["float32", "float16", "mapped", "sparse"])
-def test_what_a_gpu_and_its_host_hold(kind, tmp_path):
+def test_what_a_gpu_and_its_host_hold(kind, weighted, tmp_path):
     """Features are uploaded as they are stored; what is kept of them counts beside what is used."""
-    dataset = random_dataset()
+    dataset = random_dataset(weighted=weighted)
     x = dataset.features
     if kind == "mapped":
         np.save(tmp_path / "x.npy", x.numpy())
@@ -38,7 +39,7 @@ def test_what_a_gpu_and_its_host_hold(kind, tmp_path):
     elif kind != "float32":
         x = x.half() if kind == "float16" else x.to_sparse_csr()
     dataset = replace(dataset, features=x)
-    matrix, graph = 4 * 500 * 50, 8 * 501 + 4 * dataset.num_edges
+    matrix, graph = 4 * 500 * 50, 8 * 501 + (8 if weighted else 4) * dataset.num_edges
     kept = {"float16": matrix // 2, "sparse": 8 * 501 + 12 * 500 * 50}.get(kind, 0)
     for graphs in (1, 2):
         host, gpu = matrix_needs(dataset, torch.device("cuda"), 4, graphs)

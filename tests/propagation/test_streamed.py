@@ -35,8 +35,11 @@ CPU = torch.device("cpu")
 NONE = Budget(1, 1)
 
 
-def random_dataset(nodes: int = 500, width: int = 50, **changes) -> NodeDataset:
-    csr, x = random_undirected(nodes, 4 * nodes), torch.randn(nodes, width)
+def random_dataset(
+    nodes: int = 500, width: int = 50, weighted: bool = False, **changes
+) -> NodeDataset:
+    csr = random_undirected(nodes, 4 * nodes, weighted=weighted)
+    x = torch.randn(nodes, width)
     three = torch.randperm(nodes).split(-(-nodes // 3))
     made = NodeDataset("random", csr, x, torch.zeros(nodes).long(), 2, Split(*three), {})
     return replace(made, **changes)
@@ -62,8 +65,9 @@ def in_pieces(monkeypatch):
 @pytest.mark.parametrize("w", [1.0, 2.0])
 @pytest.mark.parametrize("hops", [0, 1, 3])
 @pytest.mark.parametrize("pooling", ["mean", "max", "min"])
-def test_slabs_equal_the_whole(pooling, hops, w, dtype, mapped, device, tmp_path):
-    csr, x = random_undirected(300, 900), torch.randn(300, 37).to(dtype)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_slabs_equal_the_whole(weighted, pooling, hops, w, dtype, mapped, device, tmp_path):
+    csr, x = random_undirected(300, 900, weighted=weighted), torch.randn(300, 37).to(dtype)
     expected = propagate_features(csr, x.float(), hops=hops, pooling=pooling, self_loop_weight=w)
     if mapped:
         np.save(tmp_path / "x.npy", x.numpy())
@@ -81,8 +85,9 @@ def test_slabs_equal_the_whole(pooling, hops, w, dtype, mapped, device, tmp_path
 @pytest.mark.usefixtures("in_pieces")
 @pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16", "sparse"])
 @pytest.mark.parametrize("named", [True, False])
-def test_student_inputs_in_pieces(kind, named, device, tmp_path):
-    dataset = random_dataset()
+@pytest.mark.parametrize("weighted", [False, True])
+def test_student_inputs_in_pieces(weighted, kind, named, device, tmp_path):
+    dataset = random_dataset(weighted=weighted)
     if kind == "sparse":
         x = (dataset.features * (torch.rand(500, 50) < 0.2)).to_sparse_csr()
     else:
@@ -130,8 +135,9 @@ def test_inductive_in_pieces(inductive, dtype, request, device, tmp_path):
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("hops", [0, 2])
 @pytest.mark.parametrize("normalization", ["minmax", "max", "none"])
-def test_influence_in_pieces(normalization, hops, signed, device, tmp_path):
-    dataset = random_dataset()
+@pytest.mark.parametrize("weighted", [False, True])
+def test_influence_in_pieces(weighted, normalization, hops, signed, device, tmp_path):
+    dataset = random_dataset(weighted=weighted)
     x = dataset.features if signed else dataset.features.abs()
     x[7] = 0
     config = settings(f"influence.normalization={normalization}", f"influence.hops={hops}")
@@ -233,8 +239,9 @@ os._exit(0)  # as __main__ does
 """
 
 
-def test_two_processes_equal_one(tmp_path):
-    dataset = random_dataset()
+@pytest.mark.parametrize("weighted", [False, True])
+def test_two_processes_equal_one(weighted, tmp_path):
+    dataset = random_dataset(weighted=weighted)
     torch.save(dataset, tmp_path / "dataset.pt")
     (tmp_path / "rank.py").write_text(RANK)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

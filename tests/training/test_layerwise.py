@@ -17,9 +17,10 @@ from tests.nn.models import AROUND
 @pytest.mark.parametrize("entries", [1, 60, 400, 10**6])
 @pytest.mark.parametrize("in_features", [7, 40])
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("around", AROUND)
-def test_equals_the_full_forward(around, model, in_features, entries, device):
-    csr, x = random_undirected(150, 600), torch.randn(150, in_features)
+def test_equals_the_full_forward(around, weighted, model, in_features, entries, device):
+    csr, x = random_undirected(150, 600, weighted=weighted), torch.randn(150, in_features)
     config = TeacherConfig(model=model, layers=3, hidden=16, heads=2, **around)
     teacher = build_teacher(config, in_features, 5).to(device).eval()
     found = layerwise(teacher, csr, FeatureMatrix(x), Runtime.on(device), entries=entries)

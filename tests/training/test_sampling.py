@@ -14,7 +14,7 @@ from infgrand_dgl.system.ranks import Ranks
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.sampling import Neighborhoods, mixed, shuffled
 from infgrand_dgl.training.teacher import build_teacher
-from tests.conftest import random_undirected
+from tests.conftest import dense_adjacency, random_undirected
 from tests.nn.models import AROUND
 
 CPU = Runtime.on("cpu")
@@ -22,9 +22,10 @@ CPU = Runtime.on("cpu")
 
 @pytest.mark.parametrize("in_features", [7, 40])  # aggregated before and after the product with W
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("around", AROUND)
-def test_all_neighbours_give_the_full_graphs_logits(around, model, in_features, device):
-    csr, x = random_undirected(200, 900), torch.randn(200, in_features)
+def test_all_neighbours_give_the_full_graphs_logits(around, weighted, model, in_features, device):
+    csr, x = random_undirected(200, 900, weighted=weighted), torch.randn(200, in_features)
     config = TeacherConfig(model=model, layers=3, hidden=16, heads=2, **around)
     teacher = build_teacher(config, in_features, 5).to(device).eval()
     sampler = Neighborhoods(csr, FeatureMatrix(x), [200] * 3, Runtime.on(device))
@@ -35,10 +36,11 @@ def test_all_neighbours_give_the_full_graphs_logits(around, model, in_features, 
     torch.testing.assert_close(torch.cat(found), full, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("conv", ["GraphConv", "SAGEConv"])
-def test_a_sampled_aggregation_is_unbiased(conv, device):
+def test_a_sampled_aggregation_is_unbiased(conv, weighted, device):
     """Over many samples its mean is the aggregation of the whole graph."""
-    csr, x = random_undirected(60, 500), torch.randn(60, 6) + 1
+    csr, x = random_undirected(60, 500, weighted=weighted), torch.randn(60, 6) + 1
     options = {"GraphConv": {"norm": "both"}, "SAGEConv": {"aggregator_type": "gcn"}}[conv]
     layer = getattr(native, conv)(6, 4, **options).to(device)
     sampler = Neighborhoods(csr, FeatureMatrix(x), [3], Runtime.on(device))
@@ -66,6 +68,26 @@ def test_blocks_carry_the_graphs_degrees():
     assert torch.equal(last.row_lengths, csr.row_lengths[seeds].clamp(max=2))
     assert torch.equal(first.row_lengths, first.row_degrees.clamp(max=4))
     assert len(first.col_degrees) == first.num_cols
+
+
+def test_weights_of_blocks_stand_for_those_left_out():
+    csr = random_undirected(100, 800, weighted=True)
+    assert csr.weights is not None
+    sampler = Neighborhoods(csr, FeatureMatrix(torch.zeros(100, 1)), [4], CPU)
+    batches: Any = sampler.batches(torch.arange(100), 100, 3)
+    [(seeds, (block,), _)] = batches
+    assert torch.equal(block.row_degrees, csr.row_sums[seeds])
+    A = dense_adjacency(csr)
+    taken = block.row_lengths
+    more = (csr.row_lengths[seeds] / taken).repeat_interleave(taken)
+    found, possible = block.weights / more, A[seeds].repeat_interleave(taken, dim=0)
+    assert ((found[:, None] - possible).abs() < 1e-6).any(dim=1).all()
+    sums = torch.zeros(100, dtype=torch.float64)
+    for draw in range(300):
+        batches = sampler.batches(torch.arange(100), 100, draw)
+        [(_, (block,), _)] = batches
+        sums += block.row_sums / 300
+    torch.testing.assert_close(sums, csr.row_sums, rtol=0.2, atol=0)
 
 
 def test_the_same_seed_samples_the_same_whatever_the_threads():

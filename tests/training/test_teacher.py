@@ -33,6 +33,7 @@ from infgrand_dgl.training.teacher import (
     teacher_logits,
     train_teacher,
 )
+from tests.conftest import random_undirected
 from tests.nn.models import AROUND
 
 CPU = torch.device("cpu")
@@ -145,7 +146,7 @@ def test_a_teacher_of_a_plugin(options, with_plugin, device, tmp_path, monkeypat
 def test_memory_is_reckoned_by_what_a_plugin_says(with_plugin, monkeypatch):
     dataset, runtime = load_dataset(with_plugin), Runtime(CPU, Budget(0))
     N, outputs = dataset.num_nodes, with_plugin.teacher.hidden + dataset.num_classes
-    given = dataset.matrix.input_bytes + 8 * N + 4 * dataset.num_edges
+    given = dataset.matrix.input_bytes + 8 * (N + 1) + 4 * dataset.num_edges
     for left, enough in (
         (given + 4 * N * 6 * outputs, True),
         (given + 4 * N * 6 * outputs - 1, False),
@@ -196,6 +197,18 @@ def test_precision(model, batch_size, tiny_config, device):
     assert found["bfloat16"] != found["float32"]
     if device == "cpu":
         assert found["tf32"] == found["float32"]
+
+
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+def test_who_reads_no_weights_says_so_once(model, tiny_config, caplog):
+    config = tiny_config.replace("teacher", model=model, heads=2)
+    dataset = load_dataset(config)
+    weighted = replace(dataset, csr=replace(dataset.csr, weights=torch.rand(dataset.num_edges)))
+    told = f"teacher.model: {model}: its attention reads no edge weights; gcn and sage do"
+    for view, times in ((dataset, 0), (weighted, model == "gat")):
+        caplog.clear()
+        train(config, view)
+        assert [record.getMessage() for record in caplog.records].count(told) == times
 
 
 def test_batches_and_fanouts_are_as_configured(tiny_config, monkeypatch):
@@ -298,11 +311,16 @@ def test_logits_do_not_depend_on_what_fits(around, model, setting, tiny_config, 
         assert not torch.allclose(changed, full)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("around", [AROUND[0], AROUND[-1]])
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
-def test_logits_of_some_nodes_need_their_neighbourhood_alone(model, around, tiny_config, device):
+def test_logits_of_some_nodes_need_their_neighbourhood_alone(
+    model, around, weighted, tiny_config, device
+):
     config = tiny_config.replace("teacher", model=model, heads=2, **around)
     dataset, runtime = load_dataset(config), Runtime(torch.device(device), ROOMY)
+    if weighted:
+        dataset = replace(dataset, csr=random_undirected(300, 900, weighted=True))
     teacher = build_teacher(config.teacher, 60, 3).to(device).eval()
     nodes = torch.randperm(300)[:10]
     with torch.no_grad():

@@ -6,11 +6,13 @@ $$L_d = \sum_i \sum_{j\in N(i)} a_{ij}\,D_{ij},\qquad a_{ij} = r_i\,c_j,\quad
   c_j = \gamma_1 + \gamma_2 I_g(j)$$
 
 with $r_i = 1/(|N(i)|\,N)$ (`edge_weighting="neighborhood"`: the paper's text over N, so that both
-forms have the scale of a mean) or $r_i = 1/E$ (`"edges"`: the authors' code). $D_{ij}$ is the
-divergence of student i from teacher j. Of classes it is $\mathrm{KL}(q_j \| p_i)$ (`kl="forward"`:
-the authors' code) or $\mathrm{KL}(p_i \| q_j)$ (`"reverse"`: the paper's text), with
-$p_i = \sigma(h^s_i/\tau)$ of the student and $q_j = \sigma(h^t_j/\tau)$ of the teacher; there is no
-$\tau^2$ factor. `tasks/` has it for each task.
+forms have the scale of a mean) or $r_i = 1/E$ (`"edges"`: the authors' code). On a graph with
+weights $a_{ij} = r_i\,c_j\,w_{ij}$, where the sum of the weights of row i takes the place of
+$|N(i)|$, and that of all weights the place of $E$. $D_{ij}$ is the divergence of student i from
+teacher j. Of classes it is $\mathrm{KL}(q_j \| p_i)$ (`kl="forward"`: the authors' code) or
+$\mathrm{KL}(p_i \| q_j)$ (`"reverse"`: the paper's text), with $p_i = \sigma(h^s_i/\tau)$ of the
+student and $q_j = \sigma(h^t_j/\tau)$ of the teacher; there is no $\tau^2$ factor. `tasks/` has it
+for each task.
 
 All are linear in the neighbour's term, so the sum over edges collapses exactly to a sum over
 nodes, with targets that are computed once. What node i has beside its targets is its `own` term:
@@ -29,6 +31,7 @@ from ..config.fields import Task
 from ..errors import InputError, check_choice, check_shape
 from ..graph.convert import GraphLike, as_csr
 from ..graph.dgl_bridge import dgl
+from ..graph.weights import WEIGHT
 from ..ops import Direction, edge_kl, spmm
 from ..system.arrays import first_not_finite
 from .tasks import DIVERGENCES
@@ -42,9 +45,9 @@ class DistillationLoss(nn.Module):
     r"""$L_d$ of a student's logits against a fixed teacher.
 
     Args:
-        graph: an undirected graph of any kind that `influence_scores` takes, completed to one
-            self-loop per node; a `CSRGraph` is taken as it is, parallel edges and all. Row i holds
-            N(i).
+        graph: an undirected graph of any kind that `influence_scores` takes, with weights or
+            without, completed to one self-loop per node; a `CSRGraph` is taken as it is, parallel
+            edges and all. Row i holds N(i).
         teacher_logits: $h^t$, `[N, C]`, floating point; of regression its predictions.
         influence: $I_g$, `[N]`.
         gamma1, gamma2: $\gamma_1, \gamma_2 \ge 0$.
@@ -103,14 +106,7 @@ class DistillationLoss(nn.Module):
         N = csr.num_rows
         check_shape("teacher_logits", teacher_logits, [N, "C"])
         check_shape("influence", influence, [N])
-        check_choice("kl", kl, get_args(Direction))
-        check_choice("edge_weighting", edge_weighting, get_args(EdgeWeighting))
-        check_choice("form", form, get_args(Form))
-        check_choice("task", task, get_args(Task))
-        if form == "edge_kl" and task != "classification":
-            raise InputError(
-                f"form: edge_kl is for classification; {task} has collapsed and apply_edges"
-            )
+        _check_choices(kl, edge_weighting, form, task)
         if not 0 < tau < math.inf:
             raise InputError(f"tau: expected a positive number, found {tau}")
         for name, gamma in (("gamma1", gamma1), ("gamma2", gamma2)):
@@ -128,9 +124,11 @@ class DistillationLoss(nn.Module):
 
         c = gamma1 + gamma2 * influence.detach().to(device, dtype)
         if edge_weighting == "neighborhood":
-            r = (csr.row_lengths.clamp(min=1) * N).to(dtype).reciprocal()
+            sums = csr.row_sums
+            r = (sums.masked_fill(sums == 0, 1) * N).to(dtype).reciprocal()
         else:
-            r = torch.full((N,), 1 / max(csr.num_edges, 1), dtype=dtype, device=device)
+            total = csr.num_edges if csr.weights is None else float(csr.row_sums.sum())
+            r = torch.full((N,), 1 / (total or 1), dtype=dtype, device=device)
 
         def aggregate(x: Tensor) -> Tensor:
             return spmm(csr, x, r.to(x.dtype), c.to(x.dtype))
@@ -146,7 +144,8 @@ class DistillationLoss(nn.Module):
         self.register_buffer("teacher", self.divergence.readable(logits.to(dtype)))
         if form == "edge_kl":
             self.graph = csr
-            self.register_buffer("a", r.repeat_interleave(csr.row_lengths) * c[csr.indices.long()])
+            a = r.repeat_interleave(csr.row_lengths) * c[csr.indices.long()]
+            self.register_buffer("a", a if csr.weights is None else a * csr.weights)
         elif device.type == "cpu":
             self.graph = csr.to_dgl()
             self.register_buffer("c", c)
@@ -182,7 +181,21 @@ class DistillationLoss(nn.Module):
             g.ndata.update({"c": self.c[:, None], "r": self.r[:, None]})
             self.divergence.along_edges(g, self.teacher, student)
             g.apply_edges(fn.u_mul_v("c", "r", "a"))
-            return (g.edata["a"] * g.edata["D"]).sum()
+            a = g.edata["a"]
+            if WEIGHT in g.edata:
+                a = a * g.edata[WEIGHT].to(a.dtype)[:, None]
+            return (a * g.edata["D"]).sum()
+
+
+def _check_choices(kl: str, edge_weighting: str, form: str, task: str) -> None:
+    check_choice("kl", kl, get_args(Direction))
+    check_choice("edge_weighting", edge_weighting, get_args(EdgeWeighting))
+    check_choice("form", form, get_args(Form))
+    check_choice("task", task, get_args(Task))
+    if form == "edge_kl" and task != "classification":
+        raise InputError(
+            f"form: edge_kl is for classification; {task} has collapsed and apply_edges"
+        )
 
 
 def supervised_loss(

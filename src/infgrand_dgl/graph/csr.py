@@ -203,6 +203,15 @@ class CSRGraph:
     def num_edges(self) -> int:
         return self.indices.shape[0]
 
+    @property
+    def arrays(self) -> tuple[Tensor, ...]:
+        """What it is stored as."""
+        return tuple(x for x in (self.indptr, self.indices, self.weights) if x is not None)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays)
+
     @cached_property
     def row_lengths(self) -> Tensor:
         """|N(i)|, int64 `[N]`."""

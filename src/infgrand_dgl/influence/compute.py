@@ -60,7 +60,7 @@ def influence(
             task=dataset.task,
         )
         result = replace(result, scores=measured(measure, inputs))
-    release(seen.csr.indptr, seen.csr.indices)
+    release(*seen.csr.arrays)
     seen.matrix.release()
     return replace(result, scores=dataset.scattered(result.scores)) if strict else result
 

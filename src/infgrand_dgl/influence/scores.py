@@ -38,7 +38,11 @@ def influence_scores(
     Args:
         graph: an undirected graph: a `DGLGraph`; a `CSRGraph`; edge_index, integers `[2, E]`, with
             both directions; a SciPy or torch sparse matrix `[N, N]`; a NetworkX graph, whose nodes
-            are 0 to N - 1, or else numbered in the order of `graph.nodes`; or PyG's `Data`.
+            are 0 to N - 1, or else numbered in the order of `graph.nodes`; or PyG's `Data`. Edges
+            may have weights, all of them positive and the same in both directions: edata `weight`,
+            `weights`, `w` or `edge_weight`; an attribute of NetworkX of such a name; PyG's
+            `edge_weight`; the values of a matrix, unless they are all alike or could count edges
+            (whole, from 1 on). The self-loop that every node gets weighs 1.
         features: $X$, floating point `[N, D]`, dense or sparse CSR; arrays and SciPy matrices
             become float32.
         hops: k of $X^{(k)}$.
@@ -51,9 +55,9 @@ def influence_scores(
         task: "classification", "multilabel" or "regression": of which the logits are.
 
     Raises:
-        InputError: a directed or weighted graph or none, features of another length, NaN or
-            infinite features, an unknown measure or normalization, no logits where they are needed,
-            a task that the measure does not have.
+        InputError: a directed graph or none, weights that are negative or not finite, features of
+            another length, NaN or infinite features, an unknown measure or normalization, no logits
+            where they are needed, a task that the measure does not have.
     """
     check_choice("measure", measure, list(measures))
     check_choice("normalization", normalization, get_args(Normalization))

@@ -11,8 +11,7 @@ from torch.nn.functional import batch_norm
 
 from ..config.schema import TeacherConfig
 from ..features.sparse import SparseMatrix
-from ..graph.dgl_bridge import dgl
-from . import native
+from . import dgl_layers, native
 from .dropout import Dropout, dropout
 from .mlp import NORMS, Norm
 from .native import Aggregated, Graph, Input
@@ -168,4 +167,4 @@ def layer_widths(config: TeacherConfig, in_features: int, classes: int) -> list[
 
 def convolution(name: str, backend: Backend) -> type[nn.Module]:
     """The class of a layer: DGL's, or ours of the same name."""
-    return getattr(dgl.nn if backend == "dgl" else native, name)
+    return getattr(dgl_layers if backend == "dgl" else native, name)

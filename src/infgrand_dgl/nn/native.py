@@ -64,10 +64,11 @@ class Convolution(ABC):
 
 
 class GraphConv(Convolution, dgl.nn.GraphConv):
-    r"""$D_r^{-1/2} A D_c^{-1/2} X W + b$, with the row and column lengths $D_r$ and $D_c$ of A.
+    r"""$D_r^{-1/2} A D_c^{-1/2} X W + b$, with the row and column sums $D_r$ and $D_c$ of A.
 
     A block's row i with degree $d_i$ and k sampled neighbours j estimates that without bias:
-    $\frac{\sqrt{d_i}}{k} \sum_j x_j / \sqrt{d_j}$.
+    $\frac{\sqrt{d_i}}{k} \sum_j x_j / \sqrt{d_j}$. The weights of a block stand for those of the
+    edges left out, too: $\sum_j a_{ij} x_j / \sqrt{d_i d_j}$.
     """
 
     def matrix(self) -> Tensor:
@@ -75,38 +76,51 @@ class GraphConv(Convolution, dgl.nn.GraphConv):
 
     def aggregation(self, graph: CSRGraph) -> Callable[[Tensor], Tensor]:
         dtype = self.weight.dtype
-        k = graph.row_lengths.clamp(min=1).to(dtype)
-        r = k.rsqrt() if graph.row_degrees is None else graph.row_degrees.to(dtype).sqrt() / k
-        d = graph.col_lengths if graph.col_degrees is None else graph.col_degrees
-        c = d.clamp(min=1).to(dtype).rsqrt()
+        d = graph.row_sums if graph.row_degrees is None else graph.row_degrees
+        if graph.row_degrees is None or graph.weights is not None:
+            r = _divisor(d, dtype).rsqrt()
+        else:
+            r = d.to(dtype).sqrt() / _divisor(graph.row_lengths, dtype)
+        d = graph.col_sums if graph.col_degrees is None else graph.col_degrees
+        c = _divisor(d, dtype).rsqrt()
         return lambda h: spmm(graph, h, r, c)
 
 
 class SAGEConv(Convolution, dgl.nn.SAGEConv):
-    r"""$W (\sum_{j\in N(i)} x_j + x_i) / (|N(i)| + 1) + b$: aggregator "gcn".
+    r"""$W (\sum_j a_{ij} x_j + x_i) / (d_i + 1) + b$, $d_i = \sum_j a_{ij}$: aggregator "gcn".
 
     A block's row i with degree $d_i$ and k sampled neighbours j estimates that without bias:
-    $(\frac{d_i}{k} \sum_j x_j + x_i) / (d_i + 1)$.
+    $(\frac{d_i}{k} \sum_j x_j + x_i) / (d_i + 1)$; with weights, those of the block stand for the
+    edges left out, too.
     """
 
     def matrix(self) -> Tensor:
         return self.fc_neigh.weight.T
 
     def aggregation(self, graph: CSRGraph) -> Callable[[Tensor], Tensor]:
-        degrees = graph.row_lengths if graph.row_degrees is None else graph.row_degrees
+        degrees = graph.row_sums if graph.row_degrees is None else graph.row_degrees
         share = (degrees + 1).to(self.bias.dtype).reciprocal()
 
         def aggregate(h: Tensor) -> Tensor:
             if graph.row_degrees is None:
                 return spmm(graph, h, share, None, 1.0)
-            neighbours = spmm(graph, h, share * degrees / graph.row_lengths.clamp(min=1))
+            scale = share
+            if graph.weights is None:
+                scale = share * degrees / graph.row_lengths.clamp(min=1)
+            neighbours = spmm(graph, h, scale)
             return torch.addcmul(neighbours, h[: graph.num_rows], share[:, None]).to(h.dtype)
 
         return aggregate
 
 
+def _divisor(sums: Tensor, dtype: torch.dtype) -> Tensor:
+    """Sums of rows, more than 0 where there is nothing to divide."""
+    return sums.to(dtype).clamp(min=torch.finfo(dtype).tiny)
+
+
 class GATConv(dgl.nn.GATConv):
-    r"""$\Vert_k \sum_j \alpha_{ij}^k W_k x_j + b_k$ with the attention of `gat_aggregate`."""
+    r"""$\Vert_k \sum_j \alpha_{ij}^k W_k x_j + b_k$ with the attention of `gat_aggregate`,
+    which reads no weights."""
 
     def forward(self, graph: Graph, x: Tensor | SparseMatrix) -> Tensor:
         graph = csr(graph)

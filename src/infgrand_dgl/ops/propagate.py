@@ -3,6 +3,7 @@ r"""Propagation and pooling in one op.
 $$X^{(k)} = \tilde A\,X^{(k-1)},\quad \tilde A = S^{-1/2}(A + wI)\,S^{-1/2},\quad
   \tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$$
 
+with $A$ the weights of the edges, 1 where the graph has none, and $S$ the row sums of $A + wI$.
 Each hop is one `spmm` that pools its rows while they are in registers.
 """
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ..graph.csr import CSRGraph
 from . import _library
-from .spmm import spmm
+from .spmm import edge_values, spmm
 
 Pooling = Literal["mean", "max", "min"]
 
@@ -55,9 +56,11 @@ def propagate(
         self_loop_weight - 1,
         hops,
         pooling or "last",
+        edge_values(graph, x.dtype),
         _library.schedule_of(graph),
         transposed.indptr if transposed else None,
         transposed.indices if transposed else None,
+        edge_values(transposed, x.dtype) if transposed else None,
         _library.schedule_of(transposed) if transposed else None,
     )
 
@@ -87,7 +90,7 @@ def propagation_steps(graph: CSRGraph, x: Tensor, self_loop_weight: float) -> It
 
 def inverse_sqrt_degree(graph: CSRGraph, self_loop_weight: float, dtype: torch.dtype) -> Tensor:
     r"""The diagonal of $S^{-1/2}$, `[N]`, at least float32; 0 for a node with nothing to sum."""
-    degree = graph.row_lengths.double() + (self_loop_weight - 1)
+    degree = graph.row_sums.double() + (self_loop_weight - 1)
     scale = torch.where(degree > 0, degree.rsqrt(), 0.0)
     return scale.to(torch.promote_types(dtype, torch.float32))
 
@@ -100,33 +103,38 @@ def _fake(
     self_weight: float,
     hops: int,
     pooling: str,
+    values: Tensor | None = None,
     schedule: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
+    values_t: Tensor | None = None,
     schedule_t: Tensor | None = None,
 ) -> Tensor:
     return torch.empty_like(x)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, _, _, scale, *ctx.settings, _, indptr_t, indices_t, schedule_t = inputs
-    ctx.save_for_backward(scale, indptr_t, indices_t, schedule_t)
+    _, _, _, scale, *ctx.settings, values, _, indptr_t, indices_t, values_t, schedule_t = inputs
+    ctx.weighted = values is not None
+    ctx.save_for_backward(scale, indptr_t, indices_t, values_t, schedule_t)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """The mean and the last are linear: the same op over the transposed CSR."""
-    scale, indptr_t, indices_t, schedule_t = ctx.saved_tensors
+    scale, indptr_t, indices_t, *others_t = ctx.saved_tensors
     self_weight, hops, pooling = ctx.settings
-    if pooling not in ("mean", "last") or ctx.needs_input_grad[3]:
+    if pooling not in ("mean", "last") or any(ctx.needs_input_grad[3:]):
         raise RuntimeError(
             "infgrand::propagate: only x is differentiable, and not under max or min pooling"
         )
-    if indptr_t is None or indices_t is None:
-        raise RuntimeError("infgrand::propagate: the backward pass needs indptr_t and indices_t")
+    if indptr_t is None or indices_t is None or ctx.weighted != (others_t[0] is not None):
+        raise RuntimeError(
+            "infgrand::propagate: the backward pass needs indptr_t, indices_t and values_t"
+        )
     dx = torch.ops.infgrand.propagate(
-        indptr_t, indices_t, grad.contiguous(), scale, self_weight, hops, pooling, schedule_t
+        indptr_t, indices_t, grad.contiguous(), scale, self_weight, hops, pooling, *others_t
     )
-    return (None, None, dx, *[None] * 8)
+    return (None, None, dx, *[None] * 10)
 
 
 if "cpu" in _library.loaded():

@@ -3,7 +3,8 @@ r"""Sparse-dense product over a CSR.
 $$y_i = r_i\,\Bigl(\sum_{e = (i, j)} v_e\,c_j\,x_j + u\,c_i\,x_i\Bigr)$$
 
 GCN and GraphSAGE aggregation, feature propagation and the distillation targets are all this one
-product without edge values; sparse feature matrices and gradients of edge values have them.
+product, with the weights of the graph as $v$ where it has some; sparse feature matrices and
+gradients of edge values have values of their own.
 """
 
 from typing import Any
@@ -34,15 +35,17 @@ def spmm(
         row_scale: $r$, `[N]`; 1 where not given. float64 with a float64 `x`, else float32.
         col_scale: $c$, `[M]`; likewise.
         self_weight: $u$; row `i` of the result sees row `i` of `x` once more.
-        values: $v$, `[E]`; likewise. Constants: no gradient reaches them.
+        values: $v$, `[E]`; the graph's weights where not given, 1 where it has none; likewise.
+            Constants: no gradient reaches them.
 
     Returns:
         `[N, D]`, dtype of `x`. Bitwise the same for any number of threads.
     """
     if x.device.type not in _library.loaded():
         return spmm_reference(graph, x, row_scale, col_scale, self_weight, values=values)
-    back = graph.transposed if x.requires_grad else None
-    moved = values is not None and back is not None
+    back, values_t = graph.transposed if x.requires_grad else None, None
+    if back is not None:
+        values_t = edge_values(back, x.dtype) if values is None else values[graph.transposition]
     return torch.ops.infgrand.spmm(
         graph.indptr,
         graph.indices,
@@ -50,11 +53,11 @@ def spmm(
         row_scale,
         col_scale,
         self_weight,
-        values,
+        edge_values(graph, x.dtype) if values is None else values,
         _library.schedule_of(graph),
         back.indptr if back else None,
         back.indices if back else None,
-        values[graph.transposition] if moved else None,  # type: ignore[index]
+        values_t,
         _library.schedule_of(back) if back else None,
     )
 
@@ -70,6 +73,8 @@ def spmm_reference(
 ) -> Tensor:
     """`spmm` in plain torch: the definition, the tests' oracle and the fallback."""
     acc = torch.promote_types(x.dtype, torch.float32)
+    if values is None:
+        values = edge_values(graph, x.dtype)
     scaled = x.to(acc) if col_scale is None else col_scale[:, None] * x.to(acc)
     M = max(graph.num_cols, -(-graph.num_edges // max(1, graph.num_rows)))
     scaled = pad(scaled, (0, 0, 0, M - graph.num_cols))  # for cuSPARSE: no more entries than places
@@ -86,6 +91,13 @@ def spmm_reference(
         loops[:n] = scaled[:n]
         y = y + self_weight * loops
     return (y if row_scale is None else row_scale[:, None] * y).to(x.dtype)
+
+
+def edge_values(graph: CSRGraph, dtype: torch.dtype) -> Tensor | None:
+    """The weights of a graph as a kernel reads them beside an operand of a dtype, `[E]`."""
+    if graph.weights is None:
+        return None
+    return graph.weights.to(torch.promote_types(dtype, torch.float32))
 
 
 def _fake(

@@ -3,7 +3,7 @@ r"""One-time feature propagation (paper: "One-Time Feature Propagation").
 $$X^{(k)} = \tilde A\,X^{(k-1)},\quad \tilde A = S^{-1/2}(A + wI)\,S^{-1/2},\quad
   \tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$$
 
-with $A$ the adjacency without self-loops and $S$ the row sums of $A + wI$.
+with $A$ the adjacency without self-loops, weights and all, and $S$ the row sums of $A + wI$.
 """
 
 import math
@@ -69,9 +69,9 @@ def propagate_features(
     and little more than the result on the CPU.
 
     Args:
-        graph: an undirected graph of any kind that `influence_scores` takes; parallel edges are
-            merged, and the self-loops it may have give way to `self_loop_weight`. A `CSRGraph` is
-            taken as it is.
+        graph: an undirected graph of any kind that `influence_scores` takes, with weights or
+            without; parallel edges are merged (those with weights add up), and the self-loops it
+            may have give way to `self_loop_weight`. A `CSRGraph` is taken as it is.
         features: $X$, floating point `[N, D]`, dense or sparse CSR; arrays and SciPy matrices
             become float32.
         hops: P; 0 returns the features.
@@ -82,8 +82,8 @@ def propagate_features(
         `[N, D]`, dense, on the device and of the dtype of `features`.
 
     Raises:
-        InputError: a directed or weighted graph or none, features of another length, NaN or
-            infinite features, a negative number of hops, an unknown pooling.
+        InputError: a directed graph or none, weights that are negative or not finite, features of
+            another length, NaN or infinite features, a negative number of hops, an unknown pooling.
     """
     propagation = Propagation(hops, self_loop_weight, pooling)
     check_choice("pooling", pooling, get_args(Pooling))

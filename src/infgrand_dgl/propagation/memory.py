@@ -23,13 +23,13 @@ def matrix_needs(
     Features that are in memory as they are needed are not taken again; mapped arrays leave it.
     """
     csr, x = dataset.csr, dataset.matrix
-    release(csr.indptr, csr.indices)
+    release(*csr.arrays)
     x.release()
-    graph = csr_bytes(csr) if is_mapped(csr.indices) else 0
+    graph = csr.nbytes if is_mapped(csr.indices) else 0
     matrix = 4 * x.num_rows * x.num_columns
     work = matrices * matrix + 300 * x.num_rows
     if device.type == "cuda":
-        kept = csr_bytes(csr) + (0 if x.is_plain else x.stored_bytes)
+        kept = csr.nbytes + (0 if x.is_plain else x.stored_bytes)
         return graph + (x.stored_bytes if x.is_mapped else 0), graphs * kept + work
     return graph + work - (matrix if x.is_plain and not x.is_mapped else 0), 0
 
@@ -37,17 +37,13 @@ def matrix_needs(
 def slab_needs(csr: CSRGraph, width: int, device: torch.device) -> tuple[int, int]:
     """Bytes of host and GPU memory that `propagate_slabs` takes for so many columns at a time."""
     N, slab = csr.num_rows, 4 * width * csr.num_rows
-    host = 3 * BLOCK_BYTES + (csr_bytes(csr) if is_mapped(csr.indices) else 0)
+    host = 3 * BLOCK_BYTES + (csr.nbytes if is_mapped(csr.indices) else 0)
     if device.type == "cuda":  # x, the result and two buffers; partial sums of long rows
         host += 2 * BUFFERS * BLOCK_BYTES + 9 * N  # pinned, for both directions; lengths of rows
         scheduled = 16 * N + (16 + 4 * width) * len(csr.pieces)
-        return host, csr_bytes(csr) + 16 * N + 4 * slab + scheduled
+        return host, csr.nbytes + 16 * N + 4 * slab + scheduled
     lines = 3 * (32 if width <= 8 else 64)
     return host + (16 + lines) * N + 2 * slab, 0
-
-
-def csr_bytes(csr: CSRGraph) -> int:
-    return 8 * len(csr.indptr) + 4 * csr.num_edges
 
 
 def slab_width(csr: CSRGraph, num_columns: int, runtime: Runtime, held: int = 0) -> int:

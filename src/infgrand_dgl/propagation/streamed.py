@@ -64,7 +64,7 @@ def propagate_slabs(
                 writer.write(results, columns)
         if writing is not None:
             writing.result()
-    release(csr.indptr, csr.indices)
+    release(*csr.arrays)
 
 
 class _Reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..features.sparse import Inputs, SparseMatrix, row_source
 from ..graph import dgl_bridge
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import DGLGraph, dgl
+from ..graph.weights import WEIGHT
 from ..system.arrays import release
 from ..system.ranks import Ranks
 from ..system.runtime import Runtime
@@ -70,7 +72,7 @@ class Neighborhoods:
                 sources, _, blocks = self.sampler.sample_blocks(
                     self.graph, seeds.to(self.graph.idtype)
                 )
-            yield partial(self._batch, seeds, list(map(_sample, blocks)), sources.long())
+            yield partial(self._batch, seeds, list(map(self._sample, blocks)), sources.long())
 
     def _batch(self, seeds: Tensor, samples: list[Sample], sources: Tensor) -> Batch:
         return seeds, [self._moved(*sample) for sample in samples], self.gather(sources)
@@ -84,15 +86,18 @@ class Neighborhoods:
 
     def _moved(self, block: CSRGraph, targets: Tensor, sources: Tensor) -> CSRGraph:
         """With the degrees of the graph, by which layers estimate what it would give."""
-        degrees = self.csr.row_lengths[targets], self.csr.col_lengths[sources]
-        return CSRGraph(block.indptr, block.indices, block.num_cols, False, *degrees).to(
-            self.device
-        )
+        rows, columns = self.csr.row_sums[targets], self.csr.col_sums[sources]
+        return replace(block, row_degrees=rows, col_degrees=columns).to(self.device)
 
-
-def _sample(block: DGLGraph) -> Sample:
-    targets, sources = (data[dgl.NID].long() for data in (block.dstdata, block.srcdata))
-    return CSRGraph.from_dgl(block), targets, sources
+    def _sample(self, block: DGLGraph) -> Sample:
+        """Sampled edges weigh as much more as they are fewer, so that sums over them have those of
+        the graph as their mean."""
+        targets, sources = (data[dgl.NID].long() for data in (block.dstdata, block.srcdata))
+        if self.csr.weights is not None:
+            more = self.csr.row_lengths[targets] / block.in_degrees()
+            weights = self.csr.weights[block.edata[dgl.EID].long()]
+            block.edata[WEIGHT] = weights * more[block.edges()[1].long()]
+        return CSRGraph.from_dgl(block), targets, sources
 
 
 def sampling_graph(csr: CSRGraph) -> DGLGraph:

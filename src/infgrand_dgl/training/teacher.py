@@ -1,5 +1,6 @@
 """The teacher: a GNN trained by the error of its task on the graph that training may see."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from .loop import (
 )
 from .metrics import chosen
 from .sampling import Neighborhoods, mixed, shuffled
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE, FANOUT = 1024, 10  # of sampled training, unless configured
 
@@ -116,7 +119,7 @@ def _fits(data: NodeDataset, floats: int, runtime: Runtime) -> bool:
     features = data.matrix.input_bytes
     if runtime.device.type == "cuda" and not data.matrix.is_plain:  # kept in another form as well
         features += data.matrix.stored_bytes
-    needed = 8 * data.num_nodes + 4 * data.num_edges + features + 4 * data.num_nodes * floats
+    needed = data.csr.nbytes + features + 4 * data.num_nodes * floats
     return runtime.budget.fits_on(runtime.device, needed)
 
 
@@ -136,6 +139,11 @@ def train_teacher(
     Returns:
         The teacher with its best weights.
     """
+    if view.csr.weights is not None and not teachers[config.teacher.model].weights:
+        log.warning(
+            "teacher.model: %s: its attention reads no edge weights; gcn and sage do",
+            config.teacher.model,
+        )
     seed_everything(seed)
     model = build_teacher(config.teacher, view.num_features, view.num_classes).to(runtime.device)
     learning = TASKS[view.task](config, view, runtime.device)

@@ -7,7 +7,7 @@ from ..measure import Inputs
 
 
 def degree(inputs: Inputs) -> Tensor:
-    """Neighbours of a node, itself not counted, float64 `[N]`."""
+    """Neighbours of a node, itself not counted, whatever their edges weigh, float64 `[N]`."""
     return inputs.csr.row_lengths.double() - 1
 
 

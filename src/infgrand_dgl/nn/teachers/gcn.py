@@ -10,8 +10,8 @@ from ..gnn import GNN, Backend, around, convolution, layer_widths
 class GCN(GNN):
     r"""$H^{(l+1)} = \mathrm{dropout}(\mathrm{ReLU}(\hat A H^{(l)} W^{(l)} + b^{(l)}))$.
 
-    $\hat A$ is the adjacency of the graph, self-loops included, normalised on both sides; the last
-    layer has neither ReLU nor dropout.
+    $\hat A$ is the adjacency of the graph, self-loops and weights included, normalised on both
+    sides; the last layer has neither ReLU nor dropout.
     """
 
     def __init__(

@@ -11,7 +11,8 @@ class SAGE(GNN):
     r"""$h_i^{(l+1)} = \mathrm{dropout}(\mathrm{ReLU}(W^{(l)}
     \frac{\sum_{j\in N(i)} h_j^{(l)} + h_i^{(l)}}{|N(i)| + 1} + b^{(l)}))$.
 
-    The last layer has neither ReLU nor dropout.
+    With weights the sum is $\sum_j a_{ij} h_j^{(l)}$, and $|N(i)|$ is $\sum_j a_{ij}$. The last
+    layer has neither ReLU nor dropout.
     """
 
     def __init__(
