@@ -28,3 +28,8 @@ def check_shape(argument: str, tensor: Any, expected: Sequence[int | str]) -> No
     if not fits:
         wanted = ", ".join(map(str, expected))
         raise InputError(f"{argument}: expected shape [{wanted}], found {shape}")
+
+
+def one_line(text: str) -> str:
+    """The text with what ends lines or moves cursors escaped: files may hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

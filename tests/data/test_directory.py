@@ -439,3 +439,28 @@ def test_edge_weights_in_a_dgl_file(key, values, alone, wanted, folder):
 def test_missing_folder(tmp_path):
     with pytest.raises(InputError, match="data.root: no such folder"):
         load(tmp_path / "gone")
+
+
+def test_damaged_graph_bin(tmp_path):
+    """Each loads or is refused, none ends the process; DGL's reader does on several of these."""
+    source, target = torch.randint(0, 50, (2, 200))
+    graph = dgl.graph((source, target), num_nodes=50)
+    graph.ndata["feat"] = torch.rand(50, 3)
+    path = tmp_path / "graph.bin"
+    dgl.save_graphs(str(path), [graph])
+    whole = path.read_bytes()
+    config, told = DataConfig(name="directory", root=str(tmp_path)), 0
+    sizes = [0, 9, 100, len(whole) // 2, len(whole) - 1]
+    places = np.random.randint(0, 300, 5)
+    damaged = [whole[:n] for n in sizes]
+    damaged += [whole[:at] + bytes([255]) * 8 + whole[at + 8 :] for at in places]
+    for data in damaged:
+        path.write_bytes(data)
+        try:
+            load_source(config)
+        except InputError as error:
+            assert str(path) in str(error)
+            told += 1
+    assert told >= len(sizes) - 1
+    path.write_bytes(whole)
+    assert load_source(config).num_nodes == 50

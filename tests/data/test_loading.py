@@ -31,6 +31,13 @@ def test_log_says_where_it_came_from(tiny_config, caplog):
     assert message.startswith("loaded synthetic: {'source': 'generated', 'style': 'citation'")
 
 
+def test_a_published_set_has_its_task(tiny_config):
+    assert load_dataset(tiny_config.replace("data", task="classification")).num_classes > 1
+    told = "^data.task: expected auto or classification, which synthetic is for; found regression$"
+    with pytest.raises(InputError, match=told):
+        load_dataset(tiny_config.replace("data", task="regression"))
+
+
 def test_root(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_root() == root_of(DataConfig(name="cora")) == tmp_path / "infgrand-dgl"

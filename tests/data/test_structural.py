@@ -94,7 +94,7 @@ def test_all_columns():
     n = 41
     csr = CSRGraph.from_edges(np.zeros(n - 1, int), np.arange(1, n), n)
     x = structural_features(csr)
-    assert x.shape == (n, COLUMNS) and x.dtype == torch.float32
+    assert x.shape == (n, COLUMNS) == (n, 36) and x.dtype == torch.float32
     bins = x[:, 5 : 5 + DEGREE_BINS]
     assert bins[0].nonzero().item() == 5 and bool((bins[1:].nonzero()[:, 1] == 1).all())
     back = x[:, 5 + DEGREE_BINS :]  # from the middle surely, after an even number of steps

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from infgrand_dgl.config.schema import Config
-from infgrand_dgl.data import load_dataset, prepared
+from infgrand_dgl.data import load_dataset, prepared, summary
 from infgrand_dgl.data.dataset import NodeDataset, Split, describe
 from infgrand_dgl.data.summary import degrees, part_counts, summarize, untrained
 from infgrand_dgl.system.arrays import map_array
@@ -144,10 +144,28 @@ def test_one_label_each_has_the_homophily_of_classes():
     assert several.homophily() == pytest.approx(alone.homophily())
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_columns_in_blocks(mapped, monkeypatch, tmp_path):
+    """Against NumPy's, of numbers far from 0; a column without a known one has no figures."""
+    monkeypatch.setattr(summary, "ROWS", 7)
+    values = (np.random.randn(60, 4) * 3 + 1000).astype(np.float32)
+    values[np.random.rand(60, 4) < 0.3] = NAN
+    values[:, 2], values[0, :2] = NAN, 1000
+    np.save(tmp_path / "y.npy", values)
+    given = map_array(tmp_path / "y.npy") if mapped else torch.from_numpy(values)
+    found = summary._columns(given)
+    for c in (0, 1, 3):
+        known = values[~np.isnan(values[:, c]), c].astype(np.float64)
+        assert found[c].known == len(known) and found[c].min == known.min()
+        assert found[c].max == known.max() and found[c].mean == pytest.approx(known.mean())
+        assert found[c].std == pytest.approx(known.std())
+    assert found[2].known == found[2].positives == 0 and np.isnan(found[2].max)
+
+
 def test_numbers():
     dataset = of_task([[0.5, 7], [1.5, 7], [NAN, 7], [4, 3], [6, 9]])
     s = summarize(dataset)
-    assert s.columns[0].known == 4 and s.columns[0].mean == 3
+    assert s.columns[0].known == 4 and s.columns[0].mean == 3 and s.columns[0].max == 6
     assert s.columns[0].std == pytest.approx(np.std([0.5, 1.5, 4, 6]))
     assert s.lines()[2] == "edge homophily: not defined"
     assert s.lines()[3] == (

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +80,27 @@ def test_edge_lists(written, suffix, tmp_path):
     np.testing.assert_array_equal(found.edges, edges)
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".edgelist.gz"])
+@pytest.mark.parametrize("delimiter", [" ", ",", "\t"])
+@pytest.mark.parametrize("data", [False, True])
+def test_edge_lists_of_networkx(data, delimiter, suffix, tmp_path):
+    """`networkx.write_edgelist` writes attributes as a dict, {} where there are none."""
+    weights = np.random.rand(N, N) + 0.5
+    graph = nx.DiGraph([*pairs()])
+    if data:
+        for u, v in graph.edges:
+            graph.edges[u, v].update({"kind": "a, b", "weight": float(weights[u, v])})
+    path = tmp_path / f"graph{suffix}"
+    nx.write_edgelist(graph, path, delimiter=delimiter)
+    np.save(tmp_path / "features.npy", np.ones((N, 2)))
+    found = read(path, Options(features=tmp_path / "features.npy"))[1]
+    assert sorted(map(tuple, found.edges.tolist())) == sorted(graph.edges)
+    assert (found.weights is not None) == data
+    if data:
+        np.testing.assert_array_equal(found.weights, weights[tuple(found.edges.T)])
+        assert found.notes == (f"{path}: column kind is not used",)
+
+
 MISSING = "expected a node id as a whole number within 64 bits, found '' in row 2 .line 3."
 BAD = {
     "missing": ("1,2\n2,3\n4,\n5,6\n", MISSING),
@@ -103,6 +125,7 @@ BAD = {
         "expected numbers as edge weights, found 'x' in",
     ),
     "more fields": ("1,2\n2,3,4\n", "not a readable .csv file"),
+    "broken dict": ("1 2 {'weight': 3}\n2 3 {'weight'}\n", "not an edge list as NetworkX writes"),
     "nothing": ("", "it has no rows"),
     "comments alone": ("# a\n# b\n", "it has no rows"),
 }

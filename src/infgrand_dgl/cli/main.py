@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .parser import build_parser
 from .signals import signals_end
 
@@ -68,4 +68,4 @@ def _explained(error: BaseException, received: Sequence[int]) -> int | None:
 def _complain(message: str, error: BaseException) -> None:
     """On stderr, in one line: what happened, and how to go on where a note on the error says so."""
     notes = getattr(error, "__notes__", ())
-    print("; ".join([f"infgrand-dgl: {message}", *notes]), file=sys.stderr)
+    print(one_line("; ".join([f"infgrand-dgl: {message}", *notes])), file=sys.stderr)

@@ -17,6 +17,7 @@ from ..graph.csr import CSRGraph, distinct
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
+from ..system.trial import failure
 from .dataset import PARTS, UNLABELLED, NodeDataset, Split
 from .label_names import FILE as NAMES
 from .label_names import read_names
@@ -97,7 +98,7 @@ class Stored(NamedTuple):
     splits: tuple[Split, ...] | str
     label_names: tuple[str, ...] | None = None
     weights: np.ndarray | None = None
-    directed: bool = False
+    directed: bool | None = None
 
 
 def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
@@ -172,18 +173,18 @@ def _undirected(
 
 
 def made_undirected(
-    source: np.ndarray, target: np.ndarray, csr: CSRGraph, directed: bool
+    source: np.ndarray, target: np.ndarray, csr: CSRGraph, directed: bool | None
 ) -> str | None:
-    """How many of the edges had no reverse, where that says something: some of the others have
-    one, or they have a direction in their format (`directed`).
+    """How many of the edges had no reverse, where that says something.
 
-    A list of every edge once is undirected as it stands.
+    A list of every edge once is undirected as it stands; one where some have their reverse is not.
 
     Args:
         csr: what they were made to.
+        directed: whether they have a direction in their format; None: as they are listed.
     """
     pairs = (csr.num_edges - csr.num_rows) // 2
-    if not directed and len(source) <= pairs:
+    if directed is False or (not directed and len(source) <= pairs):
         return None
     other = source != target
     listed = len(distinct(source[other] * csr.num_rows + target[other]))
@@ -193,7 +194,17 @@ def made_undirected(
     return f"made undirected, {alone:,} of {listed:,} had no reverse"
 
 
+def _open_graph_bin(path: Path) -> None:
+    dgl.utils.set_num_threads(1)
+    for graph in dgl.load_graphs(str(path))[0]:
+        if homogeneous(graph):
+            graph.edges()
+
+
 def _graph_bin(path: Path) -> DGLGraph:
+    memory = (1 << 30) + 8 * path.stat().st_size
+    if told := failure(lambda: _open_graph_bin(path), memory, seconds=60):
+        raise InputError(f"{path}: not a graph saved by DGL ({told})")
     with reading(path, "a graph saved by DGL"):
         graphs, _ = dgl.load_graphs(str(path))
     if len(graphs) != 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -12,7 +13,15 @@ from ..errors import InputError
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .imported import Options
-from .tables import Table, integers, numbers, read_table, texts, without_row_numbers
+from .tables import (
+    Table,
+    first_row,
+    integers,
+    numbers,
+    read_table,
+    texts,
+    without_row_numbers,
+)
 from .weights import as_weights, chosen, of_columns, refuse_unclear
 
 SOURCES = ("source", "src", "from", "fromnodeid", "from_node_id", "from_id", "source_id", "u",
@@ -45,7 +54,7 @@ def read_edges(path: Path, options: Options) -> EdgeList:
     """
     if path.suffix == ".npy":
         return _of_array(path, options)
-    table = without_row_numbers(read_table(path, (*SOURCES, *TARGETS)))
+    table = _of_networkx(path) or without_row_numbers(read_table(path, (*SOURCES, *TARGETS)))
     frame = table.frame
     if frame.shape[1] < 2:
         raise InputError(f"{path}: expected two node ids a row, found {list(frame.shape)}")
@@ -65,6 +74,20 @@ def read_edges(path: Path, options: Options) -> EdgeList:
     columns = [frame.iloc[:, source], frame.iloc[:, target]]
     unused = tuple(str(frame.columns[i]) for i in others if i not in unclear)
     return EdgeList(_ids(columns, table), table, weights, unused)
+
+
+def _of_networkx(path: Path) -> Table | None:
+    """What `networkx.write_edgelist` writes, a dict of attributes after two ids: as columns. None:
+    it is something else."""
+    line = "" if path.suffix == ".parquet" else first_row(path).rstrip()
+    if not line.endswith("}") or "{" not in line[1:]:
+        return None
+    mark = line[line.index("{") - 1]
+    with reading(path, "an edge list as NetworkX writes it"):
+        kind = nx.MultiDiGraph  # every row is an edge of its own
+        graph = nx.read_edgelist(path, delimiter=mark if mark in ",\t" else None, create_using=kind)
+    rows = [{"source": u, "target": v, **data} for u, v, data in graph.edges(data=True)]
+    return Table(pd.DataFrame(rows), True, path, None)
 
 
 def _weights(column: pd.Series, table: Table) -> np.ndarray:

@@ -59,7 +59,8 @@ class Imported:
         notes: lines for the user.
         ids: of the nodes in the source, integers or text `[N]`; None: they are 0 to N - 1.
         weights: of the edges, numbers `[E]`; None: there are none.
-        directed: edges have a direction in this format: one without its reverse is told.
+        directed: whether edges have a direction in this format, and one without its reverse is
+            told; None: as they are listed (`directory.made_undirected`).
     """
 
     edges: np.ndarray
@@ -72,7 +73,7 @@ class Imported:
     notes: tuple[str, ...] = ()
     ids: np.ndarray | None = None
     weights: np.ndarray | None = None
-    directed: bool = False
+    directed: bool | None = None
 
 
 def csr_of_parts(arrays: Mapping[str, np.ndarray], prefix: str, where: str) -> sp.csr_matrix:

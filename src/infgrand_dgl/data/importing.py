@@ -28,7 +28,7 @@ from .drawing import Draw, usual_split
 from .feature_files import check_features
 from .imported import Imported, Options
 from .label_names import write_names
-from .labels import task_of
+from .labels import NUMBERS, task_of
 from .structural import structural_features
 from .tabular import EDGES, FEATURES, LABELS, NODES, WEIGHTS
 from .weights import one_each
@@ -40,6 +40,7 @@ FOLDER = FolderKind(
     "edges.npy",
     r"(edges|weights|labels|ids)\.npy|features\.np[yz]|(label_names|splits)\.json|experiment\.yaml",
 )
+MANY, FEW = 20, 5  # more classes than MANY, of less than FEW nodes each, may be numbers
 # Files that `directory` does not read, or not in every form that they come in.
 OWN = {"edges.npy", "weights.npy", "features.npy", "labels.npy"}
 FOREIGN = {*EDGES, *WEIGHTS, *NODES, *FEATURES, *LABELS} - OWN
@@ -173,7 +174,10 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
 
 
 def _of_labels(dataset: NodeDataset) -> list[str]:
-    """Lines on what several labels a node may not have been meant to say."""
+    """Lines on what labels may not have been meant to say."""
+    codes = dataset.task == "classification" and not isinstance((dataset.classes or (0,))[0], str)
+    if codes and (C := dataset.num_classes) > max(MANY, int(dataset.labelled.sum()) // FEW):
+        return [f"labels: {C:,} classes, of less than {FEW} nodes each on average; {NUMBERS}"]
     if dataset.task != "multilabel" or not len(dataset.labels):
         return []
     ones = (dataset.labels == 1).sum(dim=1)

@@ -27,6 +27,11 @@ def load_original(config: DataConfig) -> NodeDataset:
         raise
     if config.weights and config.name != "directory" and loaded.csr.weights is None:
         raise InputError(f"data.weights: expected edge weights, found none in {config.name}")
+    if config.name != "directory" and config.task not in ("auto", loaded.task):
+        raise InputError(
+            f"data.task: expected auto or {loaded.task}, which {config.name} is for; "
+            f"found {config.task}"
+        )
     if config.features == "structural":
         loaded = loaded.with_features_of(structural_features)
     dataset = check(loaded, where=config.root or config.name)

@@ -12,11 +12,12 @@ from torch import Tensor
 from ..config.fields import Task
 from ..config.schema import DataConfig
 from ..graph.csr import CSRGraph
-from ..system.arrays import dtype_name
+from ..system.arrays import blocks, dtype_name
 from .dataset import NodeDataset, Split
 
 CLASSES_SHOWN = 50
 NAMES_SHOWN = 10
+ROWS = 1 << 16  # of labels that are looked at together
 
 
 @dataclass(frozen=True)
@@ -171,20 +172,28 @@ def summarize(dataset: NodeDataset, splits: Sequence[Split] = ()) -> Summary:
         dataset.classes,
         dataset.lacks,
         task,
-        () if classes else tuple(_column(values) for values in labels.T),
+        () if classes else _columns(labels),
         weights(dataset.csr),
         [part_counts(split) for split in splits],
     )
 
 
-def _column(values: Tensor) -> Column:
-    """Of a column `[N]`, NaN where it is unknown."""
-    known = values[~values.isnan()].double()
-    if not len(known):
-        return Column(0, *[float("nan")] * 4)
-    low, high = known.aminmax()
-    std = float(known.std(correction=0))
-    return Column(len(known), float(known.mean()), std, float(low), float(high))
+def _columns(labels: Tensor) -> tuple[Column, ...]:
+    """Of `[N, C]`, NaN where it is unknown; mapped labels are read twice, by blocks."""
+    known, total, squares = (labels.new_zeros(labels.shape[1], dtype=torch.float64) for _ in "abc")
+    low, high = (labels.new_full(labels.shape[1:], end) for end in (torch.inf, -torch.inf))
+    for _, part in blocks(labels, ROWS):
+        unknown = part.isnan()
+        known += (~unknown).sum(dim=0)
+        total += part.nansum(dim=0, dtype=torch.float64)
+        low = torch.minimum(low, part.masked_fill(unknown, torch.inf).amin(dim=0))
+        high = torch.maximum(high, part.masked_fill(unknown, -torch.inf).amax(dim=0))
+    mean = total / known
+    for _, part in blocks(labels, ROWS):
+        squares += (part - mean).square().nansum(dim=0)
+    low, high = (torch.where(known > 0, end, torch.nan) for end in (low, high))
+    figures = (known.long(), mean, (squares / known).sqrt(), low, high)
+    return tuple(Column(*row) for row in zip(*(t.tolist() for t in figures), strict=True))
 
 
 def weights(graph: CSRGraph) -> Weights | None:

@@ -89,6 +89,12 @@ def read_table(path: Path, named: Iterable[str] = (), header: bool | None = None
     return Table(frame, bool(header), path, skipped + header)
 
 
+def first_row(path: Path) -> str:
+    """The first line of text that is no comment; empty where there is none."""
+    with reading(path, f"a readable {path.suffix} file in UTF-8"), _open(path) as file:
+        return next(iter(_sample(file)[1]), "")
+
+
 def _open(path: Path) -> IO[str]:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig")

@@ -31,7 +31,7 @@ class Listed(NamedTuple):
     edges: np.ndarray
     weights: np.ndarray | None = None
     notes: tuple[str, ...] = ()
-    directed: bool = False
+    directed: bool | None = None
 
 
 def chosen(names: Sequence[str], wanted: Wanted, where: str) -> int | None:
@@ -67,7 +67,10 @@ def refuse_unclear(values: np.ndarray | None, what: str) -> None:
     """Raises for numbers that may be weights (None: text), which nobody has named."""
     if values is not None and (not len(values) or (values == values[0]).all()):
         return
-    found = "text" if values is None else f"{np.nanmin(values):g} to {np.nanmax(values):g}"
+    found = "text"
+    if values is not None:
+        known = values[~np.isnan(values)]
+        found = f"{known.min():g} to {known.max():g}" if len(known) else "nan"
     raise InputError(f"{what}, found {found}; {WAYS}")
 
 
@@ -148,9 +151,9 @@ def of_matrix(matrix: object, wanted: Wanted, where: str) -> Listed:
         raise InputError(f"{where}: --weights {wanted}: it has no names; expected --weights alone")
     stored = coo.data != 0
     edges, values = np.stack([coo.row, coo.col], axis=1)[stored].astype(np.int64), coo.data[stored]
-    above = edges[:, 0] <= edges[:, 1]
-    half = above.all() or not above[edges[:, 0] != edges[:, 1]].any()
-    listed = Listed(edges, directed=not half)  # half of a symmetric matrix has every edge once
+    above = (edges[:, 0] < edges[:, 1])[edges[:, 0] != edges[:, 1]]
+    # One triangle is half of a symmetric matrix.
+    listed = Listed(edges, directed=bool(above.any() and not above.all()))
     if wanted is False or not len(values):
         return listed
     if values.dtype.kind not in "biuf":

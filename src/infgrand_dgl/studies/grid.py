@@ -5,14 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..config.fields import Task
 from ..config.reading import load_config, shipped_experiments
 from ..config.schema import Config
+from ..data import load_source
 from ..experiment.artifacts import fingerprint
-from ..registry import Study, methods
+from ..registry import Measure, Method, Study, methods, sources
 from ..registry import teachers as registered
 
 DATASETS = ("cora", "citeseer", "pubmed", "amazon-photo", "coauthor-cs", "coauthor-physics")
 SETTINGS = ("transductive", "inductive")
+
+WITHOUT: dict[Task, list[str]] = {  # before a user's own settings
+    "classification": [],
+    "multilabel": ["data.task=multilabel"],
+    "regression": ["data.task=regression", "distillation.tau=1.0", "distillation.kl=forward"],
+}
 
 Students = dict[str, Config]  # by "<model>" or "<model>, <case>"
 Cases = Iterator[tuple[str, Config, Students]]  # the experiments of one published cell, by case
@@ -57,7 +65,9 @@ class Cell:
 
 def _anywhere(config: Config) -> Config:
     config = config.replace("resources", memory=None, gpu_memory=None)
-    return config.replace("data", root=None).replace("train", device="auto")
+    if not sources[config.data.name].needs_root:  # of a user's graph it says which
+        config = config.replace("data", root=None)
+    return config.replace("train", device="auto")
 
 
 def cells_of(
@@ -67,9 +77,16 @@ def cells_of(
     settings: Sequence[str],
     seeds: Sequence[int] | None,
     overrides: Sequence[str],
+    task: Task = "classification",
 ) -> list[Cell]:
-    """In order, those of one published cell together; seeds: by default the published ones."""
+    """In order, those of one published cell together; seeds: by default the published ones.
+
+    Args:
+        task: what labels are where `overrides` put a graph in the place of the published ones; the
+            published settings that it does not have are left out, and so are such cases.
+    """
     cells = []
+    overrides = [*WITHOUT[task], *overrides]
     for dataset in datasets:
         for teacher in teachers:
             for setting in settings:
@@ -82,5 +99,24 @@ def cells_of(
 
 
 def every_method(config: Config) -> Students:
-    """A student of each method, all else alike."""
-    return {method.name: config.baseline(method.name) for method in methods.in_order()}
+    """A student of each method that the task has, all else alike."""
+    named = [method.name for method in methods.in_order() if fits(method, config)]
+    return {name: config.baseline(name) for name in named}
+
+
+def task_of(config: Config, look: bool = True) -> Task:
+    """What the labels of an experiment's graph are.
+
+    Args:
+        look: at a user's graph, where the experiment does not say; else they count as classes.
+    """
+    data = config.data
+    if data.task != "auto":
+        return data.task
+    own = sources[data.name].needs_root
+    return load_source(data).task if look and own else "classification"
+
+
+def fits(choice: Measure | Method, config: Config) -> bool:
+    """Whether it is for the task of a cell."""
+    return ("classification" if config.data.task == "auto" else config.data.task) in choice.tasks

@@ -180,6 +180,22 @@ def ogb_raw(g: Graph, folder: Path) -> Path:
     return path
 
 
+def graphsaint(g: Graph, folder: Path) -> Path:
+    """Each edge in both directions, classes or rows of 0 and 1 by id, as Yelp's and PyG's files."""
+    path = folder / "yelp"
+    (path / "raw").mkdir(parents=True)
+    one = g.adjacency()
+    sp.save_npz(path / "raw/adj_full.npz", ((one + one.T) > 0).astype(bool))
+    np.save(path / "raw/feats.npy", g.x)
+    rows = {str(i): g.y[i].tolist() for i in range(g.num_nodes)}
+    (path / "raw/class_map.json").write_text(json.dumps(rows))
+    roles = {
+        name: g.split[part].tolist() for part, name in zip(PARTS, ("tr", "va", "te"), strict=True)
+    }
+    (path / "raw/role.json").write_text(json.dumps(roles))
+    return path
+
+
 def networkx(g: Graph) -> nx.Graph:
     out = nx.Graph()
     parts = {int(i): part for part in PARTS for i in g.split[part]}
@@ -262,6 +278,54 @@ def tables(g: Graph, folder: Path) -> Path:
     return path
 
 
+def linqs(g: Graph, folder: Path) -> Path:
+    """Cora's: tabs, ids that are numbers, citations of papers that are in no line."""
+    path, ids = folder / "cora", np.random.permutation(10**6)[: g.num_nodes + 1]
+    path.mkdir()
+    names = ["Case_Based", "Neural_Networks", "Theory"]
+    rows = (
+        "\t".join([str(ids[i]), *(f"{v:g}" for v in g.x[i]), names[g.y[i]]])
+        for i in range(g.num_nodes)
+    )
+    (path / "cora.content").write_text("\n".join(rows) + "\n")
+    pairs = [*(f"{ids[v]}\t{ids[u]}\n" for u, v in g.edges), f"{ids[-1]}\t{ids[0]}\n"]
+    (path / "cora.cites").write_text("".join(pairs))
+    (path / "README").write_text("This directory contains the Cora data set.\n")
+    return path
+
+
+def linqs_text(g: Graph, folder: Path) -> Path:
+    """WebKB's: spaces, addresses as ids; the file itself is named."""
+    ids = [f"http://www.cs.cornell.edu/~{i}/" for i in np.random.permutation(g.num_nodes)]
+    rows = (
+        " ".join([ids[i], *(f"{v:g}" for v in g.x[i]), ["course", "faculty", "student"][g.y[i]]])
+        for i in range(g.num_nodes)
+    )
+    path = folder / "cornell.content"
+    path.write_text("".join(f"{row}\n" for row in rows))
+    (folder / "cornell.cites").write_text("".join(f"{ids[u]} {ids[v]}\n" for u, v in g.edges))
+    return path
+
+
+def pubmed(g: Graph, folder: Path) -> Path:
+    """Two lines above the rows, which have what is not 0, by name and in any order."""
+    path = folder / "Pubmed-Diabetes"
+    (path / "data").mkdir(parents=True)
+    words, ids = [f"w-{j}" for j in range(g.x.shape[1])], np.random.permutation(10**7)
+    columns = "\t".join(f"numeric:{word}:0.0" for word in words)
+    lines = ["NODE\tpaper", f"cat=1,2,3:label\t{columns}"]
+    for i in range(g.num_nodes):
+        has = np.random.permutation(np.flatnonzero(g.x[i]))
+        values = [f"{words[j]}={g.x[i, j]}" for j in has]
+        summary = "summary=" + ",".join(words[j] for j in has)
+        lines.append("\t".join([str(ids[i]), f"label={g.y[i] + 1}", *values, summary]))
+    (path / "data/Pubmed-Diabetes.NODE.paper.tab").write_text("\n".join(lines) + "\n")
+    cites = ["DIRECTED\tcites", "NO_FEATURES"]
+    cites += [f"{k}\tpaper:{ids[u]}\t|\tpaper:{ids[v]}" for k, (u, v) in enumerate(g.edges)]
+    (path / "data/Pubmed-Diabetes.DIRECTED.cites.tab").write_text("\n".join(cites) + "\n")
+    return path
+
+
 Layout = Callable[[Graph, Path], Path]
 # What has its own split, and what comes without one.
 WITH_SPLIT: dict[str, Layout] = {
@@ -270,6 +334,7 @@ WITH_SPLIT: dict[str, Layout] = {
     "geom-gcn film": film,
     "planetoid": planetoid,
     "ogb-raw": ogb_raw,
+    "graphsaint": graphsaint,
     "networkx graphml": graphml,
     "networkx gexf": gexf,
     "matlab": matlab,
@@ -282,6 +347,9 @@ WITHOUT: dict[str, Layout] = {
     "gnn-benchmark": gnn_benchmark,
     "gnn-benchmark pickled": pickled,
     "musae": musae,
+    "linqs": linqs,
+    "linqs text": linqs_text,
+    "linqs pubmed": pubmed,
 }
 LAYOUTS = {**WITH_SPLIT, **WITHOUT}
 

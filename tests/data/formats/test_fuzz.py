@@ -5,12 +5,17 @@ import random
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from scipy.io import loadmat, savemat
 
 from ...cli.conftest import run
+from . import weighted
 from .layouts import LAYOUTS, beside, graph, ordered
+from .weighted import NAMED, UNCLEAR
 
 # INFGRAND_TEST_FUZZ=2000 for a long run.
 MUTATIONS = int(os.environ.get("INFGRAND_TEST_FUZZ", "12"))
@@ -78,25 +83,51 @@ def damage(path: Path, rng: random.Random) -> None:
             for name, data in parts.items():
                 archive.writestr(name, data)
         return
+    if path.suffix == ".mat" and rng.random() < 0.4:
+        variables = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+        name = rng.choice(sorted(variables))
+        value = variables.pop(name)
+        if rng.random() < 0.8:
+            variables[name] = other_array(value.toarray() if sp.issparse(value) else value, rng)
+        savemat(path, variables)
+        return
     path.write_bytes(damaged(path.read_bytes(), rng))
 
 
 @pytest.mark.parametrize("form", LAYOUTS)
 def test_damaged(form, tmp_path, capsys):
-    rng = random.Random(int(np.random.randint(2**31)))
-    folder, out = tmp_path / "given", tmp_path / "out"
+    folder = tmp_path / "given"
     folder.mkdir()
     source = LAYOUTS[form](ordered(graph()) if form == "planetoid" else graph(), folder)
+    survives(form, source, tmp_path, beside(form, folder), capsys)
+
+
+WEIGHTED = {**{form: (layout, []) for form, layout in NAMED.items()}, **UNCLEAR}
+
+
+@pytest.mark.parametrize("form", WEIGHTED)
+def test_damaged_with_weights(form, tmp_path, capsys):
+    folder = tmp_path / "given"
+    folder.mkdir()
+    layout, said = WEIGHTED[form]
+    source = layout(*weighted.graph(), folder)
+    said = [*said, *beside(form.split()[0], folder)]
+    survives(form, source, tmp_path, said, capsys)
+
+
+def survives(form: str, source: Path, tmp_path: Path, options: list[str], capsys: Any) -> None:
+    rng = random.Random(int(np.random.randint(2**31)))
+    folder, out = tmp_path / "given", tmp_path / "out"
     whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     outcomes = {0: 0, 2: 0}
-    for number in range(MUTATIONS // 3 if form == "matlab" else MUTATIONS):  # a process each
+    for number in range(MUTATIONS // 3 if "matlab" in form else MUTATIONS):  # a process each
         for path, data in whole.items():
             path.write_bytes(data)
         path = rng.choice(sorted(whole))
         damage(path, rng)
         before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         target = out / str(number)
-        command = ("data", "import", source, "--out", target, "-q", *beside(form, folder))
+        command = ("data", "import", source, "--out", target, "-q", *options)
         status, _, err = run(capsys, *command)
         told = f"{form}, {path.name}, mutation {number}: status {status}, {err}"
         assert status in outcomes, told

@@ -23,6 +23,7 @@ from infgrand_dgl.graph.csr import CSRGraph
 from ...cli.conftest import refused, run
 from . import layouts
 from .layouts import Graph, graph
+from .test_fuzz import survives
 
 NAMES = ("growth", "repair", "transport", "signal")
 Write = Callable[[Graph, Path, np.ndarray], tuple[Path, list[str]]]
@@ -149,6 +150,7 @@ HOLDERS: dict[str, Write] = {
     "pyg": plain(layouts.pyg),
     "pyg object": plain(layouts.pyg_object),
     "ogb-raw": plain(layouts.ogb_raw),
+    "graphsaint": plain(layouts.graphsaint),
     "graphml": attributes(nx.write_graphml, "graphml"),
     "gexf": attributes(nx.write_gexf, "gexf"),
     "gml": attributes(nx.write_gml, "gml"),
@@ -159,7 +161,6 @@ HOLDERS: dict[str, Write] = {
     "own": own,
 }
 NAMED = {"graphml", "gexf", "gml", "edge-list", "folder of labels", "folder of arrays", "own"}
-DENSE = [form for form in HOLDERS if form not in ("gml", "matlab", "gnn-benchmark sparse")]
 
 
 def imported(write: Write, y: np.ndarray, folder: Path, capsys: Any, *more: str) -> tuple[Any, Any]:
@@ -194,7 +195,29 @@ def test_several_labels(form, tmp_path, capsys):
         assert status == 0 and f"{int(y[:, 0].sum())} of 60, " in output
 
 
-@pytest.mark.parametrize("form", DENSE)
+TRAINED = [("matlab", "multilabel"), ("pyg", "regression"), ("ogb-raw", "multilabel"),
+           ("edge-list", "regression"), ("own", "multilabel")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "task"), TRAINED)
+def test_train_and_predict(form, task, tmp_path, capsys):
+    """A command or two from files to predictions, one for each column."""
+    y = numbers() if task == "regression" else several()
+    source, options = HOLDERS[form](graph(), tmp_path, y)
+    config: tuple[object, ...] = ("--config", "own", "--set", f"data.root={source}")
+    if form != "own":
+        command = ("data", "import", source, "--out", tmp_path / "out", *options)
+        assert run(capsys, *command)[0] == 0
+        config = ("--config", tmp_path / "out/experiment.yaml", "--set")
+    small = ("teacher.hidden=8", "student.hidden=8", "train.seeds=[0]", "train.epochs=3")
+    status, _, err = run(capsys, "train", *config, *small, "--out", tmp_path / "run", "-q")
+    assert status == 0, err
+    predict = ("predict", "--run", tmp_path / "run", "--out", tmp_path / "values.npy")
+    assert run(capsys, *predict)[0] == 0
+    assert np.load(tmp_path / "values.npy").shape == y.shape
+
+
+@pytest.mark.parametrize("form", ["pyg", "ogb-raw", "graphsaint", "graphml", "edge-list", "own"])
 def test_unknown_labels(form, tmp_path, capsys):
     y = unknown(several())
     d, _ = imported(HOLDERS[form], y, tmp_path, capsys)
@@ -210,7 +233,9 @@ def test_numbers(form, tmp_path, capsys):
     np.testing.assert_array_equal(d.labels.numpy(), y.astype(np.float32))
 
 
-@pytest.mark.parametrize("form", [f for f in DENSE if f not in ("own", "graphml", "gexf")])
+@pytest.mark.parametrize(
+    "form", ["pyg", "ogb-raw", "matlab", "folder numbered", "folder of arrays"]
+)
 def test_one_hot_rows_are_labels_if_asked(form, tmp_path, capsys):
     """A file of one label each is of classes in all other formats, and ambiguous as .npy."""
     y = np.eye(4)[np.random.permutation(np.arange(60) % 4)]
@@ -220,7 +245,7 @@ def test_one_hot_rows_are_labels_if_asked(form, tmp_path, capsys):
     assert "task: multilabel" in (tmp_path / "out/experiment.yaml").read_text()
 
 
-@pytest.mark.parametrize("form", ["matlab", "pyg", "gnn-benchmark", "ogb-raw"])
+@pytest.mark.parametrize("form", ["matlab", "pyg", "gnn-benchmark", "ogb-raw", "graphsaint"])
 def test_one_hot_rows_are_classes(form, tmp_path, capsys):
     y = np.random.permutation(np.arange(60) % 4)
     rows = np.eye(4)[y]
@@ -270,6 +295,16 @@ def test_missing_numbers_of_a_column(tmp_path, capsys):
     assert d.labelled.logical_not().nonzero().flatten().tolist() == sorted(nobody)
     known = ~np.isin(np.arange(60), nobody)
     assert d.labels[known, 0].tolist() == y[known].tolist()
+
+
+def test_many_codes_may_be_numbers(tmp_path, capsys):
+    years = np.random.permutation(np.arange(60) % 25 + 1990)
+    source, _ = plain(layouts.pyg)(graph(), tmp_path, years)
+    command = ("data", "import", source, "--out", tmp_path / "out")
+    line = "labels: 25 classes, of less than 5 nodes each on average; data.task: regression"
+    assert line in run(capsys, *command)[2]
+    told = run(capsys, *command, "--task", "regression", "--overwrite")[2]
+    assert "classes" not in told
 
 
 def traffic(folder: Path) -> tuple[Path, np.ndarray]:
@@ -417,3 +452,16 @@ def test_edges_are_those_of_the_graph(tmp_path, capsys):
     expected = CSRGraph.from_edges(g.edges[:, 0], g.edges[:, 1], g.num_nodes)
     assert torch.equal(d.csr.indices, expected.indices)
     assert d.parts.test.tolist() == g.split["test"].tolist()
+
+
+DAMAGED = ["gnn-benchmark sparse", "pyg", "ogb-raw", "edge-list", "folder of labels", "own"]
+
+
+@pytest.mark.parametrize("form", DAMAGED)
+def test_damaged(form, tmp_path, capsys):
+    """As `test_fuzz` has it of classes."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    y = several() if "sparse" in form else unknown(several())
+    source, options = HOLDERS[form](graph(), folder, numbers() if form == "pyg" else y)
+    survives(form, source, tmp_path, options, capsys)

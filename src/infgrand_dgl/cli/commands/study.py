@@ -24,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ...config.reading import load_config
     from ...errors import check_choice
     from ...present.console import Reporter
-    from ...studies.grid import DATASETS, SETTINGS, cells_of, teachers
+    from ...studies.grid import DATASETS, SETTINGS, cells_of, task_of, teachers
     from ...studies.runner import study
 
     plan = studies[args.study]
@@ -45,9 +46,11 @@ def run(args: argparse.Namespace) -> int:
     seeds = None if args.seeds is None else list(dict.fromkeys(args.seeds))
     overrides = [*args.set, *([] if args.device is None else [f"train.device={args.device}"])]
     report = Reporter(args.quiet)
+    first = "_".join(values[0] for values in axes)
+    task = task_of(load_config(first, overrides), look=not args.render_only)
     counts = study(
         args.study,
-        cells_of(plan, *axes, seeds, overrides),
+        cells_of(plan, *axes, seeds, overrides, task),
         args.out,
         command=args.command,
         overrides=overrides,

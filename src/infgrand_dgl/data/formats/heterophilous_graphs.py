@@ -27,6 +27,7 @@ def read(path: Path, options: Options) -> Imported:
     masks = {name.removesuffix("_masks"): arrays[name] for name in MASKS if masked}
     return Imported(
         edges=edges,
+        directed=False,
         num_nodes=N,
         features=features,
         labels=labels_of(arrays["node_labels"], N, f"{path}: node_labels", options.task),

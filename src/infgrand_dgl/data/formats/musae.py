@@ -43,6 +43,7 @@ def read(path: Path, options: Options) -> Imported:
     return Imported(
         edges=positions(edges, ids, target_file.name),
         weights=edges.weights,
+        directed=False,
         num_nodes=len(ids),
         features=_features(_only(path, FEATURES), ids) if any(path.glob(f"*_{FEATURES}")) else None,
         labels=nodes.labels[order],

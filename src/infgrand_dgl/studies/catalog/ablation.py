@@ -9,7 +9,7 @@ from ...config.schema import Config
 from ...present.style import look
 from ...registry import Study, methods, studies
 from ..charts import WIDTH, Figures, Style, bars, finished, panels_of, teacher_lines, zoomed
-from ..grid import Cases
+from ..grid import Cases, fits
 from ..summary import means, metric_of, models_of, relabelled
 from ..tables import LINE, Lines, by_setting, gains, paired, scored
 
@@ -50,6 +50,8 @@ def students() -> Iterator[Student]:
 def cases(config: Config) -> Cases:
     configs = {}
     for student in students():
+        if not fits(methods[student.method], config):
+            continue
         changed = config.model_copy(update={"method": student.method})
         configs[student.name] = changed.replace("student", features=student.features)
     yield "", config, configs

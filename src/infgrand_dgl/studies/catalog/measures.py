@@ -20,7 +20,7 @@ from ...registry import measures as registered
 from ...system.arrays import load_array
 from ...system.runtime import Runtime, resolve_device
 from ..charts import DASHES, WIDTH, Figures, Kwargs, finished, panels_of, scale_of
-from ..grid import Cases, Cell
+from ..grid import Cases, Cell, fits
 from ..summary import means, metric_of, models_of, name, ordered
 from ..tables import LINE, Lines, by_setting, gains, markdown, paired, scored
 
@@ -30,7 +30,7 @@ LABELS = {CENTROID: "Centroid cosine"}
 
 
 def cases(config: Config) -> Cases:
-    measures = (measure.name for measure in registered.in_order())
+    measures = (measure.name for measure in registered.in_order() if fits(measure, config))
     yield "", config, {m: config.replace("influence", measure=m) for m in measures}
 
 

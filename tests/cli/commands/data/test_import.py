@@ -49,9 +49,15 @@ def test_weights(tmp_path, capsys):
     np.save(tmp_path / "x.npy", g.x)
     beside = ("--features", tmp_path / "x.npy", "--out", tmp_path / "set")
     command = ("data", "import", tmp_path / "links.csv", *beside)
-    assert "edge weights are not supported" in refused(capsys, tmp_path, *command)
-    status, output, err = run(capsys, *command, "--drop-weights")
-    assert status == 0 and "60 nodes" in output and "labels" in err
+    status, output, err = run(capsys, *command)
+    assert status == 0 and "60 nodes" in output and "edges have weights; --drop-weights" in err
+    np.testing.assert_array_equal(np.load(tmp_path / "set/weights.npy"), frame["weight"])
+    status, _, err = run(capsys, *command, "--drop-weights", "--overwrite")
+    assert status == 0 and "labels" in err and not (tmp_path / "set/weights.npy").exists()
+    frame.to_csv(tmp_path / "links.csv", index=False, header=False)
+    told = refused(capsys, tmp_path, *command, "--overwrite")
+    assert "--weights" in told and "--drop-weights" in told
+    assert run(capsys, *command, "--weights", "2", "--overwrite")[0] == 0
 
 
 def test_refusals(tmp_path, capsys):

@@ -51,13 +51,14 @@ def run(args: argparse.Namespace) -> None:
     from ....data.dataset import describe
     from ....data.imported import Options
     from ....data.importing import import_graph
+    from ....errors import one_line
 
     given = {key: getattr(args, key) for key in Options.__dataclass_fields__}
     given["label"] = args.label and tuple(args.label)
 
     def tell(line: str) -> None:
         if not args.quiet:
-            print(line, file=sys.stderr)
+            print(one_line(line), file=sys.stderr)
 
     dataset = import_graph(
         args.source, args.out, Options(**given), draw_of(args), args.overwrite, tell
