@@ -31,6 +31,7 @@ from infgrand_dgl.system.runtime import Runtime
 
 from ..cli.conftest import refused, run
 from ..conftest import dense_adjacency, random_undirected
+from .formats import layouts
 from .ogb_layout import products
 
 CPU = torch.device("cpu")
@@ -333,7 +334,14 @@ def test_formats_whose_features_may_be_missing(tmp_path):
     pd.DataFrame({"id": range(60), "target": y}).to_csv(musae / "d_target.csv", index=False)
     mat = tmp_path / "g.mat"
     savemat(mat, {"edges": edges + 1, "labels": y})  # in a row, and counted from 1
-    expected = structural_features(CSRGraph.from_edges(edges[:, 0], edges[:, 1], 60))
-    for source in (musae, mat):
+    g = layouts.graph()
+    raw, npz = layouts.ogb_raw(g, tmp_path), layouts.gnn_benchmark(g, tmp_path)
+    (raw / "raw/node-feat.csv.gz").unlink()
+    with np.load(npz, allow_pickle=True) as archive:
+        arrays = {k: v for k, v in archive.items() if not k.startswith("attr")}
+    np.savez(npz, **arrays)
+    for source in (musae, mat, raw, npz):
+        listed = edges if source in (musae, mat) else g.edges
+        expected = structural_features(CSRGraph.from_edges(listed[:, 0], listed[:, 1], 60))
         data = DataConfig(name="directory", root=str(source), features="structural")
         assert torch.equal(load_source(data).features, expected)

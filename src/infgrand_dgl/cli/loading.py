@@ -10,6 +10,7 @@ from ..data.dataset import describe
 from ..data.splits import with_observed
 from ..data.summary import seen
 from ..present.console import Reporter
+from ..present.notes import release_notes
 from ..system.runtime import Runtime, resolve_device
 from ..system.writing import check_writable
 
@@ -32,6 +33,7 @@ def load(args: argparse.Namespace) -> Loaded:
     report = Reporter(args.quiet)
     seed = config.train.seeds[0] if args.seed is None else args.seed
     dataset = with_observed(load_source(config.data), config.data, seed)
+    release_notes()
     report.line(describe(dataset))
     if config.data.setting == "inductive":
         nobody = "no split, so that no node is hidden: each sees the whole graph"

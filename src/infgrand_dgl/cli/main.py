@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import InputError, one_line
+from ..present.notes import Notes, release_notes
 from .parser import build_parser
 from .signals import signals_end
 
@@ -28,9 +29,12 @@ def _run(argv: Sequence[str] | None) -> int:
     args = build_parser().parse_args(argv)
     args.command = shlex.join(["infgrand-dgl", *(sys.argv[1:] if argv is None else argv)])
     logging.basicConfig(
-        format="infgrand-dgl: %(message)s", level=logging.INFO if args.verbose else logging.WARNING
+        format="infgrand-dgl: %(message)s",
+        level=logging.INFO if args.verbose else logging.WARNING,
+        handlers=[Notes()],
     )
     status = args.run_command(args)
+    release_notes()
     sys.stdout.flush()
     return status or 0
 

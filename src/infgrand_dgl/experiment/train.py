@@ -15,6 +15,7 @@ from ..data.scaling import unlike_scales
 from ..errors import InputError
 from ..present.console import Reporter
 from ..present.curves import influence_histogram, training_curves
+from ..present.notes import release_notes
 from ..registry import measures, methods
 from ..system.memory import Budget
 from ..system.ranks import joined
@@ -87,6 +88,7 @@ def all_seeds(
         report.line(hint)
     for seed in config.train.seeds:  # before hours of training: may it, by its split
         with_split(source, config.data, seed)
+    release_notes()
 
     experiment = Experiment.of(config, students, source, run, runtime, report)
     outcomes = [one_seed(experiment, source, seed) for seed in config.train.seeds]
