@@ -1,4 +1,7 @@
-"""Influence and propagation as DGL transforms, for a dataset's `transform=` argument."""
+"""Influence and propagation as DGL transforms, for a dataset's `transform=` argument.
+
+Weights of edges are read where `influence_scores` reads them.
+"""
 
 from .graph.dgl_bridge import DGLGraph, dgl
 from .influence.measure import Normalization

@@ -6,12 +6,14 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
 from infgrand_dgl import InputError
 from infgrand_dgl.config.fields import Precision
 from infgrand_dgl.data import load_dataset
+from infgrand_dgl.data.dataset import NodeDataset, Split
 from infgrand_dgl.nn import native
 from infgrand_dgl.nn.gnn import GNN, convolution
 from infgrand_dgl.ops import spmm
@@ -197,6 +199,27 @@ def test_precision(model, batch_size, tiny_config, device):
     assert found["bfloat16"] != found["float32"]
     if device == "cpu":
         assert found["tf32"] == found["float32"]
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 32}, {"backend": "dgl"}])
+def test_weights_that_follow_the_labels_are_learnt_from(options, tiny_config):
+    """Edges between equal labels are as many as chance has it, but weigh a hundred times more."""
+    N, E = 300, 1500
+    labels = np.random.randint(0, 3, N)
+    source, target = np.random.randint(0, N, (2, E))
+    alike = labels[source] == labels[target]
+    weights = np.where(alike, np.random.uniform(2, 4, E), np.random.uniform(0.02, 0.04, E))
+    x = (np.random.randn(N, 8) + 0.7 * np.eye(3, 8)[labels]).astype(np.float32)
+    split, accuracies = Split(*torch.randperm(N).split([60, 90, 150])), []
+    config = tiny_config.replace("teacher", dropout=0.0, **options).replace("train", epochs=25)
+    for values in (weights, np.ones(E)):
+        matrix = sp.coo_matrix((values, (source, target)), (N, N))
+        dataset = NodeDataset.from_arrays(matrix, x, labels, split=split)
+        assert (dataset.csr.weights is None) == (values is not weights)
+        model, _ = train(config, dataset)
+        predicted = teacher_logits(model, dataset, Runtime(CPU, ROOMY)).argmax(dim=1)
+        accuracies.append(float((predicted == dataset.labels)[split.test].float().mean()))
+    assert accuracies[0] > accuracies[1] + 0.1
 
 
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
