@@ -111,7 +111,7 @@ def by_label(
     Args:
         chance: what knowing nothing gives, of each label or of all.
     """
-    figure, axes = axes_of(xlabel, "", 0.22 * len(names) + 1.2)
+    figure, axes = axes_of(xlabel, "", max(2.0, 0.22 * len(names) + 1.2))
     y = np.arange(len(names))
     axes.scatter(chance + 0 * y, y, color="#999999", marker="|", s=40, label="Chance")
     for k, (model, (mean, std)) in enumerate(values.items()):
