@@ -211,7 +211,8 @@ def test_weights_that_follow_the_labels_are_learnt_from(options, tiny_config):
     weights = np.where(alike, np.random.uniform(2, 4, E), np.random.uniform(0.02, 0.04, E))
     x = (np.random.randn(N, 8) + 0.7 * np.eye(3, 8)[labels]).astype(np.float32)
     split, accuracies = Split(*torch.randperm(N).split([60, 90, 150])), []
-    config = tiny_config.replace("teacher", dropout=0.0, **options).replace("train", epochs=25)
+    config = tiny_config.replace("teacher", dropout=0.0, hidden=32, **options)
+    config = config.replace("train", epochs=40)
     for values in (weights, np.ones(E)):
         matrix = sp.coo_matrix((values, (source, target)), (N, N))
         dataset = NodeDataset.from_arrays(matrix, x, labels, split=split)
