@@ -86,6 +86,7 @@ def read(path: Path, options: Options) -> Imported:
         features=_matrix(nodes),
         labels=_numbers_or_texts(nodes.labels),
         ids=_numbers_or_texts(nodes.ids),
+        directed=True,
         notes=tuple(notes),
     )
 
