@@ -58,7 +58,7 @@ def read(
         edges = edges._replace(weights=_weights(weights_path, edges))
     nodes = Nodes(0, None, None, None, (), None, ())
     if options.nodes is not None:
-        nodes = read_nodes(read_table(options.nodes, COLUMNS), options)
+        nodes = read_nodes(read_table(options.nodes, COLUMNS), options, options.features is None)
     notes = [_of_column(name, edges, options) for name in edges.unused]
     if _perhaps_header(edges):
         notes.append(f"{edges_path}: the first row, 0,1, is an edge; delete it if it is a header")
