@@ -230,7 +230,7 @@ def split_folder(
     if dataset.task == "classification":
         labels = np.array([*dataset.class_names, ""])[labels]
     with writing(path, "splits") as partial:
-        write_splits(draw.of(labels, dataset.task), partial)
+        write_splits(draw.of(labels, dataset.task, f"{root}: labels"), partial)
     return path
 
 

@@ -398,7 +398,8 @@ def test_a_label_of_its_own_that_is_a_number(values, tmp_path):
 
 def test_no_known_label_names_the_source(tmp_path, capsys):
     source = layouts.pyg(Graph((g := graph()).edges, g.x, np.full(60, np.nan), g.split), tmp_path)
-    found = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "out")
+    found = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "out",
+                    "--fractions", ".5", ".25", ".25")  # fmt: skip
     assert f"{source}: labels: expected some, found none" in found
 
 
