@@ -165,11 +165,14 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         return dataset
     options = Options(task=config.task, weights=config.weights)
     form, imported = read(root, options, "data.root")
-    dataset = _dataset(_with_splits(imported, None, options, root), config, root)
+    with_splits = _with_splits(imported, None, options, root)
+    dataset = _dataset(with_splits, config, root)
     told = (*_of_labels(dataset), *_of_edges(dataset, root, found=form.name != "folder"))
     for note in (*imported.notes, *told):
         log.warning(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(root)}
+    if with_splits is not imported:
+        provenance["split"] = "drawn"
     return replace(dataset, name=root.name, provenance=provenance)
 
 

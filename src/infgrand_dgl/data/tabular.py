@@ -77,11 +77,13 @@ def read(
     if labels_path is not None:
         labels, names = _labels(labels_path, ids, options)
     N, ids, graph = _graph(edges, ids, where, features, nodes, labels, notes)
-    for name, rows in (("features", features), ("labels", labels)):
+    named = (("features", options.features, features), ("labels", labels_path, labels))
+    for name, path, rows in named:
         count = N if rows is None else rows.shape[0]
         if count != N:
+            of = f"{edges_path.parent if path is None else path}: {name}"
             expected = f"{N} rows, one for each node of {where}"
-            raise InputError(f"{edges_path.parent}: {name}: expected {expected}, found {count}")
+            raise InputError(f"{of}: expected {expected}, found {count}")
     return Imported(
         edges=graph,
         weights=edges.weights,
