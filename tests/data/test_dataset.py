@@ -137,7 +137,7 @@ def test_from_arrays_codes_and_several_splits(kind):
             {"labels": np.full(12, 0.5), "task": "classification"},
             "labels: expected whole numbers .* found 0.5 at node 0",
         ),
-        ({"labels": np.ones((11, 2))}, r"labels: expected shape \[12, 2\], found \[11, 2\]"),
+        ({"labels": np.ones((11, 2))}, r"labels: expected shape \[12, C\], found \[11, 2\]"),
         ({"labels": np.eye(4)[np.arange(12) % 4]}, "labels: .*of one-hot rows argmax"),
         ({"labels": np.zeros(11, int)}, r"labels: expected shape \[12\], found \[11\]"),
         ({"features": np.zeros(12)}, r"features: expected numbers \[N, D\].*found float64 \[12\]"),

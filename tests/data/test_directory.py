@@ -295,7 +295,11 @@ BAD = {
     ),
     "labels of a transposed matrix": (
         lambda f: np.save(f / "labels.npy", np.random.rand(3, N)),
-        r"labels: expected shape \[7, 7\], found \[3, 7\]",
+        r"labels: expected shape \[7, C\], found \[3, 7\]",
+    ),
+    "sparse labels": (
+        lambda f: (f / "labels.npy").rename(f / "labels.npz"),
+        "labels.npy: no such file: .*labels.npz is not read: np.save writes matrix.toarray",
     ),
     "no known label": (
         lambda f: np.save(f / "labels.npy", np.full((N, 2), np.nan)),

@@ -165,6 +165,7 @@ def test_a_task_is_forced():
         ("regression", ["a", "b"], r"expected numbers \[N, C\] \(data.task: regression\)"),
         ("regression", [0.5, np.inf], "expected finite numbers .*; found inf at node 1$"),
         ("auto", [[1.0, -1.0], [1.0, 1.0]], "0 for a label that a node has not.*found -1, 0 and 1"),
+        ("auto", [[1, -1], [1, 1]], "0 for a label that a node has not.*found -1, 0 and 1"),
         ("auto", [[0.5, 1], [0.25, 1e300]], "within float32.* found 1e.300 at node 1, column 1$"),
     ],
 )

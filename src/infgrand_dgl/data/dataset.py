@@ -319,7 +319,8 @@ def check(dataset: NodeDataset, where: str) -> NodeDataset:
     try:
         dataset.matrix.check_stored(N)
         if list(labels.shape) != (shape := [N] if classes else [N, C]):
-            raise InputError(f"labels: expected shape {shape}, found {list(labels.shape)}")
+            expected = shape if classes or len(labels) == N else f"[{N}, C]"
+            raise InputError(f"labels: expected shape {expected}, found {list(labels.shape)}")
         if not classes:
             if labels.dtype != torch.float32:
                 raise InputError(f"labels: expected float32, found {dtype_name(labels.dtype)}")

@@ -311,6 +311,8 @@ def _features(root: Path, saved: DGLGraph | None) -> tuple[np.ndarray, str]:
 def _labels(root: Path, saved: DGLGraph | None) -> tuple[np.ndarray, str] | str:
     if not (root / "labels.npy").exists() and (saved is None or "label" not in saved.ndata):
         also = ", or ndata 'label' in graph.bin" if saved is not None else ""
+        if (root / "labels.npz").exists():
+            also += f"; {root / 'labels.npz'} is not read: np.save writes matrix.toarray()"
         return f"{root / 'labels.npy'}: no such file: training needs it{also}"
     return _array(root, saved, "labels.npy", "label")
 

@@ -37,13 +37,18 @@ class Draw:
     seed: int = 0
     count: int = 1
 
-    def of(self, labels: np.ndarray, task: Task | Literal["auto"] = "auto") -> tuple[Part, ...]:
+    def of(
+        self, labels: np.ndarray, task: Task | Literal["auto"] = "auto", where: str = "labels"
+    ) -> tuple[Part, ...]:
         """Splits of nodes by their labels, as `read_labels` takes them: those with one alone.
+
+        Args:
+            where: names the labels in messages.
 
         Raises:
             InputError: there are too few nodes, of a class or in all; or no classes to draw from.
         """
-        found = _labels(labels, task)
+        found = _labels(labels, task, where)
         seeds = range(self.seed, self.seed + self.count)
         if self.fractions is not None:
             nodes, shares = labelled(found.values), self.fractions
@@ -79,11 +84,11 @@ class Draw:
 
 
 def usual_split(
-    labels: np.ndarray, task: Task | Literal["auto"] = "auto"
+    labels: np.ndarray, task: Task | Literal["auto"] = "auto", where: str = "labels"
 ) -> tuple[tuple[Part, ...], str]:
     """The split of a graph that comes without one, and a line that tells of it: of classes 20
     nodes each where there are as many, else shares of all."""
-    found, draw = _labels(labels, task), Draw(fractions=SHARES)
+    found, draw = _labels(labels, task, where), Draw(fractions=SHARES)
     how = ", ".join(f"{share:.0%}" for share in SHARES)
     if found.task == "classification":
         sizes = np.bincount(found.values[labelled(found.values)].numpy(), minlength=1)
@@ -91,13 +96,13 @@ def usual_split(
         if sizes.min() > train and sizes.sum() - train * len(sizes) >= val + test:
             draw, how = Draw(train), f"{train} nodes of each class, {val} and {test}"
     told = f"it comes without splits: {how} train, validate and test, drawn with seed 0"
-    return draw.of(labels, task), told
+    return draw.of(labels, task, where), told
 
 
-def _labels(labels: np.ndarray, task: Task | Literal["auto"]) -> Labels:
-    found = read_labels(labels, "labels", task)
+def _labels(labels: np.ndarray, task: Task | Literal["auto"], where: str) -> Labels:
+    found = read_labels(labels, where, task)
     if not labelled(found.values).any():
-        raise InputError("labels: expected some, found none to draw splits from")
+        raise InputError(f"{where}: expected some, found none to draw splits from")
     return found
 
 

@@ -117,7 +117,7 @@ def import_graph(
     form, imported = read(source, options)
     with new_folder(out, overwrite, FOLDER) as folder:
         try:
-            imported = _with_splits(imported, draw, options)
+            imported = _with_splits(imported, draw, options, source)
             structural: Literal["structural"] | None = None
             if imported.features is None:
                 structural = "structural"
@@ -165,11 +165,14 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         return dataset
     options = Options(task=config.task, weights=config.weights)
     form, imported = read(root, options, "data.root")
-    dataset = _dataset(_with_splits(imported, None, options), config, root)
+    with_splits = _with_splits(imported, None, options, root)
+    dataset = _dataset(with_splits, config, root)
     told = (*_of_labels(dataset), *_of_edges(dataset, root, found=form.name != "folder"))
     for note in (*imported.notes, *told):
         log.warning(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(root)}
+    if with_splits is not imported:
+        provenance["split"] = "drawn"
     return replace(dataset, name=root.name, provenance=provenance)
 
 
@@ -178,7 +181,7 @@ def _of_labels(dataset: NodeDataset) -> list[str]:
     codes = dataset.task == "classification" and not isinstance((dataset.classes or (0,))[0], str)
     if codes and (C := dataset.num_classes) > max(MANY, int(dataset.labelled.sum()) // FEW):
         return [f"labels: {C:,} classes, of less than {FEW} nodes each on average; {NUMBERS}"]
-    if dataset.task != "multilabel" or not len(dataset.labels):
+    if dataset.task != "multilabel" or not len(dataset.labels) or dataset.num_classes == 1:
         return []
     ones = (dataset.labels == 1).sum(dim=1)
     without = int(((ones == 0) & dataset.labelled).sum())
@@ -186,7 +189,7 @@ def _of_labels(dataset: NodeDataset) -> list[str]:
     if without:
         of = f"{without:,} nodes have none of the {dataset.num_classes} labels"
         told.append(f"{of}, which counts as known: NaN is unknown")
-    if ones.max() == 1 and dataset.num_classes > 1:
+    if ones.max() == 1:
         told.append("no node has more than one label; data.task: classification makes classes")
     return told
 
@@ -230,7 +233,7 @@ def split_folder(
     if dataset.task == "classification":
         labels = np.array([*dataset.class_names, ""])[labels]
     with writing(path, "splits") as partial:
-        write_splits(draw.of(labels, dataset.task), partial)
+        write_splits(draw.of(labels, dataset.task, f"{root}: labels"), partial)
     return path
 
 
@@ -266,13 +269,14 @@ def _splits(imported: Imported) -> tuple[Split, ...]:
     return tuple(Split(*parts) for parts in ids)
 
 
-def _with_splits(imported: Imported, draw: Draw | None, options: Options) -> Imported:
+def _with_splits(imported: Imported, draw: Draw | None, options: Options, source: Path) -> Imported:
     """With those that are drawn, or the usual one where there is none."""
     if imported.labels is None or (draw is None and (imported.splits or imported.files)):
         return imported
+    where = f"{source}: labels"
     if draw is not None:
-        return replace(imported, splits=draw.of(imported.labels, options.task), files={})
-    splits, told = usual_split(imported.labels, options.task)
+        return replace(imported, splits=draw.of(imported.labels, options.task, where), files={})
+    splits, told = usual_split(imported.labels, options.task, where)
     return replace(imported, splits=splits, notes=(*imported.notes, told))
 
 

@@ -69,7 +69,7 @@ def read_labels(array: np.ndarray, where: str, task: Task | Literal["auto"] = "a
         if found is None:
             raise InputError(f"{where}: {_not_classes(array)}; of one-hot rows {BOTH_WAYS}")
         task = found
-        if task == "regression" and _is_signed(array):
+        if task != "multilabel" and _is_signed(array):
             expected = "expected 0 for a label that a node has not, NaN for an unknown one"
             raise InputError(f"{where}: {expected}; found -1, 0 and 1 alone; {NUMBERS}")
     if task != "classification":
@@ -161,7 +161,7 @@ def _blocks(array: np.ndarray) -> list[slice]:
 
 def _is_signed(array: np.ndarray) -> bool:
     """Whether `[N, C]`, C > 1, has no other numbers than -1, 0 and 1, as some code labels."""
-    if array.ndim != 2 or array.shape[1] < 2:
+    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "biuf":
         return False
     parts = (array[rows] for rows in _blocks(array))
     return all(((part == -1) | ~_no_label(part)).all() for part in parts)

@@ -47,8 +47,11 @@ class Nodes(NamedTuple):
     unused: tuple[str, ...]
 
 
-def read_nodes(table: Table, options: Options) -> Nodes:
+def read_nodes(table: Table, options: Options, features: bool = True) -> Nodes:
     """The columns by their names, or by those that the options give.
+
+    Args:
+        features: whether those of the table are used: then they may not lack a number.
 
     Raises:
         InputError: names the column and the row.
@@ -64,7 +67,7 @@ def read_nodes(table: Table, options: Options) -> Nodes:
         of_labels = _label_columns(options.label, names, table)
     splits, of_splits = _splits(frame, table)
     taken = {each for each in (id_column, *of_labels, *of_splits) if each is not None}
-    features, unused = _features(frame.drop(columns=list(taken)), table)
+    found, unused = _features(frame.drop(columns=list(taken)), table, features)
     labels = _labels(frame[of_labels], table, options.task) if of_labels else None
     return Nodes(
         len(frame),
@@ -72,7 +75,7 @@ def read_nodes(table: Table, options: Options) -> Nodes:
         labels,
         None if labels is None or labels.dtype.kind in "iU" else tuple(map(str, of_labels)),
         splits,
-        features,
+        found,
         unused,
     )
 
@@ -205,12 +208,14 @@ def _split(values: pd.Series, table: Table, column: str) -> Part:
     }
 
 
-def _features(frame: pd.DataFrame, table: Table) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _features(
+    frame: pd.DataFrame, table: Table, complete: bool = True
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """The columns of numbers, and the names of the others."""
     found = {column: numbers(frame[column]) for column in frame}
     columns = {name: values for name, values in found.items() if values is not None}
     for name, values in columns.items():
-        if values.dtype.kind == "f" and np.isnan(values).any():
+        if complete and values.dtype.kind == "f" and np.isnan(values).any():
             row = int(np.isnan(values).argmax())
             raise InputError(
                 f"{table.path}: column {name}: expected a number, found none in {table.place(row)}"

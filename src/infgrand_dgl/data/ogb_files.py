@@ -129,6 +129,11 @@ def read_ids(path: Path) -> np.ndarray:
     return _integers(path, "one node id a row", (None, 1)).reshape(-1)
 
 
+def read_weights(path: Path, num_edges: int) -> np.ndarray:
+    """One number a row: `[E]`."""
+    return _numbers(path, "one weight an edge", (num_edges, 1)).reshape(-1)
+
+
 def _cached(cache: Path, paths: dict[str, Path]) -> Raw | None:
     if not cache.is_file():
         return None

@@ -58,7 +58,7 @@ def read(
         edges = edges._replace(weights=_weights(weights_path, edges))
     nodes = Nodes(0, None, None, None, (), None, ())
     if options.nodes is not None:
-        nodes = read_nodes(read_table(options.nodes, COLUMNS), options)
+        nodes = read_nodes(read_table(options.nodes, COLUMNS), options, options.features is None)
     notes = [_of_column(name, edges, options) for name in edges.unused]
     if _perhaps_header(edges):
         notes.append(f"{edges_path}: the first row, 0,1, is an edge; delete it if it is a header")
@@ -77,11 +77,13 @@ def read(
     if labels_path is not None:
         labels, names = _labels(labels_path, ids, options)
     N, ids, graph = _graph(edges, ids, where, features, nodes, labels, notes)
-    for name, rows in (("features", features), ("labels", labels)):
+    named = (("features", options.features, features), ("labels", labels_path, labels))
+    for name, path, rows in named:
         count = N if rows is None else rows.shape[0]
         if count != N:
+            of = f"{edges_path.parent if path is None else path}: {name}"
             expected = f"{N} rows, one for each node of {where}"
-            raise InputError(f"{edges_path.parent}: {name}: expected {expected}, found {count}")
+            raise InputError(f"{of}: expected {expected}, found {count}")
     return Imported(
         edges=graph,
         weights=edges.weights,

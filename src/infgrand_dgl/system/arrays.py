@@ -32,7 +32,8 @@ def load_array(path: Path, mmap: bool = False) -> np.ndarray:
                 if "Object arrays" not in str(error):
                     raise
                 expected = "expected numbers or texts, found objects of Python"
-                raise InputError(f"{path}: {expected}; array.astype(str) makes texts") from None
+                way = "array.astype(str) makes texts (of None 'None', where '' is no label)"
+                raise InputError(f"{path}: {expected}; {way}") from None
 
 
 def map_array(path: Path, write: bool = False) -> Tensor:

@@ -127,6 +127,25 @@ def test_one_command(tmp_path, capsys):
     assert set(np.load(tmp_path / "classes.npy").tolist()) <= names
 
 
+def test_twitch(tmp_path):
+    """Edges and features go by `new_id`, and `id` is the site's."""
+    g = graph()
+    path = LAYOUTS["musae"](g, tmp_path)
+    order = np.random.permutation(g.num_nodes)
+    frame = pd.DataFrame(
+        {
+            "id": np.random.permutation(order) + 10**8,
+            "days": np.where(order % 7 == 0, np.nan, order),
+            "mature": g.y[order] == 0,
+            "new_id": order,
+        }
+    )
+    frame.to_csv(path / "musae_facebook_target.csv", index=False)
+    d = load_source(DataConfig(name="directory", root=str(path)))
+    assert d.num_nodes == g.num_nodes and d.num_features == g.x.shape[1]
+    assert d.labels.tolist() == (g.y == 0).astype(int).tolist()
+
+
 def citeseer(g: Graph, folder: Path) -> Path:
     """A node between those that test is in no file but the graph's."""
     path = planetoid(g, folder)
@@ -228,3 +247,14 @@ def test_a_set_in_another_format_says_so(tmp_path, monkeypatch):
 
 def _missing(*args: object, **settings: object) -> None:
     raise InputError("nothing there")
+
+
+def test_columns_that_are_not_used_may_lack_numbers(tmp_path, capsys):
+    source = LAYOUTS["edge-list"](graph(), tmp_path)
+    options = beside("edge-list", tmp_path)
+    table = tmp_path / "people.csv"
+    pd.read_csv(table).assign(age=[np.nan, *range(59)]).to_csv(table, index=False)
+    run(capsys, "data", "import", source, "--out", tmp_path / "out", *options)
+    without = options[: options.index("--features")] + options[options.index("--features") + 2 :]
+    found = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "b", *without)
+    assert "column age: expected a number, found none in row 0" in found

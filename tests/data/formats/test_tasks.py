@@ -379,6 +379,30 @@ def test_booleans_and_lists_of_attributes(tmp_path):
         np.testing.assert_array_equal(d.labels.numpy(), y)
 
 
+@pytest.mark.parametrize("values", [np.random.rand(60) * 9 + 0.5, np.arange(60)])
+def test_a_label_of_its_own_that_is_a_number(values, tmp_path):
+    """`label` of every node, which is no name for it."""
+    g = layouts.networkx(graph())
+    for node, value in zip(g, values.tolist(), strict=True):
+        del g.nodes[node]["class"]
+        g.nodes[node]["label"] = value
+    nx.write_graphml(g, tmp_path / "graph.graphml")
+    d = load_source(
+        DataConfig(name="directory", root=str(tmp_path / "graph.graphml"), task="regression")
+    )
+    np.testing.assert_array_equal(d.labels[:, 0].numpy(), values.astype(np.float32))
+    auto = load_source(DataConfig(name="directory", root=str(tmp_path / "graph.graphml")))
+    assert auto.task == ("regression" if values.dtype.kind == "f" else "classification")
+    assert int(auto.labelled.sum()) == (60 if values.dtype.kind == "f" else 0)
+
+
+def test_no_known_label_names_the_source(tmp_path, capsys):
+    source = layouts.pyg(Graph((g := graph()).edges, g.x, np.full(60, np.nan), g.split), tmp_path)
+    found = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "out",
+                    "--fractions", ".5", ".25", ".25")  # fmt: skip
+    assert f"{source}: labels: expected some, found none" in found
+
+
 def change(source: Path, **columns: object) -> None:
     frame = pd.read_csv(source.parent / "people.csv").astype({"growth": object})
     for name, value in columns.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -347,3 +348,28 @@ def test_a_matrix_of_negative_numbers_without_weights(tmp_path):
         load(tmp_path / "signed.mat")
     d = load(tmp_path / "signed.mat", weights=False)
     np.testing.assert_array_equal(dense(d.csr), (matrix != 0) | np.eye(8, dtype=bool))
+
+
+def test_ogb_weights_by_name_or_by_wish(tmp_path, capsys):
+    g = layouts.graph()
+    source, values = layouts.ogb_raw(g, tmp_path), np.random.rand(len(g.edges)) + 0.5
+    table = pd.DataFrame(values)
+    table.to_csv(source / "raw/edge-feat.csv.gz", header=False, index=False)
+    command = ("data", "import", source, "--out")
+    told = run(capsys, *command, tmp_path / "without")[2]
+    assert "edge-feat.csv.gz: it is not used; data import --weights" in told
+    assert not (tmp_path / "without/weights.npy").exists()
+    run(capsys, *command, tmp_path / "wanted", "--weights")
+    table.to_csv(source / "raw/edge_weight.csv.gz", header=False, index=False)
+    run(capsys, *command, tmp_path / "named")
+    for folder in ("wanted", "named"):
+        np.testing.assert_allclose(np.load(tmp_path / folder / "weights.npy"), values)
+    table.iloc[1:].to_csv(source / "raw/edge_weight.csv.gz", header=False, index=False)
+    found = refused(capsys, tmp_path, *command, tmp_path / "short")
+    assert f"edge_weight.csv.gz: expected {len(g.edges)} rows (one weight an edge)" in found
+
+
+def test_a_drawn_split_is_told_as_drawn(tmp_path):
+    source = layouts.gnn_benchmark(layouts.graph(), tmp_path)
+    d = load_source(DataConfig(name="directory", root=str(source)))
+    assert d.provenance["split"] == "drawn"

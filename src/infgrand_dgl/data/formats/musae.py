@@ -1,6 +1,7 @@
 """MUSAE's folders (Rozemberczki et al., 2021), also of LastFM and Deezer: edges, targets, JSON."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..tables import read_table
 
 FILES = ("edges.csv", "target.csv")
 FEATURES = "features.json"
+NUMBER = "new_id"  # of a node in Twitch's edges and features; its `id` is the site's
 MAX_COLUMNS = 1 << 20
 
 
@@ -26,7 +28,10 @@ def recognizes(path: Path) -> bool:
 
 def read(path: Path, options: Options) -> Imported:
     edge_file, target_file = (_only(path, name) for name in FILES)
-    nodes = read_nodes(read_table(target_file, COLUMNS), options)
+    table = read_table(target_file, COLUMNS)
+    if options.id is None and NUMBER in table.frame:
+        options = replace(options, id=NUMBER)
+    nodes = read_nodes(table, options, features=False)
     if nodes.ids is None or nodes.ids.dtype.kind != "i":
         raise InputError(f"{target_file}: expected a column of node ids, found none")
     if nodes.labels is None:

@@ -32,9 +32,10 @@ def read(path: Path, options: Options) -> Imported:
     rows = [attributes for _, attributes in graph.nodes(data=True)]
     frame = pd.DataFrame(rows).drop(columns=["viz", "id"], errors="ignore").astype(object)
     frame = _vectors(frame.where(frame.notna(), ""), path)
-    if "label" in frame and options.label is None and _is_display(frame):
+    named = options.label is None and options.task != "regression"
+    if "label" in frame and named and _is_display(frame):
         frame = frame.drop(columns="label")
-    nodes = read_nodes(Table(frame, True, path, None), options)
+    nodes = read_nodes(Table(frame, True, path, None), options, options.features is None)
     features = nodes.features if options.features is None else read_features(options.features)[0]
     unused = ", ".join(nodes.unused)
     weights, notes = _weights(graph, options.weights, str(path))
@@ -86,10 +87,11 @@ def _is_number(value: object) -> bool:
 
 
 def _is_display(frame: pd.DataFrame) -> bool:
-    """Whether `label` is a name for each node, which Gephi shows, and no class."""
+    """Whether `label` is a name for each node, which Gephi shows, and neither class nor number."""
     labels = texts(frame["label"])
     others = [name for name in frame if str(name).lower() in LABELS and name != "label"]
-    return bool(others) or (len(labels) > 2 and len(set(labels)) == len(labels))
+    alone = len(labels) > 2 and len(set(labels)) == len(labels)
+    return bool(others) or (alone and not any(isinstance(each, float) for each in frame["label"]))
 
 
 def _vectors(frame: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import InputError
 from ...registry import Format, formats
 from ..imported import Imported, Options, Part, labels_of
-from ..ogb_files import read_binary, read_ids, read_text, with_ending
+from ..ogb_files import read_binary, read_ids, read_text, read_weights, with_ending
+from ..weights import Wanted, as_weights, chosen
 
 PARTS = {"train": "train", "val": "valid", "test": "test"}
 
@@ -19,13 +22,33 @@ def read(path: Path, options: Options) -> Imported:
     raw = path / "raw"
     found = read_binary(raw) if (raw / "data.npz").is_file() else read_text(raw)
     N = len(found.labels)
+    weights, notes = _weights(raw, found.edges.shape[1], options.weights)
     return Imported(
         edges=found.edges.T,
+        weights=weights,
+        notes=notes,
         num_nodes=N,
         features=found.features,
         labels=labels_of(found.labels, N, f"{raw}: node-label", options.task),
         splits=_splits(path / "split", N),
     )
+
+
+def _weights(
+    raw: Path, num_edges: int, wanted: Wanted
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """`[E]` of edge_weight.csv, or of edge-feat.csv with one column if wanted; lines for the
+    user."""
+    files = {name: with_ending(raw / f"{name}.csv") for name in ("edge_weight", "edge-feat")}
+    names = [name for name, path in files.items() if path.is_file()]
+    taken = chosen(names, wanted, str(raw))
+    if taken is not None:
+        path = files[names[taken]]
+        return as_weights(read_weights(path, num_edges), str(path)), ()
+    if wanted is None and names:
+        way = "data import --weights takes one column as edge weights"
+        return None, (f"{files[names[0]]}: it is not used; {way}",)
+    return None, ()
 
 
 def _splits(folder: Path, num_nodes: int) -> tuple[Part, ...]:

@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> None:
         args.source, args.out, Options(**given), draw_of(args), args.overwrite, tell
     )
     print(describe(dataset))
-    print(f"imported: {args.out}; infgrand-dgl train --config {args.out}/experiment.yaml")
+    next_command = "train" if dataset.labelled.any() else "propagate"
+    print(f"imported: {args.out}; infgrand-dgl {next_command} --config {args.out}/experiment.yaml")
 
 
 command = Command(
