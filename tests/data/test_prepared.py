@@ -130,8 +130,8 @@ def test_opening_reads_no_array(folder):
     ("settings", "told"),
     [
         ({"seed": 3}, r"data.seed: .* was prepared with 0, found 3"),
-        ({"degree": 5.0}, r"data.degree: .* was prepared with None, found 5.0"),
-        ({"style": "products"}, r"data.style: .* was prepared with 'arxiv', found 'products'"),
+        ({"degree": 5.0}, r"data.degree: .* was prepared with null, found 5.0"),
+        ({"style": "products"}, r'data.style: .* was prepared with "arxiv", found "products"'),
     ],
 )
 def test_another_configuration(settings, told, folder):

@@ -59,7 +59,7 @@ def test_prepared(folder, tmp_path, capsys):
     assert run(capsys, "data", "verify", out)[0] == 0
 
     for wanted in (True, False):
-        with pytest.raises(InputError, match=r"data.weights: .* was prepared with None"):
+        with pytest.raises(InputError, match=r"data.weights: .* was prepared with null"):
             load_source(config(folder, prepared=str(out), weights=wanted).data)
     prepare(config(folder, weights=False), tmp_path / "plain")
     plain = load_source(config(folder, weights=False, prepared=str(tmp_path / "plain")).data)

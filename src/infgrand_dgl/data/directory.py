@@ -341,7 +341,7 @@ def _splits(root: Path, saved: DGLGraph | None, num_nodes: int) -> tuple[Split, 
         return read_splits(path, num_nodes)
     if saved is None or not any(mask in saved.ndata for mask in masks):
         also = f", or ndata {', '.join(masks)} in graph.bin" if saved is not None else ""
-        return f"{path}: no such file: training needs it{also}"
+        return f"{path}: no such file: training needs it{also}; data split draws one"
     where = f"{root / 'graph.bin'}: ndata "
     arrays = [_ndata(root, saved, path.name, mask) for mask in masks]
     given = {part: a for part, a in zip(PARTS, arrays, strict=True) if a is not None}

@@ -122,9 +122,10 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         # A setting younger than the folder had its default.
         then = made.get(key, DataConfig.model_fields[key].default)
         if key not in FREE and then != value:
+            then, found = json.dumps(then), json.dumps(value)  # as YAML has them
             raise InputError(
-                f"data.{key}: {folder} was prepared with {then!r}, found {value!r}; "
-                f"prepare it anew, or configure {then!r}"
+                f"data.{key}: {folder} was prepared with {then}, found {found}; "
+                f"prepare it anew, or configure {then}"
             )
     task = manifest.get("task", "classification")
     if config.task not in ("auto", task):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import torch
@@ -111,7 +112,7 @@ class Summary:
             ),
             f"features: {kind} {dtype_name(self.dtype)}, {self.nonzero:.2%} non-zero",
             "edge homophily: "
-            + ("not defined" if self.task == "regression" else f"{self.homophily:.4f}"),
+            + ("not defined" if isnan(self.homophily) else f"{self.homophily:.4f}"),
             self._of_labels(),
             _of_several(self.splits) or f"split: {parts or f'none ({self.lacks})'}",
             "provenance: " + ", ".join(f"{k} {v}" for k, v in self.provenance.items()),
