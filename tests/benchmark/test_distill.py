@@ -35,8 +35,9 @@ def test_the_published_student_by_default(tmp_path):
 
 @pytest.mark.parametrize("kl", ["forward", "reverse"])
 @pytest.mark.parametrize("edge_weighting", ["edges", "neighborhood"])
-def test_edge_gather_is_the_loss(kl, edge_weighting):
-    csr = random_undirected(30, 60)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_edge_gather_is_the_loss(weighted, kl, edge_weighting):
+    csr = random_undirected(30, 60, weighted=weighted)
     h, teacher = torch.randn(2, 30, 5)
     influence = torch.rand(30)
     settings = {"gamma1": 0.7, "gamma2": 0.4, "tau": 1.5, "kl": kl}

@@ -5,7 +5,7 @@ from infgrand_dgl.benchmark import hops
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source
 from tests.benchmark.conftest import run
-from tests.conftest import dense_adjacency
+from tests.conftest import dense_adjacency, random_undirected
 
 
 def test_rates_by_hand(tmp_path):
@@ -33,3 +33,13 @@ def test_a_row_of_a_million(tmp_path):
     expected = dense_adjacency(data.csr)
     expected[0, :51] = expected[:51, 0] = 1
     assert torch.equal(joined, expected)
+
+
+@pytest.mark.parametrize("count", [None, 3])
+def test_all_multiply_by_the_weights_of_edges(count):
+    csr, x = random_undirected(40, 90, weighted=True), torch.randn(40, 5)
+    made = hops.on_device(hops.Work(csr, x, count, 1.0), torch.device("cpu"))
+    assert {c.method for c in made} == {"infgrand", "torch_csr", "dgl", "scipy"}
+    for contender in made:
+        difference = contender.describe(contender.prepare()())["max_abs_difference"]
+        assert difference < 1e-5, contender.method

@@ -8,6 +8,7 @@ from infgrand_dgl.benchmark.train import UNLIMITED
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.teacher import build_teacher
+from tests.conftest import random_undirected
 
 # Parameters of a layer, and how ours are called.
 NAMES = {
@@ -53,3 +54,11 @@ def test_an_epoch_is_one_of_the_training_loop(name, form, tiny_config, device):
 def test_messages_take_memory_and_adjacencies_none(tiny_config):
     csr = load_dataset(tiny_config).csr
     assert pyg.message_bytes(csr, 64, "edge_index") > pyg.message_bytes(csr, 64, "adj")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_layer_without_weights_is_no_contender(weighted, monkeypatch):
+    monkeypatch.setattr(pyg.importlib.util, "find_spec", lambda name: name)
+    csr = random_undirected(20, 40, weighted=weighted)
+    assert bool(pyg.missing("sage", csr)) is weighted
+    assert not pyg.missing("gcn", csr) and not pyg.missing("gat", csr)

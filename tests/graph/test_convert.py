@@ -187,6 +187,21 @@ def test_two_weights_of_a_dgl_graph_are_one_error():
         as_csr(graph)
 
 
+@pytest.mark.parametrize("form", ["ragged", "complex", "text"])
+def test_weights_that_are_no_numbers_are_one_error(form):
+    index = np.array([[0, 1, 1, 2], [1, 0, 2, 1]])
+    graph: Any
+    if form == "ragged":
+        graph = nx.Graph([(0, 1, {"weight": 1}), (1, 2, {"weight": [2, 3]})])
+    elif form == "complex":
+        graph = dgl.graph(tuple(index))
+        graph.edata["weight"] = torch.rand(4, dtype=torch.complex64)
+    else:
+        graph = SimpleNamespace(edge_index=index, edge_weight="heavy", num_nodes=3)
+    with pytest.raises(InputError, match="^graph: expected numbers as edge weights, found"):
+        as_csr(graph, "cpu")
+
+
 def test_names_of_networkx_are_numbered_as_listed():
     graph = nx.Graph([("c", "a"), ("a", "b")])
     A = dense_adjacency(as_csr(graph))

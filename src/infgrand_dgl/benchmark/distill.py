@@ -133,10 +133,12 @@ def edge_gather(csr: CSRGraph, teacher: Tensor, influence: Tensor, d: Distillati
     """The definition in plain torch: both ends' rows gathered for every edge, `[E, C]` each."""
     students, neighbours = torch.repeat_interleave(csr.row_lengths), csr.indices.long()
     if d.edge_weighting == "edges":
-        r = torch.full_like(influence, 1 / csr.num_edges)
+        r = torch.full_like(influence, 1 / float(csr.row_sums.sum()))
     else:
-        r = 1 / (csr.row_lengths * csr.num_rows)
+        r = (csr.row_sums * csr.num_rows).reciprocal().to(influence.dtype)
     weights = r[students] * (d.gamma1 + d.gamma2 * influence[neighbours])
+    if csr.weights is not None:
+        weights = weights * csr.weights
     log_q = (teacher / d.tau).log_softmax(dim=1)
 
     def loss(logits: Tensor) -> Tensor:

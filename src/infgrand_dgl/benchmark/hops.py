@@ -16,6 +16,7 @@ from torch import Tensor
 from ..data import NodeDataset
 from ..graph.csr import CSRGraph
 from ..graph.dgl_bridge import dgl
+from ..graph.weights import WEIGHT
 from ..ops import propagate, spmm
 from ..ops.propagate import inverse_sqrt_degree
 from . import backends, cusparse
@@ -203,7 +204,9 @@ def infgrand_hop(csr: CSRGraph) -> Hop:
 
 def edge_values(csr: CSRGraph) -> Tensor:
     scale = inverse_sqrt_degree(csr, 1.0, torch.float32)
-    return torch.repeat_interleave(scale, csr.row_lengths).mul_(scale.index_select(0, csr.indices))
+    values = torch.repeat_interleave(scale, csr.row_lengths)
+    values.mul_(scale.index_select(0, csr.indices))
+    return values if csr.weights is None else values.mul_(csr.weights)
 
 
 def torch_hop(csr: CSRGraph, ids: torch.dtype) -> Hop:
@@ -224,13 +227,14 @@ def cusparse_hop(csr: CSRGraph, width: int, algorithm: int) -> Hop:
 
 
 def dgl_hop(csr: CSRGraph) -> Hop:
-    graph = csr.to_dgl().to(csr.indptr.device)
+    graph, fn = csr.to_dgl().to(csr.indptr.device), dgl.function
     scale = inverse_sqrt_degree(csr, 1.0, torch.float32)[:, None]
+    message = fn.copy_u("h", "m") if csr.weights is None else fn.u_mul_e("h", WEIGHT, "m")
 
     def hop(x: Tensor) -> Tensor:
         with graph.local_scope():
             graph.ndata["h"] = scale * x
-            graph.update_all(dgl.function.copy_u("h", "m"), dgl.function.sum("m", "h"))
+            graph.update_all(message, fn.sum("m", "h"))
             return scale * graph.ndata["h"]
 
     return hop

@@ -34,10 +34,12 @@ class Graph:
     arguments: tuple[Tensor, ...]
 
 
-def missing() -> str:
+def missing(teacher: str, csr: CSRGraph) -> str:
     """Why it cannot run; empty where it can."""
-    found = importlib.util.find_spec("torch_geometric")
-    return "" if found else "torch_geometric is not installed"
+    if importlib.util.find_spec("torch_geometric") is None:
+        return "torch_geometric is not installed"
+    unread = teacher == "sage" and csr.weights is not None
+    return "PyG's SAGEConv reads no edge weights" if unread else ""
 
 
 def message_bytes(csr: CSRGraph, width: int, form: str) -> int:

@@ -90,7 +90,8 @@ def _teachers(
             chosen = config.replace("teacher", model=teacher.name)
             teach = partial(pyg.train, chosen, view, runtime, seed, form)
             messages = pyg.message_bytes(view.csr, t.hidden, form)
-            yield contender(f"{teacher.name}_pyg_{form}", teach, needs + messages, pyg.missing())
+            absent = pyg.missing(teacher.name, view.csr)
+            yield contender(f"{teacher.name}_pyg_{form}", teach, needs + messages, absent)
 
 
 def _student(

@@ -15,7 +15,7 @@ from .csr import CSRGraph
 from .dgl_bridge import DGLGraph, dgl, homogeneous
 from .weights import WEIGHTS as WEIGHTS
 from .weights import are_weights as are_weights
-from .weights import checked, of_edata
+from .weights import as_array, checked, of_edata
 
 GraphLike: TypeAlias = Any
 """A DGLGraph; a CSRGraph; edge_index `[2, E]`, a tensor or array of integers; a SciPy or torch
@@ -128,7 +128,7 @@ def _of_attribute(graph: nx.Graph) -> np.ndarray | None:
         found = " and ".join(sorted(names))
         raise InputError(f"graph: expected one attribute of weights, found {found}")
     values = [weight for *_, weight in graph.edges(data=names.pop(), default=1)]
-    return checked(np.array(values), len(values))
+    return checked(as_array(values), len(values))
 
 
 def _of_matrix(matrix: Any, mirror: str) -> Edges:
@@ -164,8 +164,6 @@ def _of_index(index: Tensor | np.ndarray, num_nodes: int | None, name: str = "ed
 
 def _of_pyg(data: Any, index: Tensor | np.ndarray, num_nodes: int | None) -> Edges:
     weights = getattr(data, "edge_weight", None)
-    if weights is not None:
-        weights = torch.as_tensor(weights).detach().cpu().double().numpy()
     if getattr(data, "x", None) is not None:
         num_nodes = len(data.x)
     elif num_nodes is None:  # Data would guess it from the ids, where nobody told it
@@ -173,4 +171,4 @@ def _of_pyg(data: Any, index: Tensor | np.ndarray, num_nodes: int | None) -> Edg
     edges = _of_index(index, num_nodes, "Data.edge_index")
     if weights is None:
         return edges
-    return edges._replace(weights=checked(weights, len(edges.source)))
+    return edges._replace(weights=checked(as_array(weights), len(edges.source)))

@@ -17,6 +17,17 @@ SAME = 1e-5  # relative: two directions whose weights differ by rounding alone
 ROWS = 1 << 18  # whose weights are summed at a time, in float64
 
 
+def as_array(values: Any) -> np.ndarray:
+    """Numbers of edges in whatever holds them, as NumPy does; objects, where they are none."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    try:
+        return np.array(values)
+    except ValueError:  # lists of several lengths
+        return np.array([None] * len(values))
+
+
 def checked(values: np.ndarray, count: int) -> np.ndarray:
     """Numbers of `count` edges, `[E]` or `[E, 1]`, as weights: float32 `[E]`, 0 or more.
 
@@ -57,8 +68,7 @@ def of_edata(graph: Any) -> Tensor | None:
         raise InputError(f"graph: expected one edata of weights, found {' and '.join(names)}")
     if not names:
         return None
-    values = graph.edata[names[0]].detach().cpu()
-    return torch.from_numpy(checked(values.double().numpy(), graph.num_edges()))
+    return torch.from_numpy(checked(as_array(graph.edata[names[0]]), graph.num_edges()))
 
 
 def listed(
