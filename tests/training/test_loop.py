@@ -46,6 +46,10 @@ def test_patience_counts_epochs_since_the_best():
 def test_divergence_is_told():
     with pytest.raises(InputError, match="training diverged in epoch 1: the loss is nan"):
         run([0.5], loss=lambda w: (w * torch.nan).sum())
+    with pytest.raises(InputError, match="diverged in epoch 2: validation accuracy is nan"):
+        run([0.5, torch.nan, 0.6])
+    with pytest.raises(InputError, match="diverged in epoch 1: validation accuracy is nan"):
+        run([torch.nan])
 
 
 def test_seeding():

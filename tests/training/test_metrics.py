@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from infgrand_dgl.config.fields import MetricName
 from infgrand_dgl.errors import InputError
 from infgrand_dgl.training import columns
-from infgrand_dgl.training.metrics import METRICS, USUAL, chosen, of_task
+from infgrand_dgl.training.metrics import METRICS, USUAL, chosen, of_task, recorded
 
 CLASSES = {name: METRICS[name].of("classification") for name in of_task("classification")}
 LABELS = {name: METRICS[name].of("multilabel") for name in of_task("multilabel")}
@@ -223,3 +223,8 @@ def test_what_is_shown():
     assert METRICS["accuracy"].of_model({"accuracy": {"val": 1}}) == {"val": 1}
     assert METRICS["accuracy"].of_model({"val": 1}) == {"val": 1}
     assert {name for name, metric in METRICS.items() if metric.sign < 0} == {"mae", "rmse"}
+
+
+def test_what_a_run_was_chosen_by():
+    assert recorded({"metric": "rmse"}) is METRICS["rmse"]
+    assert recorded({"seeds": [0]}) is METRICS["accuracy"]  # before there was a choice

@@ -6,7 +6,7 @@ from typing import Any
 from ..config.schema import Config
 from ..registry import methods
 from ..training.evaluation import TIMES
-from ..training.metrics import METRICS
+from ..training.metrics import recorded
 
 PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
 
@@ -20,7 +20,7 @@ def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str
     names: dict[str, str] = {name: student_name(name) for name in config.train.baselines}
     names["teacher"] = f"teacher ({config.teacher.model})"
     names["student"] = student_name(config.method)
-    metric = METRICS[metrics.get("metric", "accuracy")]
+    metric = recorded(metrics)
     scores = {model: metric.of_model(metrics[model]) for model in names if model in metrics}
     parts = [part for part in PARTS if part in scores["student"]]
     header = ["model", *(metric.title(PARTS[part]) for part in parts), *TIMES.values()]

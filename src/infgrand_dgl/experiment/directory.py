@@ -45,7 +45,7 @@ from ..system.writing import (
     umask,
     writing,
 )
-from ..training.metrics import METRICS, Metric
+from ..training.metrics import Metric, recorded
 from .artifacts import Stages
 
 log = logging.getLogger(__name__)
@@ -205,13 +205,14 @@ class RunDirectory:
     def metric(self) -> Metric:
         """By which its epochs were chosen."""
         with reading(self.path / "metrics.json", "written by train"):
-            return METRICS[self.metrics.get("metric", "accuracy")]
+            return recorded(self.metrics)
 
     @cached_property
     def val(self) -> dict[int, float]:
         """The validation metric of each seed's student, by metrics.json."""
         with reading(self.path / "metrics.json", "written by train"):
-            per_seed = self.metric.of_model(self.metrics["student"])["val"]["per_seed"]
+            student = self.metrics["student"]
+            per_seed = self.metric.of_model(student)["val"]["per_seed"]
             return dict(zip(self.metrics["seeds"], map(float, per_seed), strict=True))
 
     @staticmethod

@@ -20,7 +20,7 @@ from ..registry import measures, methods
 from ..system.memory import Budget
 from ..system.ranks import joined
 from ..system.runtime import Runtime, resolve_device
-from ..training.metrics import METRICS
+from ..training.metrics import recorded
 from ..training.settings import for_task
 from .directory import RunDirectory, is_complete, is_damaged, shared_run
 from .fitting import Metrics, Outcome
@@ -142,7 +142,7 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
     run, history = experiment.run, experiment.fitting.history
     history.settle(dict(zip(metrics["seeds"], metrics["retrained"], strict=True)))
     if history.rows:  # of reused stages there are none, where their file was damaged
-        metric = METRICS[metrics["metric"]]
+        metric = recorded(metrics)
         curves = run.path / "figures/training_curves.png"
         key, label = f"val_{metric.name}", metric.axis("Validation")
         training_curves(history.rows, curves, key, label, metric.scale)

@@ -8,7 +8,7 @@ import numpy as np
 from ..config.schema import Config
 from ..present.style import look, models
 from ..training.evaluation import REQUEST, TIMES
-from ..training.metrics import METRICS, Metric
+from ..training.metrics import METRICS, Metric, recorded
 from .content import Section, Table, facts
 
 Metrics = dict[str, Any]
@@ -41,7 +41,7 @@ def columns_of(metrics: Metrics) -> tuple[str, str]:
 def results(metrics: Metrics, config: Config) -> Section:
     """The metrics and pace of each model, and of predicting the largest class; and whose weight
     decay was left out."""
-    chosen = METRICS[metrics.get("metric", "accuracy")]
+    chosen = recorded(metrics)
     scores = {model: model_scores(metrics[model], chosen) for model in models() if model in metrics}
     titles = list(dict.fromkeys(title for row in scores.values() for title in row))
     rows = [

@@ -14,7 +14,7 @@ from ..experiment.history import read_history
 from ..present.style import look, models
 from ..serving import load_classes
 from ..system.reading import reading
-from ..training.metrics import METRICS
+from ..training.metrics import recorded
 from . import columns, sections
 from .content import Part, Section, Table
 from .metrics import Metrics, lead, model_scores, origin, results, times
@@ -48,7 +48,7 @@ def run_part(path: Path, title: str) -> tuple[Part, Metrics]:
         history = read_history(path / "history.csv")
     parts = [
         tables[0],
-        sections.training(history, METRICS[metrics.get("metric", "accuracy")]),
+        sections.training(history, recorded(metrics)),
         sections.influence(scores, degrees, config) if scores is not None else None,
         sections.accuracy(test, scored, scores, degrees, seed),
         _of_task(metrics, test, dataset.class_names, seed),
@@ -91,9 +91,7 @@ def comparison(runs: Mapping[str, Metrics]) -> Part:
     rows = []
     for model in models():
         scores = {
-            name: model_scores(m[model], METRICS[m.get("metric", "accuracy")])
-            for name, m in runs.items()
-            if model in m
+            name: model_scores(m[model], recorded(m)) for name, m in runs.items() if model in m
         }
         # A part, or a metric, may be lacking elsewhere.
         for title in dict.fromkeys(title for row in scores.values() for title in row):

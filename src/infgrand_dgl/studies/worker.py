@@ -16,7 +16,7 @@ from ..experiment.train import train
 from ..present.console import Silent
 from ..registry import studies
 from ..system.writing import writing
-from ..training.metrics import METRICS
+from ..training.metrics import recorded
 from .grid import Cell
 
 KEPT = {"config.yaml", "metrics.json", "history.csv", "teacher_logits.npy"}
@@ -59,10 +59,10 @@ def run(study: str, cell: Cell, folder: Path) -> None:
 
 def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each trained model, as in results.csv."""
-    rows, metric = [], metrics["metric"]
+    rows, metric = [], recorded(metrics)
     for name in [n for n in ("teacher", *cell.students) if n in metrics]:
         trained, (model, _, case) = metrics[name], name.partition(", ")
-        values = METRICS[metric].of_model(trained)
+        values = metric.of_model(trained)
         test = {p: values[p]["mean"] if p in values else None for p in ("test", "test_observed")}
         pace = trained.get("milliseconds_per_1000_nodes")
         rows.append(
@@ -75,7 +75,7 @@ def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
                 "ms_per_1000_nodes": pace["mean"] if pace else None,
                 "seconds": metrics["seconds"][name][0],
                 "retrained": name in metrics["retrained"][0],
-                **({} if metric == "accuracy" else {"metric": metric}),
+                **({} if metric.name == "accuracy" else {"metric": metric.name}),
             }
         )
     return rows

@@ -77,7 +77,7 @@ def fit(
         ranks: the processes that train together; the first one's metrics count.
 
     Raises:
-        InputError: the loss is no longer finite.
+        InputError: the loss is no longer finite, or the validation metric is no number.
         KeyboardInterrupt, SystemExit: on SIGINT and SIGTERM.
     """
     state = checkpoint.restore(model, optimizer) if checkpoint else TrainingState()
@@ -93,13 +93,16 @@ def fit(
             state.epoch += 1
             names, values = epoch()
             recorded = dict(zip(names, ranks.tell(values.tolist()), strict=True))
-            if not np.isfinite(recorded["loss"]):
+            loss, val = recorded["loss"], recorded[f"val_{task.metric}"]
+            wrong = "" if np.isfinite(loss) else f"the loss is {loss}"
+            if not wrong and np.isnan(val):
+                wrong = f"validation {metric.label} is {val}"
+            if wrong:
                 raise InputError(
-                    f"training diverged in epoch {state.epoch}: the loss is {recorded['loss']}; "
-                    "a lower lr may help"
+                    f"training diverged in epoch {state.epoch}: {wrong}; a lower lr may help"
                 )
             on_epoch(state.epoch, recorded)
-            state.record(model, metric.sign * recorded[f"val_{task.metric}"])
+            state.record(model, metric.sign * val)
             signalled = ranks.greatest(interrupted())
             if checkpoint and (signalled or checkpoint.due(state.epoch)):
                 checkpoint.save(model, optimizer, state)

@@ -283,3 +283,9 @@ def chosen(name: str | None, task: Task) -> Metric:
     metric = METRICS[name or USUAL[task]]
     metric.of(task)
     return metric
+
+
+def recorded(metrics: Mapping[str, Any]) -> Metric:
+    """By what a run's epochs were chosen, by its metrics.json; accuracy where an older one does not
+    say."""
+    return METRICS[metrics.get("metric", "accuracy")]
