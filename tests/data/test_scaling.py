@@ -129,7 +129,7 @@ def test_prepared(dtype, folder, tmp_path, capsys):
     found = load_source(stored).features
     assert found.dtype == getattr(torch, dtype)
     torch.testing.assert_close(found.float(), load_source(data).features, rtol=2e-3, atol=2e-3)
-    with pytest.raises(InputError, match=r"data.standardize: .* prepared with True, found False"):
+    with pytest.raises(InputError, match=r"data.standardize: .* prepared with true, found false"):
         load_source(stored.model_copy(update={"standardize": False}))
     hidden = stored.model_copy(update={"setting": "inductive"})
     with pytest.raises(InputError, match=r"data.standardize: true: when inductive, .*prepared out"):

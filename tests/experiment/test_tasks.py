@@ -42,7 +42,8 @@ def write_graph(path, task, n=300):
     labels = np.where(y > 0.3, 1.0, 0.0) if task == "multilabel" else 1000 + y * [1, 20, 0.05]
     labels[np.random.rand(n, 3) < 0.1] = np.nan
     labels[np.isnan(labels).all(axis=1), 0] = 0 if task == "multilabel" else 1000
-    features = np.concatenate([z, z @ np.random.randn(2, 6)], axis=1) + np.random.randn(n, 8)
+    noise = 0.6 * np.random.randn(n, 8)
+    features = np.concatenate([z, z @ np.random.randn(2, 6)], axis=1) + noise
     np.save(path / "edges.npy", np.stack([source, near.ravel()], axis=1))
     np.save(path / "features.npy", features.astype(np.float32))
     np.save(path / "labels.npy", labels.astype(np.float32))
@@ -77,7 +78,12 @@ def floor(task):
 
 WAYS = {
     "plain": [],
-    "inductive": ["data.setting=inductive", "teacher.model=sage", "student.norm=batch"],
+    "inductive": [
+        "data.setting=inductive",
+        "data.split_rate=0.8",
+        "teacher.model=sage",
+        "student.norm=batch",
+    ],
     "sampled": ["teacher.batch_size=100", "student.batch_size=64", "teacher.jumping_knowledge=sum"],
     "weighted": ["influence.measure=degree", "distillation.edge_weighting=neighborhood"],
 }
