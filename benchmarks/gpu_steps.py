@@ -186,7 +186,8 @@ class Steps:
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """Ends what is left of a step, with all that it started."""
-    for number, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+    # pytest names at SIGINT what has failed so far.
+    for number, seconds in ((signal.SIGINT, 5), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
