@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from .errors import InputError
 
@@ -29,7 +29,8 @@ PLUGINS = "infgrand_dgl.plugins"
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, BLACK = "#56B4E9", "#E69F00", "#222222"
 
-TASKS = ("classification", "multilabel", "regression")  # what labels can be: `data.task`
+Task = Literal["classification", "multilabel", "regression"]  # what labels can be: `data.task`
+TASKS: tuple[Task, ...] = get_args(Task)
 
 
 @dataclass(frozen=True, kw_only=True)

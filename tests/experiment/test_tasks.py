@@ -232,7 +232,11 @@ def test_targets_in_a_file(experiment, tmp_path):
         ("influence.measure=entropy", "influence.measure: entropy is for classification", "r"),
         ("influence.measure=hybrid", "influence.measure: hybrid is for classification and", "r"),
         ("train.class_weights=balanced", "train.class_weights: balanced: regression has no", "r"),
-        ("distillation.tau=2", "distillation.tau: regression has no temperature, found 2", "r"),
+        (
+            "distillation.tau=2",
+            "distillation.tau: regression has no temperature, expected 1, found 2",
+            "r",
+        ),
         ("distillation.kl=reverse", "distillation.kl: regression has no directions", "r"),
         ("teacher.logits_dtype=float16", "teacher.logits_dtype: float16: regression keeps", "r"),
         ("distillation.loss=edge_kl", "distillation.loss: edge_kl is for classification", "mr"),

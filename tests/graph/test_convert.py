@@ -235,8 +235,14 @@ BAD = {
     "directed NetworkX": (nx.path_graph(N, nx.DiGraph), "no reverse; graph.to_undirected"),
     "oblong": (sp.eye(N, N + 1), r"expected a matrix \[N, N\], found \[30, 31\]"),
     "oblong tensor": (torch.eye(N, 4).to_sparse(), r"expected a matrix \[N, N\]"),
-    "negative weights": (sp.diags(np.linspace(-0.5, 2.5, N)), "positive, finite .* found -0.5"),
-    "negative alike": (-sp.eye(N), "positive, finite edge weights .0: no edge., found -1"),
+    "negative weights": (
+        sp.diags(np.linspace(-0.5, 2.5, N)),
+        "of 0 .no edge. or above, .* found -0.5",
+    ),
+    "negative alike": (
+        -sp.eye(N),
+        "edge weights of 0 .no edge. or above, finite and within float32, found -1",
+    ),
     "weights that are NaN": (sp.diags(np.full(N, np.nan)), "found nan"),
     "weights beyond float32": (sp.diags(np.linspace(1, 1e39, N)), "found 3.4.*e.38"),
     "weights below float32": (sp.diags(np.linspace(1e-60, 1, N)), "found 1e-60"),

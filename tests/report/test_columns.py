@@ -137,7 +137,9 @@ def test_predicted_against_true(count):
 
 
 def test_one_number_alone_is_drawn():
-    figures.against_true(np.array([3.0]), np.array([3.0]))  # a warning is an error here
+    (axes,) = figures.against_true(np.array([3.0]), np.array([3.0])).axes  # warnings are errors
+    low, high = axes.get_xlim()
+    assert low < 3 < high and axes.get_ylim() == (low, high)
 
 
 def test_means_of_groups_have_their_intervals():

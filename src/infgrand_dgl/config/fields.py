@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from ..registry import Task as Task
 from ..registry import measures, methods, sources, teachers
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 MetricName = Literal[
     "accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "average_precision", "r2", "mae", "rmse"
 ]
-Task = Literal["classification", "multilabel", "regression"]
 Style = Literal["citation", "arxiv", "products", "papers100M", "uniform"]
 
 MeasureName = Annotated[str, AfterValidator(measures.check)]

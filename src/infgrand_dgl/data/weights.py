@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from ..errors import InputError
 from ..graph.convert import WEIGHTS, are_weights
+from ..graph.weights import EXPECTED, first_unfit
 
 Wanted: TypeAlias = bool | str | None
 """What a user says of weights: whether there are some, the name of what holds them, or nothing."""
@@ -87,13 +88,8 @@ def as_weights(
     """
     if values.dtype.kind not in "biuf":
         raise InputError(f"{where}: expected numbers as edge weights, found {values.dtype}")
-    with np.errstate(over="ignore", under="ignore"):
-        single = values.astype(np.float32)
-    wrong = ~(values >= 0) | ~np.isfinite(single) | ((single == 0) & (values != 0))
-    if wrong.any():
-        row = int(wrong.argmax())
-        expected = "expected edge weights of 0 (no edge) or above, finite and within float32"
-        raise InputError(f"{where}: {expected}, found {values[row]:g} in {place(row)}")
+    if (row := first_unfit(values)) is not None:
+        raise InputError(f"{where}: {EXPECTED}, found {values[row]:g} in {place(row)}")
     return values
 
 

@@ -120,6 +120,7 @@ class DistillationLoss(nn.Module):
         if scale is not None:
             check_shape("scale", scale, [self.shape[1]])
             scale = scale.detach().to(device, dtype)
+        DIVERGENCES[task].check(kl, tau, form)
         self.divergence = DIVERGENCES[task](kl, tau, scale)
 
         c = gamma1 + gamma2 * influence.detach().to(device, dtype)
@@ -192,10 +193,6 @@ def _check_choices(kl: str, edge_weighting: str, form: str, task: str) -> None:
     check_choice("edge_weighting", edge_weighting, get_args(EdgeWeighting))
     check_choice("form", form, get_args(Form))
     check_choice("task", task, get_args(Task))
-    if form == "edge_kl" and task != "classification":
-        raise InputError(
-            f"form: edge_kl is for classification; {task} has collapsed and apply_edges"
-        )
 
 
 def supervised_loss(

@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = ("w", "weight", "weights", "edge_weight")  # as people call them
 WEIGHT = "weight"  # as DGL and NetworkX do
+EXPECTED = "expected edge weights of 0 (no edge) or above, finite and within float32"
 SAME = 1e-5  # relative: two directions whose weights differ by rounding alone
 ROWS = 1 << 18  # whose weights are summed at a time, in float64
 
@@ -42,15 +43,18 @@ def checked(values: np.ndarray, count: int) -> np.ndarray:
             f"graph: expected one weight for each of the {count} edges, found {list(values.shape)}"
         )
     values = values.reshape(count)
-    with np.errstate(over="ignore", under="ignore"):
-        weights = values.astype(np.float32)
-    fit = (weights >= 0) & np.isfinite(weights) & ((weights > 0) == (values > 0))
-    if not fit.all():
-        raise InputError(
-            "graph: expected positive, finite edge weights (0: no edge), found "
-            f"{values[fit.argmin()]:g}"
-        )
-    return weights
+    if (edge := first_unfit(values)) is not None:
+        raise InputError(f"graph: {EXPECTED}, found {values[edge]:g}")
+    return values.astype(np.float32)
+
+
+def first_unfit(values: np.ndarray) -> int | None:
+    """The first of numbers `[E]` that is no weight: negative, NaN, infinite, or out of float32's
+    range; None: all are."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        single = values.astype(np.float32)
+    fit = (single >= 0) & np.isfinite(single) & ((single > 0) == (values > 0))
+    return None if fit.all() else int(fit.argmin())
 
 
 def are_weights(values: np.ndarray) -> bool:

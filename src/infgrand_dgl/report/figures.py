@@ -46,27 +46,13 @@ def accuracy_by(
     Args:
         correct: by model: of each group how many are right, of how many.
     """
-    figure, axes = axes_of(xlabel, "Accuracy (%)")
-    for k, (model, counts) in enumerate(correct.items()):
-        tests, shown = [binomtest(r, n) for r, n in counts], look(model)
+    values = {}
+    for model, counts in correct.items():
+        tests = [binomtest(r, n) for r, n in counts]
         share = np.array([test.statistic for test in tests])
         low, high = np.array([test.proportion_ci(method="wilson") for test in tests]).T
-        axes.errorbar(
-            np.arange(len(groups)) + 0.14 * (k - (len(correct) - 1) / 2),
-            100 * share,
-            yerr=100 * np.abs([low - share, high - share]),
-            color=shown.color,
-            marker=shown.marker,
-            capsize=RC["errorbar.capsize"],
-            linewidth=0,
-            elinewidth=1.2,
-            label=shown.label,
-        )
-    axes.set_xticks(range(len(groups)), groups, fontsize=8)
-    axes.margins(x=0.06)
-    axes.grid(axis="y")
-    legend(figure)
-    return figure
+        values[model] = 100 * share, 100 * np.abs([low - share, high - share])
+    return _of_groups(groups, values, xlabel, "Accuracy (%)")
 
 
 def score_by(
@@ -77,15 +63,34 @@ def score_by(
     Args:
         scores: by model: of each group those of its nodes.
     """
+    values = {
+        model: (
+            np.array([of.mean() for of in by_group]),
+            np.array([1.96 * of.std(ddof=len(of) > 1) / len(of) ** 0.5 for of in by_group]),
+        )
+        for model, by_group in scores.items()
+    }
+    return _of_groups(groups, values, xlabel, ylabel)
+
+
+def _of_groups(
+    groups: Sequence[str],
+    values: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    xlabel: str,
+    ylabel: str,
+) -> Figure:
+    """A mark of each model in each group, and what it reaches up and down.
+
+    Args:
+        values: by model: of each group, and how far its interval goes, `[n]` or `[2, n]`.
+    """
     figure, axes = axes_of(xlabel, ylabel)
-    for k, (model, by_group) in enumerate(scores.items()):
+    for k, (model, (middle, reach)) in enumerate(values.items()):
         shown = look(model)
         axes.errorbar(
-            np.arange(len(groups)) + 0.14 * (k - (len(scores) - 1) / 2),
-            [values.mean() for values in by_group],
-            yerr=[
-                1.96 * values.std(ddof=len(values) > 1) / len(values) ** 0.5 for values in by_group
-            ],
+            np.arange(len(groups)) + 0.14 * (k - (len(values) - 1) / 2),
+            middle,
+            yerr=reach,
             color=shown.color,
             marker=shown.marker,
             capsize=RC["errorbar.capsize"],

@@ -2,6 +2,7 @@
 
 from ..config.fields import Task
 from ..config.schema import Config
+from ..distillation.tasks import DIVERGENCES
 from ..errors import InputError
 from ..influence.measure import check_task
 from ..registry import measures, methods
@@ -20,12 +21,9 @@ def for_task(config: Config, task: Task) -> Config:
     if method.needs_influence or config.data.label_choice != "random":
         check_task(measure, task)
     d = config.distillation
-    edgewise = method.needs_teacher and method.reads("loss")
-    if edgewise and d.loss == "edge_kl" and task != "classification":
-        raise InputError(
-            f"distillation.loss: edge_kl is for classification; {task} has collapsed and "
-            "apply_edges"
-        )
+    if method.needs_teacher:
+        read = {key: getattr(d, key) for key in ("kl", "tau", "loss") if method.reads(key)}
+        DIVERGENCES[task].check(**read, where="distillation.")
     if task == "regression":
         if config.train.class_weights != "none":
             raise InputError(
@@ -33,9 +31,5 @@ def for_task(config: Config, task: Task) -> Config:
             )
         if config.teacher.logits_dtype != "float32":
             raise InputError("teacher.logits_dtype: float16: regression keeps numbers in float32")
-        if method.needs_teacher and method.reads("tau") and d.tau != 1:
-            raise InputError(f"distillation.tau: regression has no temperature, found {d.tau}")
-        if method.needs_teacher and method.reads("kl") and d.kl != "forward":
-            raise InputError(f"distillation.kl: regression has no directions, found {d.kl}")
     metric = chosen(config.train.metric, task).name
     return config if metric == config.train.metric else config.replace("train", metric=metric)

@@ -53,6 +53,9 @@ class Classification(LearningTask):
 class Categorical(Divergence):
     r"""$\mathrm{KL}(q_j \| p_i)$ (`kl="forward"`) or $\mathrm{KL}(p_i \| q_j)$ (`"reverse"`)."""
 
+    task = "classification"
+    edge_op = True
+
     def collapse(
         self,
         logits: Tensor,

@@ -67,6 +67,8 @@ class Bernoulli(Divergence):
     r"""$\mathrm{KL}(q_j \| p_i)$ (`kl="forward"`) or $\mathrm{KL}(p_i \| q_j)$ (`"reverse"`), mean
     over the labels."""
 
+    task = "multilabel"
+
     def collapse(
         self,
         logits: Tensor,

@@ -56,12 +56,10 @@ class Regression(LearningTask):
 
 
 class SquaredError(Divergence):
-    r"""$\mathrm{mean}_c ((h^s_{ic} - h^t_{jc})/\varsigma_c)^2$.
+    r"""$\mathrm{mean}_c ((h^s_{ic} - h^t_{jc})/\varsigma_c)^2$."""
 
-    Raises:
-        InputError: a temperature, or a direction.
-    """
-
+    task = "regression"
+    of_distributions = False
     bytes_per_class = 24
 
     scale: Tensor  # [C]
@@ -69,10 +67,6 @@ class SquaredError(Divergence):
 
     def __init__(self, kl: Direction, tau: float, scale: Tensor | None = None) -> None:
         super().__init__(kl, tau)
-        if tau != 1:
-            raise InputError(f"tau: regression has no temperature, expected 1, found {tau}")
-        if kl != "forward":
-            raise InputError(f"kl: regression has no directions, expected forward, found {kl}")
         self.register_buffer("scale", torch.ones(()) if scale is None else scale)
         self.register_buffer("shift", torch.zeros(()))
 

@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ...config.fields import Task
 from ...config.schema import Config
 from ...data.dataset import NodeDataset
+from ...errors import InputError
 from ...ops import Direction
 from ...system.arrays import blocks, release
 
@@ -77,11 +79,35 @@ class Divergence(nn.Module, ABC):
         scale: of each column, `[C]`, likewise.
     """
 
+    task: ClassVar[Task]
+    of_distributions: ClassVar[bool] = True  # which have a temperature, and two directions
+    edge_op: ClassVar[bool] = False  # whether `ops.edge_kl` computes it
     bytes_per_class: ClassVar[int] = 12  # and node, while the targets are made
 
     def __init__(self, kl: Direction, tau: float, scale: Tensor | None = None) -> None:
         super().__init__()
         self.kl, self.tau = kl, tau
+
+    @classmethod
+    def check(
+        cls, kl: str = "forward", tau: float = 1.0, loss: str = "collapsed", where: str = ""
+    ) -> None:
+        """
+        Args:
+            loss: its form.
+            where: begins messages.
+
+        Raises:
+            InputError: the task does not have it.
+        """
+        if not cls.of_distributions and tau != 1:
+            raise InputError(f"{where}tau: {cls.task} has no temperature, expected 1, found {tau}")
+        if not cls.of_distributions and kl != "forward":
+            expected = "has no directions, expected forward"
+            raise InputError(f"{where}kl: {cls.task} {expected}, found {kl}")
+        if loss == "edge_kl" and not cls.edge_op:
+            key, others = f"{where}loss" if where else "form", "collapsed and apply_edges"
+            raise InputError(f"{key}: edge_kl is for classification; {cls.task} has {others}")
 
     @abstractmethod
     def collapse(
