@@ -31,8 +31,8 @@ def hard_labels(lesson):
     rows = {"labels": lesson.logits.argmax(dim=1).cpu(), "weights": lesson.influence.float().cpu()}
     count = len(lesson.logits)
 
-    def losses(logits, batch):
-        ce = cross_entropy(logits, batch["labels"], reduction="none")
+    def losses(student, batch):
+        ce = cross_entropy(student(batch["x"]), batch["labels"], reduction="none")
         return {"loss": (ce * batch["weights"]).sum() / count}
 
     return Objective(rows, losses)

@@ -83,6 +83,10 @@ class Method(Choice):
         needs_teacher, needs_influence: `Lesson.logits`, `Lesson.influence` are given.
         propagated: whether the student reads propagated features, where `student.features` is auto.
         settings: the keys of `distillation` that it reads; None: all.
+        sections: those of the configuration that it reads beside.
+        teacher: what it needs of the teacher beside its logits, `Lesson.hidden`,
+            `Lesson.perturbed`.
+        positions: whether the student reads positions of nodes beside their features.
         tasks: that it has an objective for.
     """
 
@@ -91,6 +95,9 @@ class Method(Choice):
     needs_influence: bool = False
     propagated: bool = False
     settings: frozenset[str] | None = None
+    sections: tuple[str, ...] = ()
+    teacher: frozenset[str] = frozenset()
+    positions: bool = False
     tasks: tuple[str, ...] = ("classification",)
 
     def reads(self, setting: str) -> bool:

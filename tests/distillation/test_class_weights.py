@@ -12,6 +12,7 @@ from infgrand_dgl.distillation.objective import Lesson
 from infgrand_dgl.registry import methods
 from infgrand_dgl.system.runtime import Runtime
 from tests.conftest import random_undirected
+from tests.distillation.saying import losses_of
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_losses_of_students(method, view, config):
             Lesson(each, view, influence, torch.randn(40, 5), Runtime.on("cpu"))
         )
         nodes = torch.arange(40) if objective.nodes is None else objective.nodes
-        parts[name] = objective.losses(logits[nodes], objective.rows)
+        parts[name] = losses_of(objective, logits[nodes])
     weights = class_weights(config, view)
     t, d = view.train, config.distillation
     ce = cross_entropy(logits[t], view.labels[t], weights, reduction="none")

@@ -21,6 +21,7 @@ from infgrand_dgl.serving import predict
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
 from tests.conftest import random_undirected
+from tests.distillation.saying import losses_of
 from tests.influence.test_measures import GRAPHS, graph
 from tests.training.test_graphed import no_waiting
 
@@ -39,8 +40,7 @@ def small(name, labels, train):
 
 def loss(config, method, view, influence, logits, out):
     made = methods[method].objective(Lesson(config, view, influence, logits, HERE))
-    rows = made.rows
-    return {k: float(v) for k, v in made.losses(out, rows).items()}
+    return {k: float(v) for k, v in losses_of(made, out).items()}
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_mlp_by_hand(config):
     view = small("path", [0, 1, 0], [0, 1])
     made = methods["mlp"].objective(Lesson(config, view, None, None, HERE))
     assert made.nodes is not None and made.nodes.tolist() == [0, 1]
-    found = made.losses(torch.tensor([[log(3.0), 0.0], [log(3.0), 0.0]]), made.rows)
+    found = losses_of(made, torch.tensor([[log(3.0), 0.0]] * 2))
     assert float(found["loss"]) == pytest.approx((log(4 / 3) + log(4)) / 2)
 
 
@@ -116,14 +116,14 @@ def test_a_batch_has_its_part_and_waits_for_nothing(method, config, device):
     count = len(rows["labels"])
     out = torch.randn(count, 3, device=device)
     whole, halves = out.clone().requires_grad_(), out.clone().requires_grad_()
-    expected = made.losses(whole, rows)
+    expected = losses_of(made, whole, rows=rows)
     expected["loss"].backward()
     mask = torch.arange(count, device=device) < count // 2
     parts = [ids.nonzero().squeeze(1) for ids in (mask, ~mask)]
     found = []
     for ids in parts:
         with no_waiting(device):
-            found.append(made.losses(halves[ids], {k: v[ids] for k, v in rows.items()}))
+            found.append(losses_of(made, halves, ids, rows))
             found[-1]["loss"].backward()
     for name, value in expected.items():
         torch.testing.assert_close(found[0][name] + found[1][name], value)

@@ -24,6 +24,7 @@ from infgrand_dgl.system.arrays import is_mapped
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.evaluation import evaluate
+from tests.distillation.saying import losses_of
 from tests.experiment.test_distributed import torchrun
 
 QUIET = Reporter(quiet=True)
@@ -221,7 +222,7 @@ def test_targets_in_a_file(experiment, tmp_path):
         runtime = replace(Runtime.on("cpu"), budget=budget, scratch=tmp_path)
         made = infgrand(Lesson(config, view, influence, logits, runtime))
         assert is_mapped(made.rows["targets"]) == (len(found) == 1)
-        found.append(made.losses(out, made.rows))
+        found.append(losses_of(made, out))
     for key, value in found[0].items():
         torch.testing.assert_close(found[1][key], value)
 

@@ -5,15 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ..errors import InputError
 from ..registry import Registry, measures, sources, teachers
@@ -34,16 +26,14 @@ from .fields import (
     TeacherName,
     Width,
 )
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
+from .methods import (
+    ConsistencyConfig,
+    HGMDConfig,
+    KRDConfig,
+    NosmogConfig,
+    RandomPropagationConfig,
+)
+from .section import Section
 
 
 def _check_taken(section: Section, keys: set[str], key: str, registry: Registry[Any]) -> None:
@@ -236,14 +226,20 @@ class TeacherConfig(Section):
 class StudentConfig(Section):
     """An MLP."""
 
+    model: Literal["mlp", "sign", "gamlp"] = "mlp"
+    """Its architecture: an MLP of one row a node; of all hops' rows, a layer for each (sign), or
+    with attention over them (gamlp)."""
     features: Literal["auto", "raw", "propagated"] = "auto"
-    """What it reads; auto: infgrand's propagated features, the baselines' raw ones."""
+    """What it reads; auto: the propagated features of infgrand and grand, the raw ones of other
+    methods."""
     layers: Layers = 2
     """Number of layers."""
     hidden: Width = 256
     """Width of the hidden layers."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Of hidden layers."""
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    """Of what it reads."""
     norm: Literal["none", "batch", "layer"] = "none"
     """Normalization of hidden layers."""
     lr: float = Field(0.01, gt=0)
@@ -257,7 +253,7 @@ class StudentConfig(Section):
 
 
 class DistillationConfig(Section):
-    """L = λ·L_s + (1 - λ)·L_d, L_s = δ1·mean(CE) + δ2·mean(CE·I_g)."""
+    """L = λ·L_s + (1 - λ)·L_d + μ·L_c, L_s = δ1·mean(CE) + δ2·mean(CE·I_g)."""
 
     lambda_: float = Field(0.1, ge=0, le=1, alias="lambda")
     """λ."""
@@ -303,7 +299,7 @@ class TrainConfig(Section):
     hidden layers are aggregated in it."""
     inputs: Literal["auto", "dense", "sparse"] = "auto"
     """How first layers take their input; auto: sparse below the density where that is faster."""
-    baselines: list[MethodName] = []
+    baselines: list[MethodName] = Field([])
     """Methods trained beside, for comparison, with the student's sizes and the same teacher."""
     compile: bool = False
     """torch.compile of student and baselines."""
@@ -340,6 +336,11 @@ class Config(Section):
     teacher: TeacherConfig = TeacherConfig()
     student: StudentConfig = StudentConfig()
     distillation: DistillationConfig = DistillationConfig()
+    random_propagation: RandomPropagationConfig = RandomPropagationConfig()
+    consistency: ConsistencyConfig = ConsistencyConfig()
+    krd: KRDConfig = KRDConfig()
+    hgmd: HGMDConfig = HGMDConfig()
+    nosmog: NosmogConfig = NosmogConfig()
     train: TrainConfig = TrainConfig()
     resources: ResourcesConfig = ResourcesConfig()
 

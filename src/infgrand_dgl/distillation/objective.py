@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import Config
 from ..data import NodeDataset
@@ -34,6 +34,9 @@ class Lesson:
         influence: $I_g$, `[N]`; None where the method needs none.
         logits: the teacher's, `[N, C]`, possibly memory-mapped; likewise.
         runtime: where the student trains.
+        seed: of the training.
+        hidden: what the teacher's last layer reads, `[N, H]`, and
+        perturbed: its logits of features with noise, `[N, C]`; of methods that name them.
     """
 
     config: Config
@@ -41,6 +44,9 @@ class Lesson:
     influence: Tensor | None
     logits: Tensor | None
     runtime: Runtime
+    seed: int = 0
+    hidden: Tensor | None = None
+    perturbed: Tensor | None = None
 
     @cached_property
     def task(self) -> LearningTask:
@@ -49,22 +55,49 @@ class Lesson:
 
 
 @dataclass(frozen=True)
+class Student:
+    """A student in a training step: of features `[b, D]` the logits, at least float32 `[b, C]`.
+
+    Args:
+        together: by all processes together: what gradients of the weights are taken of.
+        alone: by this one: what other gradients are.
+
+    Both take `hidden=True`, and give with the logits what the last layer's norm reads, `[b, H]`.
+    """
+
+    together: Callable[..., Any]
+    alone: Callable[..., Any]
+
+    def __call__(self, x: Any, **options: Any) -> Any:
+        return self.together(x, **options)
+
+
+@dataclass(frozen=True)
 class Objective:
     """A loss that is a sum over nodes.
 
     Args:
         rows: what the loss needs of each node, `[n, ...]` each.
-        losses: from logits `[b, C]` of some nodes, at least float32, and their rows, their part of
-            "loss", which is minimised, and of the terms that the history records. It must not wait
-            for a GPU: no mask that makes a shape, no number read.
+        losses: from the student in training and the rows of some nodes, their inputs `x` among
+            them, their part of "loss", which is minimised, and of the terms that the history
+            records. It must not wait for a GPU: no mask that makes a shape, no number read.
         nodes: the nodes of the rows, int64 `[n]`; None: all.
         all_at_once: whether it takes all nodes in one step, in order.
+        reads_inputs: whether `x` is read at all.
+        renewed: before an epoch, from its number (from 1) and a function that gives the student's
+            logits of the rows' nodes, at least float32 `[n, C]` on its device: new values of some
+            of the rows. It draws at random by epoch and seed alone, so that a training goes on from
+            a checkpoint as if it had not been interrupted, on every process alike.
+        module: parameters that are trained with the student and buffers that checkpoints have.
     """
 
     rows: Rows
-    losses: Callable[[Tensor, Rows], dict[str, Tensor]]
+    losses: Callable[[Student, Rows], dict[str, Tensor]]
     nodes: Tensor | None = None
     all_at_once: bool = False
+    reads_inputs: bool = True
+    renewed: Callable[[int, Callable[[], Tensor]], Rows] | None = None
+    module: nn.Module | None = None
 
 
 def reads_propagated(config: Config) -> bool:
@@ -89,7 +122,8 @@ def distilling(
     if not all_at_once:
         rows |= distillation.per_node()
 
-    def losses(logits: Tensor, batch: Rows) -> dict[str, Tensor]:
+    def losses(student: Student, batch: Rows) -> dict[str, Tensor]:
+        logits = student(batch["x"])
         supervised = supervised_loss(
             logits,
             batch["labels"],

@@ -288,6 +288,7 @@ class Steps:
 
         read = None if method.settings is None else set(method.settings)
         settings = config.distillation.model_dump(include=read)
+        settings |= {name: getattr(config, name) for name in method.sections}
         basis = [self.basis, *made_of]
         processes = self.runtime.ranks.size
         return self.experiment.fitting.fit(

@@ -12,8 +12,8 @@ from torch.nn.functional import batch_norm
 from ..config.schema import TeacherConfig
 from ..features.sparse import SparseMatrix
 from . import dgl_layers, native
-from .dropout import Dropout, dropout
-from .mlp import NORMS, Norm
+from .dropout import Dropout
+from .mlp import NORMS, Norm, dropped
 from .native import Aggregated, Graph, Input
 from .units import Units
 
@@ -79,7 +79,7 @@ class GNN(nn.Module):
             converted = {id(g): native.csr(g) for g in graphs}
             graphs = [converted[id(g)] for g in graphs]
         if self.training and self.input_dropout:
-            x = _dropped(x, self.input_dropout)
+            x = dropped(x, self.input_dropout)
         jumped = None
         for k, g in enumerate(graphs):
             x = h = self.layer(k, g, x)
@@ -128,13 +128,6 @@ class GNN(nn.Module):
             return h
         jumped = jumped[: len(h)]
         return jumped + h if self.jumping == "sum" else torch.maximum(jumped, h)
-
-
-def _dropped(x: Input, p: float) -> Input:
-    if isinstance(x, SparseMatrix):
-        return x.with_values(dropout(x.values, p, True))  # a dropped zero stays zero
-    assert isinstance(x, Tensor)
-    return dropout(x, p, True)
 
 
 def _linear(layer: Any, x: Input, rows: int) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from .dropout import Dropout
+from .dropout import Dropout, dropout
 from .units import Units
 
 Norm = Literal["none", "batch", "layer"]
@@ -20,13 +20,22 @@ NORMS: dict[str, type[nn.Module]] = {
 class Multiplied(Protocol):
     """A matrix that is no tensor (`SparseMatrix`, of which serving knows nothing)."""
 
+    values: Tensor
+
     def __matmul__(self, weight: Tensor) -> Tensor: ...
+
+    def with_values(self, values: Tensor) -> "Multiplied": ...
 
 
 class MLP(nn.Module):
     r"""$h^{(l+1)} = \mathrm{dropout}(\mathrm{ReLU}(\mathrm{norm}(W^{(l)} h^{(l)} + b^{(l)})))$.
 
     The last layer is linear alone. With `units` what it gives is shifted and scaled (`Units`).
+
+    Args:
+        input_dropout: of the features.
+        kept: outside of training the features are multiplied by it, where random propagation kept
+            that share of them in training (GRAND: Feng et al., NeurIPS 2020, section 3.1).
     """
 
     def __init__(
@@ -37,8 +46,10 @@ class MLP(nn.Module):
         *,
         layers: int,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         norm: Norm = "none",
         units: bool = False,
+        kept: float = 1.0,
     ) -> None:
         super().__init__()
         self.shape: dict[str, Any] = {
@@ -48,10 +59,12 @@ class MLP(nn.Module):
             "layers": layers,
             "norm": norm,
         }
+        if kept != 1:
+            self.shape["kept"] = kept
         widths = [in_features, *[hidden] * (layers - 1), classes]
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(widths))
         self.norms = nn.ModuleList(NORMS[norm](width) for width in widths[1:-1])
-        self.dropout = Dropout(dropout)
+        self.dropout, self.input_dropout, self.kept = Dropout(dropout), input_dropout, kept
         self.units: Units | None = None
         if units:  # what a file has, or `set_units`, fills them
             self.set_units(torch.zeros(classes), torch.ones(classes))
@@ -60,13 +73,38 @@ class MLP(nn.Module):
         """Outputs in the units of labels of that mean and standard deviation, `[C]`."""
         self.units, self.shape["units"] = Units(shift, scale), True
 
-    def forward(self, x: Tensor | Multiplied) -> Tensor:
-        """Features `[n, D]`, dense or `SparseMatrix`, to logits or numbers `[n, C]`."""
+    def forward(self, x: Tensor | Multiplied, hidden: bool = False) -> Any:
+        """Features `[n, D]`, dense or `SparseMatrix`, to logits or numbers `[n, C]`.
+
+        Args:
+            hidden: also what the last norm reads, `[n, H]`; of a linear student the logits.
+        """
+        h = None
+        x = self.read(x)
         for layer, norm in zip(self.layers, self.norms, strict=False):
-            x = self.dropout(norm(_linear(layer, x)).relu())
+            h = _linear(layer, x)
+            x = self.dropout(norm(h).relu())
         out = _linear(self.layers[-1], x)
-        return out if self.units is None else self.units(out)
+        out = out if self.units is None else self.units(out)
+        return (out, out if h is None else h) if hidden else out
+
+    def read(self, x: Tensor | Multiplied) -> Tensor | Multiplied:
+        """The features as the first layer takes them."""
+        if not self.training:
+            return x if self.kept == 1 else _scaled(x, self.kept)
+        return dropped(x, self.input_dropout) if self.input_dropout else x
 
 
 def _linear(layer: nn.Module, x: Tensor | Multiplied) -> Tensor:
     return layer(x) if isinstance(x, Tensor) else x @ layer.weight.T + layer.bias  # type: ignore[operator]
+
+
+def dropped(x: Any, p: float) -> Any:
+    """Dropout of features; a dropped zero stays zero."""
+    if isinstance(x, Tensor):
+        return dropout(x, p, True)
+    return x.with_values(dropout(x.values, p, True))
+
+
+def _scaled(x: Tensor | Multiplied, factor: float) -> Tensor | Multiplied:
+    return x * factor if isinstance(x, Tensor) else x.with_values(x.values * factor)

@@ -13,9 +13,9 @@ from ..config.fields import Precision
 
 
 def forward_in(
-    precision: Precision, model: Callable[..., Tensor], device: torch.device
-) -> Callable[..., Tensor]:
-    """The model's forward with its products in a precision (`train.precision`); float32 logits.
+    precision: Precision, model: Callable[..., Any], device: torch.device
+) -> Callable[..., Any]:
+    """The model's forward with its products in a precision (`train.precision`); float32 results.
 
     bfloat16 is autocast: weights and losses stay float32.
     """
@@ -23,10 +23,10 @@ def forward_in(
     reduced = precision == "bfloat16"
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=reduced, cache_enabled=False)
 
-    def forward(*given: Any) -> Tensor:
+    def forward(*given: Any, **options: Any) -> Any:
         with autocast:
-            logits = model(*given)
-        return logits.float()
+            found = model(*given, **options)
+        return found.float() if isinstance(found, Tensor) else tuple(x.float() for x in found)
 
     return forward
 

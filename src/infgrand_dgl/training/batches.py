@@ -58,6 +58,12 @@ class NodeBatches:
         """Steps per epoch."""
         return sum(-(-rows // self.size) for rows in self._pools())
 
+    def renew(self, rows: Mapping[str, Tensor]) -> None:
+        """New values of some of the rows, which lie where the old ones do."""
+        self.rows |= {k: v.to(self.rows[k].device) for k, v in rows.items()}
+        if self.full is not None and rows:
+            self.full = self._full()
+
     def epoch(self, number: int) -> Iterator[Rows]:
         if self.full is not None:
             yield self.full

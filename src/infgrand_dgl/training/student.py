@@ -1,13 +1,14 @@
 """The student: an MLP, trained by the method of its configuration."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..config.schema import Config
 from ..data import NodeDataset
-from ..distillation.objective import Lesson, Objective
+from ..distillation.objective import Lesson, Objective, Student
 from ..errors import InputError
 from ..features.sparse import SparseMatrix
 from ..nn.mlp import MLP
@@ -17,6 +18,7 @@ from ..system.precision import products_in
 from ..system.runtime import Runtime
 from .batches import NodeBatches
 from .checkpoint import Checkpoint
+from .columns import as_they_are
 from .loop import (
     Losses,
     OnEpoch,
@@ -32,6 +34,7 @@ from .metrics import chosen, likeliest
 from .placement import Placement, place
 
 EVALUATED_ROWS = 1 << 14  # at once
+BESIDE = "beside"  # the name, while a student trains, of its objective's module
 Features = Tensor | SparseMatrix
 
 
@@ -45,6 +48,7 @@ def train_student(
     seed: int,
     on_epoch: OnEpoch,
     checkpoint: Checkpoint | None = None,
+    **taught: Tensor,
 ) -> MLP:
     """Trains an MLP by `config.method`.
 
@@ -59,6 +63,7 @@ def train_student(
         influence: $I_g$, `[N]`, and
         logits: the teacher's, `[N, C]`, possibly memory-mapped; None where the method has no use
             for them.
+        taught: what else of the teacher it needs, of a `Lesson`.
 
     Returns:
         The student with its best weights.
@@ -66,7 +71,7 @@ def train_student(
     Raises:
         InputError: the form of the loss needs all nodes in one step, and they are not.
     """
-    lesson = Lesson(config, view, influence, logits, runtime)
+    lesson = Lesson(config, view, influence, logits, runtime, seed, **taught)
     objective = methods[config.method].objective(lesson)
     placement = place(config, inputs, view.num_classes, runtime, view.task)
     if objective.all_at_once and (placement.step is not None or runtime.ranks.size > 1):
@@ -79,6 +84,8 @@ def train_student(
     model = _model(config, placement.inputs.shape[1], view.num_classes, runtime)
     if lesson.task.units is not None:
         model.set_units(*lesson.task.units)
+    if objective.module is not None:
+        model.add_module(BESIDE, objective.module.to(runtime.device))
     with products_in(config.train.precision, runtime.device):
         fit(
             model,
@@ -90,14 +97,17 @@ def train_student(
             checkpoint=checkpoint,
             ranks=runtime.ranks,
         )
+    if objective.module is not None:
+        delattr(model, BESIDE)
     return model
 
 
 def _batches(
     objective: Objective, placement: Placement, runtime: Runtime, seed: int
 ) -> NodeBatches:
-    x, nodes = placement.inputs, objective.nodes
-    rows = {"x": x if nodes is None else x[nodes.to(x.device)], **objective.rows}
+    x, nodes, rows = placement.inputs, objective.nodes, dict(objective.rows)
+    if objective.reads_inputs:
+        rows["x"] = x if nodes is None else x[nodes.to(x.device)]
     where = runtime.device if placement.pool is None else torch.device("cpu")
     return NodeBatches(
         {name: values.to(where) for name, values in rows.items()},
@@ -111,9 +121,15 @@ def _batches(
 
 def _model(config: Config, in_features: int, classes: int, runtime: Runtime) -> MLP:
     s = config.student
-    model = MLP(in_features, s.hidden, classes, layers=s.layers, dropout=s.dropout, norm=s.norm).to(
-        runtime.device
-    )
+    model = MLP(
+        in_features,
+        s.hidden,
+        classes,
+        layers=s.layers,
+        dropout=s.dropout,
+        input_dropout=s.input_dropout,
+        norm=s.norm,
+    ).to(runtime.device)
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and s.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if config.train.compile:  # not the wrapper, which torch.compile cannot see through
@@ -132,7 +148,10 @@ def _task(
 ) -> Task:
     device, metric = runtime.device, chosen(config.train.metric, view.task)
     scorer = metric.of(view.task)
-    train, predict = forwards(model, config.train.precision, runtime)
+    together, alone = (
+        _of_features(forward) for forward in forwards(model, config.train.precision, runtime)
+    )
+    student = Student(together, alone)
     parts = {
         name: (ids.to(inputs.device), labels.to(device))
         for name, (ids, labels) in recorded_nodes(config, view).items()
@@ -140,14 +159,25 @@ def _task(
     # The loss is a sum over nodes; recorded and applied are means, over steps and processes.
     scale = runtime.ranks.size * len(batches)
 
+    @torch.no_grad()
+    def logits_of_rows() -> Tensor:
+        nodes = objective.nodes
+        ids = torch.arange(inputs.shape[0]) if nodes is None else nodes
+        model.eval()
+        logits = outputs(alone, inputs, ids, device, as_they_are)
+        model.train()
+        return logits
+
     def steps(epoch: int) -> Iterator[Losses]:
+        if objective.renewed is not None:
+            batches.renew(objective.renewed(epoch, logits_of_rows))
         for batch in batches.epoch(epoch):
-            losses = objective.losses(train(_float(batch["x"])), batch)
+            losses = objective.losses(student, batch)
             yield {name: scale * loss for name, loss in losses.items()}
 
     def evaluate() -> Scores:
         read = {
-            name: outputs(predict, inputs, ids, device, scorer.read)
+            name: outputs(alone, inputs, ids, device, scorer.read)
             for name, (ids, _) in parts.items()
         }
         return {
@@ -159,7 +189,7 @@ def _task(
     # (Rows of a `SparseMatrix` have to be counted; compiled code has graphs of its own.)
     resident = isinstance(inputs, Tensor) and inputs.device.type == device.type
     one_step = batches.full is not None and runtime.ranks.size == 1
-    repeats = resident and one_step and not config.train.compile
+    repeats = resident and one_step and not config.train.compile and objective.renewed is None
     return Task(steps, evaluate, metric.name, repeats)
 
 
@@ -181,6 +211,11 @@ def outputs(
             release(inputs)
         parts.append(read(model(_float(x.to(device)))))
     return torch.cat(parts) if parts else ids.to(device)
+
+
+def _of_features(forward: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Of features of any floating point."""
+    return lambda x, **options: forward(_float(x), **options)
 
 
 def _float(x: Features) -> Features:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...registry import GREEN, TASKS, Method, methods
-from ..objective import Lesson, Objective, Rows
+from ..objective import Lesson, Objective, Rows, Student
 
 
 def mlp(lesson: Lesson) -> Objective:
@@ -15,8 +15,8 @@ def mlp(lesson: Lesson) -> Objective:
         raise InputError("student.norm: batch needs two training nodes for an MLP, found one")
     task = lesson.task
 
-    def losses(outputs: Tensor, batch: Rows) -> dict[str, Tensor]:
-        return {"loss": task.total(outputs, batch["labels"]) / count}
+    def losses(student: Student, batch: Rows) -> dict[str, Tensor]:
+        return {"loss": task.total(student(batch["x"]), batch["labels"]) / count}
 
     return Objective({"labels": view.labels[view.train]}, losses, view.train)
 
