@@ -138,13 +138,13 @@ def propagate_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:
     for name, csr in graphs + weighted:
         for width in sizes.widths:
             x = sizes.random(csr.num_rows, width, dtype=dtype)
-            for pooling in ("mean", "max", "min", None):
+            for pooling in ("mean", "max", "min", "last"):
 
                 def run(compiled, given, csr=csr, pooling=pooling):
                     op = ops.propagate if compiled else ops.propagate_reference
                     return op(csr, given[0], hops=3, pooling=pooling, self_loop_weight=1.5)
 
-                linear = pooling in ("mean", None)
+                linear = pooling in ("mean", "last")
                 yield Case(f"{name}, {pooling}, D = {width}", run, [x], int(linear))
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .config.fields import Task
 from .errors import InputError
 from .nn.mlp import MLP
+from .nn.students import build
 from .system.arrays import first_not_finite
 from .system.reading import reading
 from .system.writing import writing
@@ -25,7 +26,7 @@ def save_weights(
     classes: Sequence[int] | Sequence[str] | None = None,
     task: Task = "classification",
 ) -> None:
-    """The state_dict; an MLP's shape rides along as JSON, so that its file is complete.
+    """The state_dict; a student's shape rides along as JSON, so that its file is complete.
 
     Args:
         classes: codes or names of the classes, or names of labels or numbers, by output; None: they
@@ -44,7 +45,7 @@ def save_weights(
 
 
 def load_student(path: Path) -> MLP:
-    """An MLP in eval mode from the one file that `train` wrote.
+    """A student in eval mode from the one file that `train` wrote.
 
     Raises:
         InputError: there is no such file, or something else is in it.
@@ -53,7 +54,7 @@ def load_student(path: Path) -> MLP:
         with safe_open(path, framework="pt") as file:
             shape = json.loads((file.metadata() or {})["mlp"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = MLP(**shape)
+        model = build(shape)
         model.load_state_dict(weights)
     return model.eval()
 
@@ -140,7 +141,7 @@ def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
 def predict(
     model: MLP, inputs: np.ndarray, task: Task = "classification", batch: int = 1 << 16
 ) -> Tensor:
-    """float32 `[n, C]`: what the MLP alone says (`served`) of propagated features `[n, D]`.
+    """float32 `[n, C]`: what the student alone says (`served`) of its inputs `[n, D]`.
 
     Args:
         model: in eval mode.
@@ -153,8 +154,10 @@ def predict(
     """
     width = model.shape["in_features"]
     if inputs.ndim != 2 or inputs.shape[1] != width or inputs.dtype.kind != "f":
+        hops = model.shape.get("hops")
+        sides = "" if hops is None else f" (hops 0 to {hops} side by side)"
         found = f"{inputs.dtype} {list(inputs.shape)}"
-        raise InputError(f"propagated: expected floating point [n, {width}], found {found}")
+        raise InputError(f"propagated: expected floating point [n, {width}]{sides}, found {found}")
     parts = []
     for start in range(0, len(inputs), batch):
         x = torch.from_numpy(np.array(inputs[start : start + batch], dtype=np.float32))

@@ -90,7 +90,7 @@ def test_jacobian_is_the_derivative_of_propagation(hops, w):
     csr = random_undirected(25, 40)
 
     def last(x):
-        return propagate(csr, x[:, None], hops=hops, pooling=None, self_loop_weight=w)[:, 0]
+        return propagate(csr, x[:, None], hops=hops, pooling="last", self_loop_weight=w)[:, 0]
 
     derivative = torch.autograd.functional.jacobian(last, torch.rand(25, dtype=torch.float64))
     expected = derivative.abs().sum(dim=0)
@@ -151,7 +151,7 @@ def test_weighted_jacobian_is_the_derivative_of_propagation(w, device):
     csr = random_undirected(25, 40, device, weighted=True)
 
     def last(x):
-        return propagate(csr, x[:, None], hops=3, pooling=None, self_loop_weight=w)[:, 0]
+        return propagate(csr, x[:, None], hops=3, pooling="last", self_loop_weight=w)[:, 0]
 
     x = torch.rand(25, dtype=torch.float64, device=device)
     derivative = torch.autograd.functional.jacobian(last, x)

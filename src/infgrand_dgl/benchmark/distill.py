@@ -17,7 +17,8 @@ from ..data import NodeDataset, with_split
 from ..distillation.loss import DistillationLoss, Form, supervised_loss
 from ..distillation.tasks import TASKS, LearningTask
 from ..graph.csr import CSRGraph
-from ..nn.mlp import MLP
+from ..nn.students import build, inner_width, shape_of
+from ..propagation.inputs import propagation_of
 from ..training.loop import adam
 from .harness import Contender, Row
 
@@ -114,8 +115,12 @@ def _steps(
     config: Config, data: NodeDataset, task: LearningTask, influence: Tensor, term: Loss
 ) -> list[Contender]:
     """Training steps, with the term and without."""
-    s, held = config.student, 4 * data.num_nodes * data.num_features
-    outputs = STEP_TENSORS * ((s.layers - 1) * s.hidden + data.num_classes)
+    width = data.num_features * (
+        len(propagation_of(config).parts) if config.student.reads_hops else 1
+    )
+    held = 4 * data.num_nodes * width
+    inner = inner_width(shape_of(config, width, data.num_classes))
+    outputs = STEP_TENSORS * (inner + data.num_classes)
     needs = held + 4 * data.num_nodes * outputs
     return [
         Contender(name, partial(step, config, data, task, influence, loss), needs=needs, holds=held)
@@ -160,11 +165,12 @@ def step(
     """A training step of the student on every row: forward, backward, Adam."""
     s, d, device = config.student, config.distillation, influence.device
     x, train = data.dense_features().to(device), data.train.to(device)
+    if s.reads_hops:
+        x = propagation_of(config).of(data.csr.to(device), x)
     labels, weight = data.labels.to(device)[train], influence[train]
     torch.manual_seed(SEED)
-    student = MLP(
-        x.shape[1], s.hidden, data.num_classes, layers=s.layers, dropout=s.dropout, norm=s.norm
-    ).to(device)
+    shape = shape_of(config, x.shape[1], data.num_classes)
+    student = build(shape, dropout=s.dropout).to(device)
     if task.units is not None:
         student.set_units(*task.units)
     optimizer = adam(student, s)

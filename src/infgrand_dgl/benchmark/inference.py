@@ -17,8 +17,8 @@ from ..config.schema import Config
 from ..data import NodeDataset
 from ..graph.dgl_bridge import DGLGraph, dgl
 from ..nn.gnn import GNN
-from ..nn.mlp import MLP
-from ..propagation.equation import propagate_features
+from ..nn.students import build, inner_width, shape_of
+from ..propagation.inputs import propagation_of
 from ..registry import teachers
 from ..training.teacher import INFERRED, build_teacher
 from . import backends
@@ -70,16 +70,11 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
 
 
 def _student(config: Config, dataset: NodeDataset, x: Tensor) -> Way:
-    C, s, p = dataset.num_classes, config.student, config.propagation
-    inputs = propagate_features(
-        dataset.csr.to(x.device),
-        x,
-        hops=p.hops,
-        pooling=p.pooling,
-        self_loop_weight=p.self_loop_weight,
-    )
-    student = MLP(x.shape[1], s.hidden, C, layers=s.layers, norm=s.norm).to(x.device).eval()
-    floats = x.shape[1] + 2 * max(s.hidden, C)  # that are held of a node
+    C = dataset.num_classes
+    inputs = propagation_of(config).of(dataset.csr.to(x.device), x)
+    shape = shape_of(config, inputs.shape[1], C)
+    student = build(shape).to(x.device).eval()
+    floats = inputs.shape[1] + 2 * max(inner_width(shape), C)  # that are held of a node
     return Way(
         "student",
         lambda nodes: student(inputs[nodes.to(x.device)]),

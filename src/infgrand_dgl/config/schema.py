@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ..errors import InputError
-from ..registry import Registry, measures, sources, teachers
+from ..registry import Registry, measures, methods, sources, teachers
 from .explain import explain
 from .fields import (
     AbsolutePath,
@@ -34,6 +34,7 @@ from .methods import (
     RandomPropagationConfig,
 )
 from .section import Section
+from .student import StudentConfig
 
 
 def _check_taken(section: Section, keys: set[str], key: str, registry: Registry[Any]) -> None:
@@ -135,12 +136,12 @@ class DataConfig(Section):
 
 
 class PropagationConfig(Section):
-    """The student's input, POOL of X^(0) to X^(P)."""
+    """The student's input, POOL of X^(0) to X^(P), or all of them side by side."""
 
     hops: Hops = 2
     """P."""
-    pooling: Literal["mean", "max", "min"] = "mean"
-    """POOL, elementwise."""
+    pooling: Literal["mean", "max", "min", "last"] = "mean"
+    """POOL, elementwise, or X^(P) alone; of sign and gamlp, which read all of them, none."""
     self_loop_weight: float = Field(1.0, ge=0)
     """w of the self-loops; 1 is the paper's text, 2 the authors' code."""
 
@@ -223,35 +224,6 @@ class TeacherConfig(Section):
         return self
 
 
-class StudentConfig(Section):
-    """An MLP."""
-
-    model: Literal["mlp", "sign", "gamlp"] = "mlp"
-    """Its architecture: an MLP of one row a node; of all hops' rows, a layer for each (sign), or
-    with attention over them (gamlp)."""
-    features: Literal["auto", "raw", "propagated"] = "auto"
-    """What it reads; auto: the propagated features of infgrand and grand, the raw ones of other
-    methods."""
-    layers: Layers = 2
-    """Number of layers."""
-    hidden: Width = 256
-    """Width of the hidden layers."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """Of hidden layers."""
-    input_dropout: float = Field(0.0, ge=0, lt=1)
-    """Of what it reads."""
-    norm: Literal["none", "batch", "layer"] = "none"
-    """Normalization of hidden layers."""
-    lr: float = Field(0.01, gt=0)
-    """Learning rate of Adam."""
-    weight_decay: float = Field(5e-4, ge=0)
-    """L2 penalty of Adam."""
-    epochs: Epochs | None = None
-    """At most, of student and baselines; null: `train.epochs`."""
-    batch_size: int | None = Field(None, ge=2)
-    """Nodes per step; null: all where they fit."""
-
-
 class DistillationConfig(Section):
     """L = λ·L_s + (1 - λ)·L_d + μ·L_c, L_s = δ1·mean(CE) + δ2·mean(CE·I_g)."""
 
@@ -298,7 +270,8 @@ class TrainConfig(Section):
     """Of matrix products in training; tf32: on a GPU, elsewhere float32; bfloat16: autocast, and
     hidden layers are aggregated in it."""
     inputs: Literal["auto", "dense", "sparse"] = "auto"
-    """How first layers take their input; auto: sparse below the density where that is faster."""
+    """How first layers take their input; auto: sparse below the density where that is faster. Of
+    sign and gamlp always dense."""
     baselines: list[MethodName] = Field([])
     """Methods trained beside, for comparison, with the student's sizes and the same teacher."""
     compile: bool = False
@@ -356,12 +329,30 @@ class Config(Section):
             raise ValueError("train.precision: bfloat16: needs teacher.backend: native (or auto)")
         return self
 
+    @model_validator(mode="after")
+    def _has_hops(self) -> Config:
+        if not self.student.reads_hops:
+            return self
+        features, where = self.student.features, f"student.model: {self.student.model}"
+        if features == "raw" or (features == "auto" and not methods[self.method].propagated):
+            raise ValueError(
+                f"{where}: reads propagated features, and student.features: {features} of method: "
+                f"{self.method} are raw; set student.features: propagated"
+            )
+        if methods[self.method].positions:
+            raise ValueError(f"{where}: has no place for the positions that {self.method} adds")
+        if self.random_propagation.mask:
+            raise ValueError(f"{where}: random_propagation.mask: only for student.model: mlp")
+        return self
+
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(by_alias=True), sort_keys=False)
 
     def baseline(self, method: str) -> Config:
-        """The same experiment by another method, on the inputs that are that method's own."""
-        return self.replace("student", features="auto").replace(method=method)
+        """The same experiment by another method, on the inputs that are that method's own: where
+        they are raw, an MLP's."""
+        own = {"features": "auto"} | ({} if methods[method].propagated else {"model": "mlp"})
+        return self.replace(method=method, student=self.student.model_dump() | own)
 
     def replace(self, section: str | None = None, **changes: Any) -> Config:
         """The experiment with changes, in a section or beside the sections.

@@ -14,7 +14,7 @@ from ..data import NodeDataset, by_influence
 from ..data.summary import seen, untrained
 from ..distillation.objective import reads_propagated
 from ..features.matrix import FeatureMatrix
-from ..features.sparse import first_layer_input
+from ..features.sparse import Inputs, first_layer_input
 from ..influence.compute import influence
 from ..influence.scores import flat_warning, spread
 from ..nn.gnn import GNN
@@ -160,7 +160,7 @@ class Steps:
         return artifact
 
     def inputs(self, config: Config) -> Artifact:
-        """What the student reads, `[N, D]`: X~, or X."""
+        """What the student reads, `[N, D]`: X~, or X; or X^(0) to X^(P), `[N, (P + 1) D]`."""
         propagated = reads_propagated(config)
         made = self.dataset.features_of is not None or self.config.data.standardize
         varies = self.inductive and (propagated or made)  # with the split
@@ -177,7 +177,9 @@ class Steps:
             return x
 
         seed = self.seed if varies else None
-        made_of = fingerprint("propagate", self.experiment.data, seed, config.propagation)
+        basis = [self.experiment.data, seed, config.propagation]
+        basis += ["hops"] if config.student.reads_hops else []
+        made_of = fingerprint("propagate", *basis)
         return self.experiment.artifacts.array("propagate", made_of, file, compute)
 
     def _file(self, config: Config, name: str, per_seed: bool) -> str | None:
@@ -339,7 +341,8 @@ class Steps:
         device, N = self.runtime.device, self.dataset.num_nodes
         x = FeatureMatrix(inputs).to_dense()
         ids = torch.arange(min(N, TIMED_NODES), device=x.device)
-        rows = first_layer_input(x[ids], device, self.config.train.inputs)
+        kind: Inputs = "dense" if "hops" in student.shape else self.config.train.inputs
+        rows = first_layer_input(x[ids], device, kind)
 
         def serve(ids: Tensor) -> Tensor:
             return student(x[ids.to(x.device)].to(device).float())

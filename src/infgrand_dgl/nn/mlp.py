@@ -1,5 +1,6 @@
-"""The student: a multi-layer perceptron that needs neither DGL nor a graph."""
+"""A multi-layer perceptron, which needs neither DGL nor a graph: the student, or the end of one."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
@@ -36,7 +37,10 @@ class MLP(nn.Module):
         input_dropout: of the features.
         kept: outside of training the features are multiplied by it, where random propagation kept
             that share of them in training (GRAND: Feng et al., NeurIPS 2020, section 3.1).
+        hops: P, of students whose input is X^(0) to X^(P) side by side.
     """
+
+    name = "mlp"
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class MLP(nn.Module):
         norm: Norm = "none",
         units: bool = False,
         kept: float = 1.0,
+        hops: int | None = None,
     ) -> None:
         super().__init__()
         self.shape: dict[str, Any] = {
@@ -61,13 +66,26 @@ class MLP(nn.Module):
         }
         if kept != 1:
             self.shape["kept"] = kept
-        widths = [in_features, *[hidden] * (layers - 1), classes]
-        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(widths))
-        self.norms = nn.ModuleList(NORMS[norm](width) for width in widths[1:-1])
+        if hops is not None:
+            self.shape |= {"model": self.name, "hops": hops}
+        self.layers = nn.ModuleList(self.linear_layers(in_features))
+        self.norms = nn.ModuleList(NORMS[norm](layer.out_features) for layer in self.layers[:-1])
         self.dropout, self.input_dropout, self.kept = Dropout(dropout), input_dropout, kept
         self.units: Units | None = None
         if units:  # what a file has, or `set_units`, fills them
             self.set_units(torch.zeros(classes), torch.ones(classes))
+
+    def linear_layers(self, in_features: int) -> Iterator[nn.Module]:
+        """Those of a perceptron of the `shape` that reads so many features."""
+        s = self.shape
+        widths = [in_features, *[s["hidden"]] * (s["layers"] - 1), s["classes"]]
+        return (nn.Linear(i, o) for i, o in pairwise(widths))
+
+    @staticmethod
+    def inner_width(shape: dict[str, Any]) -> int:
+        """Numbers that a student of that shape makes of a node before its outputs."""
+        width: int = shape["hidden"] * (shape["layers"] - 1)
+        return width
 
     def set_units(self, shift: Tensor, scale: Tensor) -> None:
         """Outputs in the units of labels of that mean and standard deviation, `[C]`."""

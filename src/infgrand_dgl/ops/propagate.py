@@ -18,13 +18,13 @@ from ..graph.csr import CSRGraph
 from . import _library
 from .spmm import edge_values, spmm
 
-Pooling = Literal["mean", "max", "min"]
+Pooling = Literal["mean", "max", "min", "last"]
 
 
 def propagate(
-    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling | None, self_loop_weight: float
+    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling, self_loop_weight: float
 ) -> Tensor:
-    r"""$\tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$, or $X^{(P)}$ alone.
+    r"""$\tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$.
 
     Beside `x` and the result it holds, whatever P, at most two buffers of their size on CUDA (of
     16-bit features three in float32) and three of 64 bytes a row on the CPU, where all hops are
@@ -35,7 +35,7 @@ def propagate(
         x: $X$, `[N, D]`, float32, float64, bfloat16 or float16; the hops of 16-bit features and
             their pool are float32, rounded at the end. Differentiable but for max and min pooling.
         hops: P, 0 or more.
-        pooling: "mean", "max" or "min", elementwise; None for the last matrix.
+        pooling: "mean", "max" or "min", elementwise, or the "last" of them alone.
         self_loop_weight: w.
 
     Returns:
@@ -55,7 +55,7 @@ def propagate(
         inverse_sqrt_degree(graph, self_loop_weight, x.dtype),
         self_loop_weight - 1,
         hops,
-        pooling or "last",
+        pooling,
         edge_values(graph, x.dtype),
         _library.schedule_of(graph),
         transposed.indptr if transposed else None,
@@ -66,12 +66,12 @@ def propagate(
 
 
 def propagate_reference(
-    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling | None, self_loop_weight: float
+    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling, self_loop_weight: float
 ) -> Tensor:
     """`propagate` as the equation reads: the tests' oracle and the fallback."""
     start = x.to(torch.promote_types(x.dtype, torch.float32))
     steps = torch.stack([start, *islice(propagation_steps(graph, start, self_loop_weight), hops)])
-    if pooling is None:
+    if pooling == "last":
         pooled = steps[-1]
     elif pooling == "mean":
         pooled = steps.mean(dim=0)

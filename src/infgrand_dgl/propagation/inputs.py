@@ -1,4 +1,4 @@
-"""What the student reads: X~, in memory or by slabs of columns."""
+"""What the student reads: X~, or X^(0) to X^(P), in memory or by slabs of columns."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,10 +19,18 @@ from .memory import matrix_needs, slab_needs, slab_width, slabs_of
 from .streamed import propagate_slabs, shared_array
 
 
+def propagation_of(config: Config) -> Propagation:
+    """What the configuration's student reads, where that is propagated."""
+    p = config.propagation
+    pooling = None if config.student.reads_hops else p.pooling
+    return Propagation(p.hops, p.self_loop_weight, pooling)
+
+
 def student_inputs(
     config: Config, dataset: NodeDataset, runtime: Runtime, *, out: Path | None = None
 ) -> Tensor:
-    """X~, `[N, D]`; float16 where the features are, else float32.
+    """X~, `[N, D]`, or of a student that reads all hops X^(0) to X^(P) side by side,
+    `[N, (P + 1) D]`; float16 where the features are, else float32.
 
     Inductive: `NodeDataset.by_view`. The features of the observed graph are then held in memory.
 
@@ -41,12 +49,13 @@ def student_inputs(
     device, ranks, views = runtime.device, runtime.ranks, len(dataset.views())
     shared = ranks.size > 1 and out is not None
     # x and the result, on a GPU two buffers; of the observed graph once more.
-    matrices = (4 if device.type == "cuda" else 2) * views
+    parts = len(propagation_of(config).parts)
+    matrices = ((4 if device.type == "cuda" else 2) + (parts + 1 if parts > 1 else 0)) * views
     needs = matrix_needs(dataset, device, matrices, graphs=views)
     if not shared and runtime.budget.fits(*needs):
         return dataset.by_view(lambda view: _propagated(config, view, device))
 
-    shape = dataset.num_nodes, dataset.num_features
+    shape = dataset.num_nodes, parts * dataset.num_features
     dtype = torch.float16 if dataset.features.dtype == torch.float16 else torch.float32
     if out is None:
         inputs = torch.empty(shape, dtype=dtype)
@@ -63,7 +72,7 @@ def student_inputs(
 def _propagated(config: Config, dataset: NodeDataset, device: torch.device) -> Tensor:
     half = dataset.features.dtype == torch.float16
     features = kept(dataset.features, device) if half else dataset.dense_features(device)
-    p = config.propagation
+    p = propagation_of(config)
     return propagate_features(
         kept(dataset.csr, device),
         features,
@@ -75,22 +84,22 @@ def _propagated(config: Config, dataset: NodeDataset, device: torch.device) -> T
 
 def _by_slabs(config: Config, dataset: NodeDataset, out: Tensor, runtime: Runtime) -> None:
     """`student_inputs` into `out`, slab by slab of each view."""
-    p, device, ranks = config.propagation, runtime.device, runtime.ranks
-    propagation = Propagation(p.hops, p.self_loop_weight, p.pooling)
+    propagation, device, ranks = propagation_of(config), runtime.device, runtime.ranks
+    parts = len(propagation.parts)
     views = dataset.views()
     held = 0 if is_mapped(out) else out.nbytes
     slabs = []
     for view, _ in views:
         view.matrix.largest_magnitude(view.num_nodes, runtime)  # checks them
         with ranks.together():
-            width = slab_width(view.csr, view.num_features, runtime, held)
+            width = slab_width(view.csr, view.num_features, runtime, held, parts)
         slabs.append(list(slabs_of(view.num_features, width, ranks)))
-    step = runtime.steps(sum(map(len, slabs)))
+    step = runtime.steps(parts * sum(map(len, slabs)))
     for (view, nodes), columns in zip(views, slabs, strict=True):
         with ranks.together():
             if columns:  # the graph of the view before may still be there
                 width = columns[0].stop - columns[0].start
-                runtime.budget.make_room(device, slab_needs(view.csr, width, device)[1])
+                runtime.budget.make_room(device, slab_needs(view.csr, width, device, parts)[1])
             propagate_slabs(
                 view.csr,
                 propagation,

@@ -35,33 +35,36 @@ def propagate_slabs(
     Args:
         csr: one self-loop per node.
         features: $X$, finite, `[N, D]`, on the CPU, and left out of memory where it is mapped.
-        out: `[M, D]` on the CPU, likewise.
+        out: `[M, D]` on the CPU, likewise; as many times D columns as the propagation has parts.
         slabs: which columns, the widest first.
         scale: X is multiplied by it before.
         nodes: int64 `[N]`, the distinct rows of `out` that the rows of the result become; by
             default the same ones.
-        on_slab: is called after each, by the thread that wrote it.
+        on_slab: is called after each and each part of it, by the thread that wrote it.
 
     On a GPU a slab goes there some rows at a time and comes back so, and the next one is read while
     the last one is written.
     """
     if not slabs:
         return
-    graph = kept(csr, device)
+    graph, D, parts = kept(csr, device), features.num_columns, propagation.parts
     reader = _Reader(features, scale, device, widest=slabs[0].stop - slabs[0].start)
     writer = _Writer(out, nodes, device, on_slab)
     with copy_thread(device) as thread:
         writing: Future[None] | None = None
         for columns in slabs:
-            slab = reader.read(columns)
-            if writing is not None:
-                writing.result()  # which leaves the GPU before there is another
-            results = [propagation.of(graph, slab)]
-            del slab
-            if is_gpu(device):  # while the next slab is read
-                writing = thread.submit(writer.write, results, columns, reached(device))
-            else:
-                writer.write(results, columns)
+            part = reader.read(columns)
+            for k, one in enumerate(parts):
+                if writing is not None:
+                    writing.result()  # which leaves the GPU before there is another
+                part = one.of(graph, part)
+                results, place = [part], slice(columns.start + k * D, columns.stop + k * D)
+                if k == len(parts) - 1:
+                    del part
+                if is_gpu(device):  # while the next slab is read, or the next part is made
+                    writing = thread.submit(writer.write, results, place, reached(device))
+                else:
+                    writer.write(results, place)
         if writing is not None:
             writing.result()
     release(*csr.arrays)

@@ -86,11 +86,12 @@ def _teacher(run: RunDirectory, dataset: NodeDataset, seed: int, nodes: Tensor) 
 def _inputs(
     run: RunDirectory, dataset: NodeDataset, seed: int, nodes: Tensor, model: str
 ) -> np.ndarray:
-    """What an MLP reads, `[n, D]`; the run holds that of the student alone."""
+    """What a student reads, `[n, D]`; the run holds that of the student alone."""
     if model == "student":
         return _rows(run.propagated(seed), dataset, nodes, run.path / "propagated.npy")
     if methods[model].propagated:
-        x = student_inputs(run.config, dataset, Runtime.on("cpu", run.config.resources))
+        config = run.config.baseline(model)
+        x = student_inputs(config, dataset, Runtime.on("cpu", config.resources))
         return x[nodes].float().numpy()
     return dataset.matrix.gather(nodes).numpy()
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..benchmark.inference import repeated, sampled
 from ..data import load_dataset
 from ..nn.mlp import MLP
+from ..nn.students import build, shape_of
 from ..propagation.inputs import student_inputs
 from ..system.runtime import Runtime, resolve_device
 from ..training.evaluation import REQUEST
@@ -40,12 +41,13 @@ def latencies(cell: Cell) -> dict[tuple[str, str], float]:
     times = {("teacher", cell.case): min(_median(way, N, device) for way in ways)}
 
     runtime = Runtime.on(device, config.resources)
-    inputs = student_inputs(config, dataset, runtime) if cell.students else features
+    read = {each.student.reads_hops: each for each in cell.students.values()}
+    inputs = {hops: student_inputs(each, dataset, runtime) for hops, each in read.items()}
     for name, each in cell.students.items():
         model, _, case = name.partition(", ")
-        s = each.student
-        student = MLP(D, s.hidden, C, layers=s.layers, norm=s.norm).to(device).eval()
-        serve = partial(_served, student, inputs)
+        own = inputs[each.student.reads_hops]
+        student = build(shape_of(each, own.shape[1], C)).to(device).eval()
+        serve = partial(_served, student, own)
         times[model, case] = _median(serve, N, device)
     return times
 

@@ -9,6 +9,7 @@ from ..config.fields import Task
 from ..config.schema import Config
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
+from ..nn.students import inner_width, shape_of
 from ..system.arrays import is_mapped
 from ..system.kept import kept
 from ..system.runtime import Runtime
@@ -47,7 +48,8 @@ def place(
     several = 0 if task == "classification" else classes
     per_row = 4 * matrix.num_columns + 4 * (classes + several) + 32
     # Each hidden layer keeps its product, what of it passed ReLU and dropout, and gradients.
-    per_node = 20 * s.hidden * (s.layers - 1) + 32 * (classes + several)
+    shape = shape_of(config, matrix.num_columns, classes)
+    per_node = 20 * inner_width(shape) + 32 * (classes + several)
     step = s.batch_size
     budget.make_room(device, N * (per_node + per_row))
     if step is None and N * (per_node // runtime.ranks.size + per_row) > left:
@@ -59,7 +61,8 @@ def place(
     step, pool = runtime.ranks.tell((step, pool))
     if pool is not None:
         return Placement(inputs, step or min(MAX_STEP, N), pool)
-    return Placement(_on_device(matrix, device, config.train.inputs), step, None)
+    kind: Inputs = "dense" if s.reads_hops else config.train.inputs
+    return Placement(_on_device(matrix, device, kind), step, None)
 
 
 def _on_device(

@@ -1,4 +1,4 @@
-"""The student: an MLP, trained by the method of its configuration."""
+"""The student, trained by the method of its configuration."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +12,7 @@ from ..distillation.objective import Lesson, Objective, Student
 from ..errors import InputError
 from ..features.sparse import SparseMatrix
 from ..nn.mlp import MLP
+from ..nn.students import build, shape_of
 from ..registry import methods
 from ..system.arrays import release
 from ..system.precision import products_in
@@ -50,7 +51,7 @@ def train_student(
     checkpoint: Checkpoint | None = None,
     **taught: Tensor,
 ) -> MLP:
-    """Trains an MLP by `config.method`.
+    """Trains a student by `config.method`.
 
     A step sees all nodes that the method's loss is a sum over, where they fit, or
     `student.batch_size` of them: the mean of an epoch's gradients at fixed weights is the gradient
@@ -121,14 +122,8 @@ def _batches(
 
 def _model(config: Config, in_features: int, classes: int, runtime: Runtime) -> MLP:
     s = config.student
-    model = MLP(
-        in_features,
-        s.hidden,
-        classes,
-        layers=s.layers,
-        dropout=s.dropout,
-        input_dropout=s.input_dropout,
-        norm=s.norm,
+    model = build(
+        shape_of(config, in_features, classes), dropout=s.dropout, input_dropout=s.input_dropout
     ).to(runtime.device)
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and s.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)

@@ -16,7 +16,7 @@ def jacobian(inputs: Inputs) -> Tensor:
     """
     csr, w = inputs.csr, inputs.self_loop_weight
     ones = csr.row_lengths.new_ones(csr.num_rows, 1, dtype=float64)
-    return propagate(csr, ones, hops=inputs.hops, pooling=None, self_loop_weight=w)[:, 0]
+    return propagate(csr, ones, hops=inputs.hops, pooling="last", self_loop_weight=w)[:, 0]
 
 
 measures.add(Measure("jacobian", label="Jacobian", place=2, scores=jacobian))
