@@ -105,7 +105,7 @@ def test_little_more_than_the_result_is_held_whatever_the_hops(pooling):
     ("arguments", "told"),
     [
         ({"hops": -1}, "hops: expected 0 or more, found -1"),
-        ({"hops": 1, "pooling": "sum"}, "pooling: expected mean, max or min, found 'sum'"),
+        ({"hops": 1, "pooling": "sum"}, "pooling: expected mean, max, min or last, found 'sum'"),
     ],
 )
 def test_bad_settings(arguments, told):

@@ -81,6 +81,8 @@ CASES = [
     ("student", {"distillation.loss": "edge_kl"}),
     ("student", {"student.norm": "batch", "student.layers": 3}),
     ("student", {"train.precision": "bfloat16"}),
+    ("student", {"student.model": "sign", "student.norm": "batch"}),  # of 3 hops, 4 columns each
+    ("student", {"student.model": "gamlp", "train.precision": "bfloat16"}),
     ("student", {"method": "glnn"}),
     ("student", {"method": "mlp"}),
     ("student", {"train.metric": "macro_f1", "train.class_weights": "balanced"}),
