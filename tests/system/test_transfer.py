@@ -240,17 +240,19 @@ def test_layers_one_by_one():
     torch.testing.assert_close(found, teacher(csr, x).detach(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", ["mean", None])
 @pytest.mark.parametrize("some", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_slabs(dtype, some, gpu, monkeypatch):
+def test_slabs(dtype, some, pooling, gpu, monkeypatch):
     for module in ("features.matrix", "propagation.memory"):
         monkeypatch.setattr(f"infgrand_dgl.{module}.BLOCK_BYTES", 50 * 37 * 4)
     csr, x = random_undirected(300, 900), torch.randn(300, 37)
     nodes = torch.randperm(400)[:300] if some else None
-    out, written = torch.zeros(400 if some else 300, 37, dtype=dtype), []
+    parts = 1 if pooling else 3
+    out, written = torch.zeros(400 if some else 300, 37 * parts, dtype=dtype), []
     propagate_slabs(
         csr,
-        Propagation(2, 2.0, "mean"),
+        Propagation(2, 2.0, pooling),
         FeatureMatrix(x),
         out,
         list(slabs_of(37, 16, ALONE)),
@@ -259,9 +261,9 @@ def test_slabs(dtype, some, gpu, monkeypatch):
         nodes=nodes,
         on_slab=lambda: written.append(1),
     )
-    expected = (0.5 * propagate_features(csr, x, hops=2, self_loop_weight=2.0)).to(dtype)
-    torch.testing.assert_close(out if nodes is None else out[nodes], expected)
-    assert written == [1, 1, 1]
+    whole = propagate_features(csr, x, hops=2, pooling=pooling, self_loop_weight=2.0)
+    torch.testing.assert_close(out if nodes is None else out[nodes], (0.5 * whole).to(dtype))
+    assert written == [1, 1, 1] * parts
     assert max(gpu.pinned) <= 50 * 16 * 4
     host, _ = slab_needs(csr, 16, torch.device("cuda"))
     assert sum(gpu.pinned) + 3 * 50 * 37 * 4 <= host == slab_needs(csr, 1, torch.device("cuda"))[0]

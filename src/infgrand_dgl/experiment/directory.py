@@ -5,7 +5,7 @@
     history.csv               losses and metrics of every epoch
     stages.json               what each finished stage was made of
     influence.npy             I_g, float32 [N]      } in seed-<S>/ when inductive
-    propagated.npy            X~, float32 [N, D]    }
+    propagated.npy            X~, float32 [N, D]    } or all hops side by side, [N, (P + 1) D]
     seed-<S>/teacher.safetensors, student.safetensors, teacher_logits.npy,
              and mlp.safetensors where the plain MLP was trained
     figures/*.png

@@ -61,7 +61,7 @@ def propagate_slabs(
                 results, place = [part], slice(columns.start + k * D, columns.stop + k * D)
                 if k == len(parts) - 1:
                     del part
-                if is_gpu(device):  # while the next slab is read, or the next part is made
+                if is_gpu(device):  # while the next slab is read
                     writing = thread.submit(writer.write, results, place, reached(device))
                 else:
                     writer.write(results, place)
