@@ -135,10 +135,9 @@ class DistillationLoss(nn.Module):
             return spmm(csr, x, r.to(x.dtype), c.to(x.dtype))
 
         logits = teacher_logits.detach()
+        self.columns = columns or logits.shape[1]
         if form == "collapsed":
-            targets, own = self.divergence.collapse(
-                logits, aggregate, dtype, columns or logits.shape[1], out
-            )
+            targets, own = self.divergence.collapse(logits, aggregate, dtype, self.columns, out)
             self.register_buffer("targets", targets)
             self.register_buffer("own", own)
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor, nn
 
@@ -107,8 +107,19 @@ def reads_propagated(config: Config) -> bool:
     return config.student.features == "propagated"
 
 
+class Distillation(Protocol):
+    """L_d of a student's logits, as `DistillationLoss` is; where the form is collapsed, of some
+    nodes' logits with their rows of `per_node`."""
+
+    @property
+    def form(self) -> str: ...
+    @property
+    def __call__(self) -> Callable[..., Tensor]: ...
+    def per_node(self) -> dict[str, Tensor]: ...
+
+
 def distilling(
-    lesson: Lesson, distillation: DistillationLoss, influence: Tensor, delta1: float, delta2: float
+    lesson: Lesson, distillation: Distillation, influence: Tensor, delta1: float, delta2: float
 ) -> Objective:
     r"""$L = \lambda L_s + (1 - \lambda) L_d$ (paper: "The Complete Objective").
 
@@ -146,17 +157,20 @@ def distillation_loss(
     """$L_d$ over a graph, its targets in memory or in a file.
 
     Args:
-        settings: of `DistillationLoss`, but tau and form, which are the configuration's.
+        settings: of `DistillationLoss`; tau and form are by default the configuration's.
     """
     d, runtime, logits = lesson.config.distillation, lesson.runtime, lesson.logits
     assert logits is not None
     budget = runtime.budget
     N, C = logits.shape
     task, units = lesson.view.task, lesson.task.units
-    settings |= {"tau": d.tau, "form": d.loss, "task": task, "scale": units and units[1]}
+    settings = {"tau": d.tau, "form": d.loss} | settings
+    settings |= {"task": task, "scale": units and units[1]}
     # The aggregated matrix and its sums, and what the product and each row hold beside.
     beside, bytes_per_class = 256 * N, DIVERGENCES[task].bytes_per_class
-    if d.loss != "collapsed" or budget.fits_on(runtime.device, bytes_per_class * N * C + beside):
+    if settings["form"] != "collapsed" or budget.fits_on(
+        runtime.device, bytes_per_class * N * C + beside
+    ):
         graph = kept(csr, runtime.device)
         return DistillationLoss(graph, logits.to(runtime.device), influence, **settings)
     out = None

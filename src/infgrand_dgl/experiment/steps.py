@@ -36,6 +36,7 @@ from ..training.evaluation import (
 )
 from ..training.loop import OnEpoch
 from ..training.metrics import chosen
+from ..training.readings import READINGS, load_teacher
 from ..training.student import outputs, train_student
 from ..training.teacher import (
     is_sampled,
@@ -237,6 +238,27 @@ class Steps:
         metrics = self._teacher_metrics(logits)
         return Artifact(logits, made_of), Outcome(metrics, 0.0, self.experiment.fitting.metric)
 
+    def reading(self, name: str, teacher: Artifact) -> Artifact:
+        """What a method needs of the trained teacher beside its logits (`READINGS`), `[N, ...]`."""
+        run, ranks, t = self.experiment.run, self.runtime.ranks, self.config.teacher
+
+        def compute(path: Path | None, runtime: Runtime) -> Tensor:
+            assert path is not None
+            with ranks.together():
+                if ranks.first:
+                    runtime = replace(
+                        runtime, device=teacher_device(t, runtime.device), ranks=ALONE
+                    )
+                    weights = run.weights(self.seed, "teacher")
+                    model = load_teacher(weights, t, self.dataset, runtime.device)
+                    save_array(path, READINGS[name](model, self.dataset, runtime, self.seed))
+            return self.experiment.artifacts.read(path)
+
+        made_of, file = fingerprint(name, teacher.fingerprint), f"teacher_{name}.npy"
+        return self.experiment.artifacts.array(
+            f"teacher: {name}", made_of, run.key(self.seed, file), compute
+        )
+
     def distil(self, name: str, teacher: Artifact, judged: Outcome) -> Outcome:
         """One student of the teacher, and if it collapses, once more without weight decay."""
         config = self.experiment.students[name]
@@ -268,7 +290,13 @@ class Steps:
         scores = self.influence(config, teacher) if method.needs_influence else None
         inputs = self.inputs(config)
         logits = teacher if method.needs_teacher else None
-        made_of = [a.fingerprint for a in (scores, inputs, logits) if a is not None]
+        readings = {}
+        if teacher is not None:
+            readings = {
+                reading: self.reading(reading, teacher) for reading in sorted(method.teacher)
+            }
+        given = (scores, inputs, logits, *readings.values())
+        made_of = [a.fingerprint for a in given if a is not None]
         raw = inputs.values is self.dataset.features
         x = view.features if raw else self._observed(inputs)
         trained = config.replace("student", **changes)
@@ -284,12 +312,13 @@ class Steps:
                 self.seed,
                 on_epoch,
                 checkpoint,
+                **{name: self._observed(reading) for name, reading in readings.items()},
             )
             self._save(model, student)
             return lambda: self._student_metrics(student, inputs.values)
 
-        read = None if method.settings is None else set(method.settings)
-        settings = config.distillation.model_dump(include=read)
+        keys = None if method.settings is None else set(method.settings)
+        settings = config.distillation.model_dump(include=keys)
         settings |= {name: getattr(config, name) for name in method.sections}
         basis = [self.basis, *made_of]
         processes = self.runtime.ranks.size

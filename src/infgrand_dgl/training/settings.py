@@ -20,6 +20,11 @@ def for_task(config: Config, task: Task) -> Config:
         raise InputError(f"method: {method.name} is for {' and '.join(method.tasks)}, not {task}")
     if method.needs_influence or config.data.label_choice != "random":
         check_task(measure, task)
+    if method.teacher and config.teacher.logits is not None:
+        raise InputError(
+            f"method: {method.name} needs more of the teacher than its logits, and "
+            f"teacher.logits: {config.teacher.logits} has no others"
+        )
     d = config.distillation
     if method.needs_teacher:
         read = {key: getattr(d, key) for key in ("kl", "tau", "loss") if method.reads(key)}

@@ -76,10 +76,11 @@ def train_student(
     objective = methods[config.method].objective(lesson)
     placement = place(config, inputs, view.num_classes, runtime, view.task)
     if objective.all_at_once and (placement.step is not None or runtime.ranks.size > 1):
-        raise InputError(
-            f"distillation.loss: {config.distillation.loss} needs all nodes in one step of one "
-            "process; collapsed does not"
-        )
+        form = config.distillation.loss
+        by_form = methods[config.method].reads("loss") and form != "collapsed"
+        what = f"distillation.loss: {form}" if by_form else f"method: {config.method}"
+        other = "; collapsed does not" if by_form else ""
+        raise InputError(f"{what} needs all nodes in one step of one process{other}")
     batches = _batches(objective, placement, runtime, seed)
     seed_everything(seed)
     model = _model(config, placement.inputs.shape[1], view.num_classes, runtime)
