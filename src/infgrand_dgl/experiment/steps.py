@@ -21,6 +21,7 @@ from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..present.console import Reporter
 from ..propagation.inputs import student_inputs
+from ..propagation.positions import READ, beside, positions
 from ..registry import measures, methods
 from ..serving import save_weights
 from ..system.ranks import ALONE
@@ -117,7 +118,8 @@ class Steps:
         self.experiment, self.dataset, self.seed = experiment, dataset, seed
         self.config, self.runtime = experiment.config, experiment.runtime
         self.inductive = self.config.data.setting == "inductive"
-        if self.inductive:
+        placed = any(methods[each.method].positions for each in experiment.students.values())
+        if self.inductive or placed:
             experiment.artifacts.forget()
         t, device = self.config.train, self.runtime.device.type
         # What every training depends on.
@@ -160,25 +162,43 @@ class Steps:
         return artifact
 
     def inputs(self, config: Config) -> Artifact:
-        """What the student reads, `[N, D]`: X~, or X."""
+        """What the student reads, `[N, D]`: X~, or X; with positions beside `[N, D + d]`."""
         propagated = reads_propagated(config)
+        placed = self.positions(config) if methods[config.method].positions else None
         made = self.dataset.features_of is not None or self.config.data.standardize
         varies = self.inductive and (propagated or made)  # with the split
-        if not propagated and config is not self.config and not varies:
+        raw = not propagated and placed is None and not varies
+        if raw and config is not self.config:
             return Artifact(self.dataset.features, "raw")
-        file = self._file(config, "propagated.npy", varies)
+        per_seed = varies or placed is not None
+        file = self._file(config, "propagated.npy", per_seed)
         if not propagated:  # a file all the same, for `predict`
             config = config.replace("propagation", hops=0)
 
         def compute(path: Path | None, runtime: Runtime) -> Tensor:
             x = student_inputs(config, self.dataset, runtime, out=path)
+            if placed is not None:
+                x = beside(x, placed.values, runtime, path)
             if runtime.ranks.first and path is not None and not path.exists():
                 save_array(path, x)
             return x
 
-        seed = self.seed if varies else None
-        made_of = fingerprint("propagate", self.experiment.data, seed, config.propagation)
+        seed = self.seed if per_seed else None
+        basis = [seed, config.propagation, *([] if placed is None else [placed.fingerprint])]
+        made_of = fingerprint("propagate", self.experiment.data, *basis)
         return self.experiment.artifacts.array("propagate", made_of, file, compute)
+
+    def positions(self, config: Config) -> Artifact:
+        """Of the nodes in the graph that training sees, `[N, d]`, drawn by this seed."""
+        experiment = self.experiment
+        file = self._file(config, "positions.npy", per_seed=True)
+
+        def compute(path: Path | None, runtime: Runtime) -> Tensor:
+            return positions(config, self.dataset, self.seed, runtime, out=path)
+
+        settings = config.nosmog.model_dump(include=READ)
+        made_of = fingerprint("positions", experiment.data, self.seed, settings)
+        return experiment.artifacts.array("positions", made_of, file, compute)
 
     def _file(self, config: Config, name: str, per_seed: bool) -> str | None:
         """Where in the run an array of its own student goes; those of others stay in memory."""
