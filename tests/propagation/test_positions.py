@@ -38,7 +38,7 @@ def walked(config):
 
 def test_transductive_are_the_whole_graphs(config):
     data = dataset(None)
-    assert torch.equal(positions(config, data, 3, HERE), walked(config).of(data.csr, 3, HERE))
+    assert torch.equal(positions(config, data, 3, None, HERE), walked(config).of(data.csr, 3, HERE))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -48,7 +48,7 @@ def test_hidden_by_hand(weighted, config):
     weights = np.array([1, 1, 1, 3, 1, 1, 1], dtype=np.float64) if weighted else None
     observed = torch.tensor([0, 1, 2, 4])
     data = dataset(observed, weights)
-    found = positions(config, data, 3, HERE)
+    found = positions(config, data, 3, None, HERE)
     seen = walked(config).of(data.observed_view().csr, 3, HERE)
     of_node = dict(zip(observed.tolist(), seen, strict=True))
     for node, position in of_node.items():
@@ -63,7 +63,7 @@ def test_hidden_by_hand(weighted, config):
 
 def test_in_a_file(config, tmp_path):
     path, data = tmp_path / "positions.npy", dataset(None)
-    found = positions(config, data, 3, HERE, out=path)
+    found = positions(config, data, 3, path, HERE)
     assert np.array_equal(np.load(path), found.numpy())
 
 

@@ -7,7 +7,8 @@
     influence.npy             I_g, float32 [N]      } in seed-<S>/ when inductive
     propagated.npy            X~, float32 [N, D]    }
     seed-<S>/teacher.safetensors, student.safetensors, teacher_logits.npy,
-             and mlp.safetensors where the plain MLP was trained
+             and mlp.safetensors where the plain MLP was trained, teacher_hidden.npy [N, H] and
+             teacher_perturbed.npy [N, C] where a method needs them
     figures/*.png
     tensorboard/              the scalars of history.csv, with train.tensorboard
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from ..training.evaluation import (
 )
 from ..training.loop import OnEpoch
 from ..training.metrics import chosen
+from ..training.readings import READINGS, load_teacher
 from ..training.student import outputs, train_student
 from ..training.teacher import (
     is_sampled,
@@ -177,28 +179,22 @@ class Steps:
 
         def compute(path: Path | None, runtime: Runtime) -> Tensor:
             x = student_inputs(config, self.dataset, runtime, out=path)
-            if placed is not None:
-                x = beside(x, placed.values, runtime, path)
+            x = beside(x, placed.values, runtime, path) if placed else x
             if runtime.ranks.first and path is not None and not path.exists():
                 save_array(path, x)
             return x
 
-        seed = self.seed if per_seed else None
-        basis = [seed, config.propagation, *([] if placed is None else [placed.fingerprint])]
-        made_of = fingerprint("propagate", self.experiment.data, *basis)
+        basis = [self.experiment.data, self.seed if per_seed else None, config.propagation]
+        made_of = fingerprint("propagate", *basis, *([placed.fingerprint] if placed else []))
         return self.experiment.artifacts.array("propagate", made_of, file, compute)
 
     def positions(self, config: Config) -> Artifact:
         """Of the nodes in the graph that training sees, `[N, d]`, drawn by this seed."""
-        experiment = self.experiment
         file = self._file(config, "positions.npy", per_seed=True)
-
-        def compute(path: Path | None, runtime: Runtime) -> Tensor:
-            return positions(config, self.dataset, self.seed, runtime, out=path)
-
         settings = config.nosmog.model_dump(include=READ)
-        made_of = fingerprint("positions", experiment.data, self.seed, settings)
-        return experiment.artifacts.array("positions", made_of, file, compute)
+        made_of = fingerprint("positions", self.experiment.data, self.seed, settings)
+        compute = partial(positions, config, self.dataset, self.seed)
+        return self.experiment.artifacts.array("positions", made_of, file, compute)
 
     def _file(self, config: Config, name: str, per_seed: bool) -> str | None:
         """Where in the run an array of its own student goes; those of others stay in memory."""
@@ -255,6 +251,27 @@ class Steps:
         metrics = self._teacher_metrics(logits)
         return Artifact(logits, made_of), Outcome(metrics, 0.0, self.experiment.fitting.metric)
 
+    def reading(self, name: str, teacher: Artifact) -> Artifact:
+        """What a method needs of the trained teacher beside its logits (`READINGS`), `[N, ...]`."""
+        run, ranks, t = self.experiment.run, self.runtime.ranks, self.config.teacher
+
+        def compute(path: Path | None, runtime: Runtime) -> Tensor:
+            assert path is not None
+            with ranks.together():
+                if ranks.first:
+                    runtime = replace(
+                        runtime, device=teacher_device(t, runtime.device), ranks=ALONE
+                    )
+                    weights = run.weights(self.seed, "teacher")
+                    model = load_teacher(weights, t, self.dataset, runtime.device)
+                    save_array(path, READINGS[name](model, self.dataset, runtime, self.seed))
+            return self.experiment.artifacts.read(path)
+
+        made_of, file = fingerprint(name, teacher.fingerprint), f"teacher_{name}.npy"
+        return self.experiment.artifacts.array(
+            f"teacher: {name}", made_of, run.key(self.seed, file), compute
+        )
+
     def distil(self, name: str, teacher: Artifact, judged: Outcome) -> Outcome:
         """One student of the teacher, and if it collapses, once more without weight decay."""
         config = self.experiment.students[name]
@@ -286,7 +303,13 @@ class Steps:
         scores = self.influence(config, teacher) if method.needs_influence else None
         inputs = self.inputs(config)
         logits = teacher if method.needs_teacher else None
-        made_of = [a.fingerprint for a in (scores, inputs, logits) if a is not None]
+        readings = {}
+        if teacher is not None:
+            readings = {
+                reading: self.reading(reading, teacher) for reading in sorted(method.teacher)
+            }
+        given = (scores, inputs, logits, *readings.values())
+        made_of = [a.fingerprint for a in given if a is not None]
         raw = inputs.values is self.dataset.features
         x = view.features if raw else self._observed(inputs)
         trained = config.replace("student", **changes)
@@ -302,12 +325,13 @@ class Steps:
                 self.seed,
                 on_epoch,
                 checkpoint,
+                **{name: self._observed(reading) for name, reading in readings.items()},
             )
             self._save(model, student)
             return lambda: self._student_metrics(student, inputs.values)
 
-        read = None if method.settings is None else set(method.settings)
-        settings = config.distillation.model_dump(include=read)
+        keys = None if method.settings is None else set(method.settings)
+        settings = config.distillation.model_dump(include=keys)
         settings |= {name: getattr(config, name) for name in method.sections}
         basis = [self.basis, *made_of]
         processes = self.runtime.ranks.size

@@ -65,7 +65,7 @@ class GNN(nn.Module):
         """Outputs in the units of labels of that mean and standard deviation, `[C]`."""
         self.units = Units(shift, scale)
 
-    def forward(self, graph: Graph | Sequence[Graph], x: Input) -> Tensor:
+    def forward(self, graph: Graph | Sequence[Graph], x: Input, hidden: bool = False) -> Any:
         """Features `[M, D]` to logits `[N, C]`.
 
         Args:
@@ -73,6 +73,8 @@ class GNN(nn.Module):
                 takes a `CSRGraph`; a DGLGraph it converts at every call.
             x: of the graph's nodes, or of the first block's sources. The native backend also
                 takes a `SparseMatrix`, or what `constant` made.
+            hidden: also what gives the logits reads, `[N, H]`: the last layer, or jumping
+                knowledge's head.
         """
         graphs = list(graph) if isinstance(graph, Sequence) else [graph] * len(self.layers)
         if self.backend == "native":
@@ -80,12 +82,16 @@ class GNN(nn.Module):
             graphs = [converted[id(g)] for g in graphs]
         if self.training and self.input_dropout:
             x = dropped(x, self.input_dropout)
-        jumped = None
+        jumped: Tensor | None = None
+        read: Input | None = x
         for k, g in enumerate(graphs):
+            read = x
             x = h = self.layer(k, g, x)
             if self.head is not None:
                 jumped = self.jump(jumped, h)
-        return h if self.head is None else self.of_head(jumped)
+        if self.head is not None:
+            read, h = jumped, self.of_head(jumped)
+        return (h, read) if hidden else h
 
     def of_head(self, jumped: Tensor | None) -> Tensor:
         """What jumping knowledge ends in, `[N, C]`."""

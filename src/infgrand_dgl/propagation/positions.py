@@ -18,7 +18,7 @@ ROWS = 1 << 16  # that are written together
 
 
 def positions(
-    config: Config, dataset: NodeDataset, seed: int, runtime: Runtime, *, out: Path | None = None
+    config: Config, dataset: NodeDataset, seed: int, out: Path | None, runtime: Runtime
 ) -> Tensor:
     """DeepWalk's of the graph that training sees, float32 `[N, nosmog.dimension]`, on the CPU.
 
@@ -26,7 +26,7 @@ def positions(
     weights of edges that have some; zeros where it has none, as an observed node without edges.
 
     Args:
-        out: a .npy file that they are written to.
+        out: a .npy file that they are written to; None: none.
 
     Raises:
         InputError: there is too little memory for them.

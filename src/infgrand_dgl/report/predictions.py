@@ -96,7 +96,7 @@ def _inputs(
     else:
         x = dataset.matrix.gather(nodes)
     if methods[model].positions:  # a baseline's are in no file
-        x = torch.cat([x, positions(run.config, dataset, seed, runtime)[nodes]], dim=1)
+        x = torch.cat([x, positions(run.config, dataset, seed, None, runtime)[nodes]], dim=1)
     return x.numpy()
 
 

@@ -31,6 +31,7 @@ def layerwise(
     *,
     entries: int | None = None,
     dtype: torch.dtype = torch.float32,
+    hidden: bool = False,
 ) -> Tensor:
     """Logits of all nodes, `[N, C]` on the CPU, equal to the full forward's.
 
@@ -42,6 +43,7 @@ def layerwise(
             one, every layer stays in memory.
         entries: edges of a block, at most (a row is never cut); None: as the budget allows.
         dtype: of the logits.
+        hidden: not they, but what the layer reads that gives them, float32 `[N, H]`.
     """
     device, last, N = runtime.device, len(model.layers) - 1, csr.num_rows
     if entries is None:
@@ -49,6 +51,8 @@ def layerwise(
     h, staging = row_source(features), Staging(device)
     jumped = None if model.head is None else _matrix(N, model.widths[-1], torch.float32, runtime)
     for k, width in enumerate(model.widths[1:]):
+        if k == last and hidden and model.head is None:
+            break
         if k == last:
             width = width if model.head is None else model.head.out_features
         out = _matrix(N, width, dtype if k == last else torch.float32, runtime)
@@ -65,7 +69,7 @@ def layerwise(
                 if isinstance(matrix, Tensor):
                     release(matrix)
         h = out
-    return out
+    return jumped if hidden and jumped is not None else out
 
 
 def _entries(width: int, runtime: Runtime) -> int:

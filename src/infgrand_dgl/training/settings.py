@@ -25,6 +25,11 @@ def for_task(config: Config, task: Task) -> Config:
             f"student.model: {config.student.model}: reads rows of several hops; expected mlp, of "
             f"the features and positions of method: {method.name}"
         )
+    if method.teacher and config.teacher.logits is not None:
+        raise InputError(
+            f"method: {method.name} needs more of the teacher than its logits, and "
+            f"teacher.logits: {config.teacher.logits} has no others"
+        )
     d = config.distillation
     if method.needs_teacher:
         read = {key: getattr(d, key) for key in ("kl", "tau", "loss") if method.reads(key)}

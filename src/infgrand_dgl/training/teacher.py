@@ -246,25 +246,37 @@ def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: 
     return Task(steps, evaluate, metric.name)
 
 
-@torch.no_grad()
 def teacher_logits(
     model: GNN, dataset: NodeDataset, runtime: Runtime, dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """Logits of all nodes, `[N, C]` on the CPU, of what each node may see.
 
-    Where a full forward does not fit the budget, one layer follows the other (`layerwise`).
-
     Args:
         runtime: its device is the model's.
         dtype: of the result.
     """
+    return dataset.by_view(lambda data: logits_of(model, data, runtime, dtype))
 
-    def logits(data: NodeDataset) -> Tensor:
-        if model.backend == "dgl" or forward_fits(model, data, runtime):
-            return model(*teacher_inputs(model, data)).cpu().to(dtype)
-        return layerwise(model, data.csr, data.matrix, runtime, dtype=dtype)
 
-    return dataset.by_view(logits)
+@torch.no_grad()
+def logits_of(
+    model: GNN,
+    data: NodeDataset,
+    runtime: Runtime,
+    dtype: torch.dtype = torch.float32,
+    hidden: bool = False,
+) -> Tensor:
+    """Logits on one graph, `[N, C]` on the CPU.
+
+    Where a full forward does not fit the budget, one layer follows the other (`layerwise`).
+
+    Args:
+        hidden: not they, but what the layer reads that gives them, `[N, H]`.
+    """
+    if model.backend == "dgl" or forward_fits(model, data, runtime):
+        out = model(*teacher_inputs(model, data), hidden=hidden)
+        return (out[1] if hidden else out).cpu().to(dtype)
+    return layerwise(model, data.csr, data.matrix, runtime, dtype=dtype, hidden=hidden)
 
 
 def neighbourhood_logits(
