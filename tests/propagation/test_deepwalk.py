@@ -60,8 +60,8 @@ def test_gradients_are_those_of_the_loss(device):
     window = walked(walk_length=6).weights()
     shaped = c.view(3, 6, 5), o.view(3, 6, 5), v
     expected = torch.autograd.grad(loss(*shaped, window.double()), shaped)
-    given = (x.detach().float().to(device) for x in shaped)
-    for found, exact in zip(gradients(*given, window.to(device)), expected, strict=True):
+    c32, o32, v32 = (x.detach().float().to(device) for x in shaped)
+    for found, exact in zip(gradients(c32, o32, v32, window.to(device)), expected, strict=True):
         torch.testing.assert_close(found.cpu(), exact.float(), rtol=1e-4, atol=1e-5)
 
 
@@ -97,8 +97,8 @@ def test_every_start_has_its_walks(monkeypatch):
 def two_cliques(size=12):
     """Of that size each, joined by one edge, and a node without edges."""
     one = np.array([(i, j) for i in range(size) for j in range(i)])
-    edges = np.concatenate([one, one + size, [[0, size]]]).T
-    return CSRGraph.from_edges(*edges, 2 * size + 1)
+    source, target = np.concatenate([one, one + size, [[0, size]]]).T
+    return CSRGraph.from_edges(source, target, 2 * size + 1)
 
 
 def test_positions_tell_where_a_node_is(device):
