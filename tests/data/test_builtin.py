@@ -41,7 +41,18 @@ def test_planetoid_split_and_row_normalised_features(real_data):
     rows = d.dense_features().sum(dim=1)
     torch.testing.assert_close(rows, torch.ones_like(rows))
     with pytest.raises(InputError, match="row_normalize: DGL row-normalises this set"):
-        load_source(DataConfig(name="cora", root=str(real_data), row_normalize=False))
+        load_source(DataConfig(name="pubmed", root=str(real_data), row_normalize=False))
+
+
+@pytest.mark.parametrize(("name", "words"), [("cora", 49216), ("citeseer", 105165)])
+def test_bags_of_words(name, words, real_data):
+    """0 and 1, as published, and the rows that DGL makes of them."""
+    x, normalized = (
+        load_source(DataConfig(name=name, root=str(real_data), row_normalize=each)).dense_features()
+        for each in (False, None)
+    )
+    assert x.unique().tolist() == [0, 1] and int(x.sum()) == words
+    torch.testing.assert_close(x / x.sum(dim=1, keepdim=True).clamp(min=1), normalized)
 
 
 def test_raw_node_order(real_data):

@@ -102,7 +102,7 @@ def test_mlp_by_hand(config):
     assert float(found["loss"]) == pytest.approx((log(4 / 3) + log(4)) / 2)
 
 
-@pytest.mark.parametrize("method", methods)
+@pytest.mark.parametrize("method", [name for name in methods if name != "nosmog"])
 def test_a_batch_has_its_part_and_waits_for_nothing(method, config, device):
     """Whatever of it is labelled: losses and gradients of two halves add up to the whole's."""
     N, device = 60, torch.device(device)
@@ -197,7 +197,7 @@ def test_labels_chosen_by_influence(choice, tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("method=krd", "method: expected one of glnn, infgrand, mlp; found 'krd'"),
+        ("method=gnn", "method: expected one of .*glnn.*, infgrand.*; found 'gnn'"),
         ("influence.mix=0.5", "influence: mix: only for measure: hybrid, not cosine"),
         ("data.label_choice=high", "data: label_rate: label_choice: high needs one"),
         ("train.baselines=[mlp, mlp]", "train.baselines: expected distinct baselines"),

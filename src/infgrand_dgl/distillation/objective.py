@@ -89,6 +89,7 @@ class Objective:
             of the rows. It draws at random by epoch and seed alone, so that a training goes on from
             a checkpoint as if it had not been interrupted, on every process alike.
         module: parameters that are trained with the student and buffers that checkpoints have.
+        copies: dense float32 ones of a step's inputs, `[b, D]`, that `losses` holds.
     """
 
     rows: Rows
@@ -98,6 +99,7 @@ class Objective:
     reads_inputs: bool = True
     renewed: Callable[[int, Callable[[], Tensor]], Rows] | None = None
     module: nn.Module | None = None
+    copies: int = 0
 
 
 def reads_propagated(config: Config) -> bool:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..present.console import Reporter
 from ..propagation.inputs import student_inputs
+from ..propagation.positions import READ, beside, positions
 from ..registry import measures, methods
 from ..serving import save_weights
 from ..system.ranks import ALONE
@@ -118,7 +120,8 @@ class Steps:
         self.experiment, self.dataset, self.seed = experiment, dataset, seed
         self.config, self.runtime = experiment.config, experiment.runtime
         self.inductive = self.config.data.setting == "inductive"
-        if self.inductive:
+        placed = any(methods[each.method].positions for each in experiment.students.values())
+        if self.inductive or placed:
             experiment.artifacts.forget()
         t, device = self.config.train, self.runtime.device.type
         # What every training depends on.
@@ -161,27 +164,39 @@ class Steps:
         return artifact
 
     def inputs(self, config: Config) -> Artifact:
-        """What the student reads, `[N, D]`: X~, or X; or X^(0) to X^(P), `[N, (P + 1) D]`."""
+        """What the student reads, `[N, D]`: X~, or X; or X^(0) to X^(P), `[N, (P + 1) D]`; with
+        positions beside, `[N, D + d]`."""
         propagated = reads_propagated(config)
+        placed = self.positions(config) if methods[config.method].positions else None
         made = self.dataset.features_of is not None or self.config.data.standardize
         varies = self.inductive and (propagated or made)  # with the split
-        if not propagated and config is not self.config and not varies:
+        raw = not propagated and placed is None and not varies
+        if raw and config is not self.config:
             return Artifact(self.dataset.features, "raw")
-        file = self._file(config, "propagated.npy", varies)
+        per_seed = varies or placed is not None
+        file = self._file(config, "propagated.npy", per_seed)
         if not propagated:  # a file all the same, for `predict`
             config = config.replace("propagation", hops=0)
 
         def compute(path: Path | None, runtime: Runtime) -> Tensor:
             x = student_inputs(config, self.dataset, runtime, out=path)
+            x = beside(x, placed.values, runtime, path) if placed else x
             if runtime.ranks.first and path is not None and not path.exists():
                 save_array(path, x)
             return x
 
-        seed = self.seed if varies else None
-        basis = [self.experiment.data, seed, config.propagation]
+        basis = [self.experiment.data, self.seed if per_seed else None, config.propagation]
         basis += ["hops"] if config.student.reads_hops else []
-        made_of = fingerprint("propagate", *basis)
+        made_of = fingerprint("propagate", *basis, *([placed.fingerprint] if placed else []))
         return self.experiment.artifacts.array("propagate", made_of, file, compute)
+
+    def positions(self, config: Config) -> Artifact:
+        """Of the nodes in the graph that training sees, `[N, d]`, drawn by this seed."""
+        file = self._file(config, "positions.npy", per_seed=True)
+        settings = config.nosmog.model_dump(include=READ)
+        made_of = fingerprint("positions", self.experiment.data, self.seed, settings)
+        compute = partial(positions, config, self.dataset, self.seed)
+        return self.experiment.artifacts.array("positions", made_of, file, compute)
 
     def _file(self, config: Config, name: str, per_seed: bool) -> str | None:
         """Where in the run an array of its own student goes; those of others stay in memory."""

@@ -67,6 +67,12 @@ class SparseMatrix:
         """The same pattern with other values, `[nnz]`."""
         return SparseMatrix(self.pattern, values)
 
+    def to_dense(self) -> Tensor:
+        lengths, nnz = self.pattern.row_lengths, len(self.values)
+        rows = torch.repeat_interleave(lengths, output_size=nnz)
+        where = rows, self.pattern.indices.long()
+        return self.values.new_zeros(self.shape).index_put_(where, self.values, accumulate=True)
+
     def to(
         self,
         device: torch.device | str | None = None,

@@ -13,6 +13,7 @@ from ..data import NodeDataset
 from ..errors import InputError
 from ..experiment.directory import RunDirectory
 from ..propagation.inputs import student_inputs
+from ..propagation.positions import positions
 from ..registry import methods
 from ..serving import has_labels, load_student, predict, served
 from ..system.arrays import load_array
@@ -89,11 +90,14 @@ def _inputs(
     """What a student reads, `[n, D]`; the run holds that of the student alone."""
     if model == "student":
         return _rows(run.propagated(seed), dataset, nodes, run.path / "propagated.npy")
+    runtime = Runtime.on("cpu", run.config.resources)
     if methods[model].propagated:
-        config = run.config.baseline(model)
-        x = student_inputs(config, dataset, Runtime.on("cpu", config.resources))
-        return x[nodes].float().numpy()
-    return dataset.matrix.gather(nodes).numpy()
+        x = student_inputs(run.config.baseline(model), dataset, runtime)[nodes].float()
+    else:
+        x = dataset.matrix.gather(nodes)
+    if methods[model].positions:  # a baseline's are in no file
+        x = torch.cat([x, positions(run.config, dataset, seed, None, runtime)[nodes]], dim=1)
+    return x.numpy()
 
 
 def _rows(array: np.ndarray, dataset: NodeDataset, nodes: Tensor, path: Path) -> np.ndarray:

@@ -38,9 +38,14 @@ def place(
     classes: int,
     runtime: Runtime,
     task: Task = "classification",
+    copies: int = 0,
 ) -> Placement:
     """On the device, all in one step, where that fits; else by steps, and where the inputs alone do
-    not fit, from where they lie, so many rows at a time. The first process decides for all."""
+    not fit, from where they lie, so many rows at a time. The first process decides for all.
+
+    Args:
+        copies: dense ones of a step's inputs that it holds.
+    """
     s, device, budget = config.student, runtime.device, runtime.budget
     matrix, left = FeatureMatrix(inputs), budget.left(device)
     N = matrix.num_rows
@@ -50,6 +55,7 @@ def place(
     # Each hidden layer keeps its product, what of it passed ReLU and dropout, and gradients.
     shape = shape_of(config, matrix.num_columns, classes)
     per_node = 20 * inner_width(shape) + 32 * (classes + several)
+    per_node += 4 * copies * matrix.num_columns
     step = s.batch_size
     budget.make_room(device, N * (per_node + per_row))
     if step is None and N * (per_node // runtime.ranks.size + per_row) > left:

@@ -20,6 +20,11 @@ def for_task(config: Config, task: Task) -> Config:
         raise InputError(f"method: {method.name} is for {' and '.join(method.tasks)}, not {task}")
     if method.needs_influence or config.data.label_choice != "random":
         check_task(measure, task)
+    if method.positions and config.student.model != "mlp":
+        raise InputError(
+            f"student.model: {config.student.model}: reads rows of several hops; expected mlp, of "
+            f"the features and positions of method: {method.name}"
+        )
     if method.teacher and config.teacher.logits is not None:
         raise InputError(
             f"method: {method.name} needs more of the teacher than its logits, and "

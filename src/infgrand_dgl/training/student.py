@@ -74,7 +74,7 @@ def train_student(
     """
     lesson = Lesson(config, view, influence, logits, runtime, seed, **taught)
     objective = methods[config.method].objective(lesson)
-    placement = place(config, inputs, view.num_classes, runtime, view.task)
+    placement = place(config, inputs, view.num_classes, runtime, view.task, objective.copies)
     if objective.all_at_once and (placement.step is not None or runtime.ranks.size > 1):
         form = config.distillation.loss
         by_form = methods[config.method].reads("loss") and form != "collapsed"
