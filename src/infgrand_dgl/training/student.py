@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..config.schema import Config
 from ..data import NodeDataset
 from ..distillation.objective import Lesson, Objective, Student
+from ..distillation.views import kept_share
 from ..errors import InputError
 from ..features.sparse import SparseMatrix
 from ..nn.mlp import MLP
@@ -129,6 +130,7 @@ def _model(config: Config, in_features: int, classes: int, runtime: Runtime) -> 
         dropout=s.dropout,
         input_dropout=s.input_dropout,
         norm=s.norm,
+        kept=kept_share(config),
     ).to(runtime.device)
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and s.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
