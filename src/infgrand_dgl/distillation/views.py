@@ -60,5 +60,13 @@ ONE_VIEW = Views()
 
 def kept_share(config: Config) -> float:
     r"""$1 - \delta$, what the student's inputs are multiplied by outside of training."""
-    masks = "random_propagation" in methods[config.method].sections
-    return 1 - config.random_propagation.mask if masks else 1.0
+    return 1 - config.random_propagation.mask if _has_views(config) else 1.0
+
+
+def views_of(config: Config) -> int:
+    """S, how often a step reads a node."""
+    return config.random_propagation.views if _has_views(config) else 1
+
+
+def _has_views(config: Config) -> bool:
+    return "random_propagation" in methods[config.method].sections
