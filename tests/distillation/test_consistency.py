@@ -10,7 +10,7 @@ from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.distillation.consistency import Consistency, sharpened
 from infgrand_dgl.distillation.objective import Lesson, Student
-from infgrand_dgl.registry import methods
+from infgrand_dgl.registry import Task, methods
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.settings import for_task
@@ -134,6 +134,7 @@ def test_equals_its_formula(method, stored, tiny, device):
     assert set(found) == set(expected)
     found["loss"].backward()
     expected["loss"].backward()
+    assert ours.grad is not None
     torch.testing.assert_close(ours.grad.cpu().double(), theirs.grad, rtol=1e-3, atol=1e-5)
 
 
@@ -176,7 +177,7 @@ def test_views_without_masks_are_passes_of_the_inputs(tiny):
 
 
 def test_what_cannot_be_had(tiny):
-    asked = [
+    asked: list[tuple[list[str], Task, str]] = [
         (["student.features=raw"], "classification", "needs propagated inputs, found .*raw"),
         (["student.model=sign"], "classification", "needs student.model: mlp, found sign"),
         ([], "regression", "consistency.weight: 0.7: .*regression"),

@@ -1,5 +1,7 @@
 """Views under masks of nodes, against the equation in float64."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -50,8 +52,8 @@ def test_path_by_hand(device):
 
 
 def test_the_mean_of_many_views_is_what_is_served():
-    csr, x, settings = random_undirected(30, 60), torch.randn(30, 4).double(), {"hops": 2}
-    settings |= {"pooling": "mean", "self_loop_weight": 1.0}
+    csr, x, settings = random_undirected(30, 60), torch.randn(30, 4).double(), dict[str, Any]()
+    settings |= {"hops": 2, "pooling": "mean", "self_loop_weight": 1.0}
     masks = [node_mask(30, 0.3, 5, number) for number in range(1500)]
     mean = torch.stack([propagate_masked(csr, x, mask, **settings) for mask in masks]).mean(0)
     served = 0.7 * propagate_reference(csr, x, **settings)

@@ -8,6 +8,7 @@ from infgrand_dgl.data import load_dataset
 from infgrand_dgl.experiment.train import train
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.propagation.inputs import student_inputs
+from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.checkpoint import Checkpoint
 from infgrand_dgl.training.placement import place
@@ -18,7 +19,7 @@ HERE = Runtime.on("cpu")
 RANDOM = ["random_propagation.mask=0.5", "random_propagation.views=3", "consistency.weight=0.5"]
 
 
-class Interrupted(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -32,7 +33,7 @@ def student(config, checkpoint=None, stop=None):
     def on_epoch(epoch, values):
         losses.append(values["loss"])
         if epoch == stop:
-            raise Interrupted
+            raise StoppedError
 
     made = train_student(
         config, view, inputs, influence, logits, HERE, 1, on_epoch, checkpoint=checkpoint
@@ -49,7 +50,7 @@ def test_resumed_bit_for_bit(method, stored, batch_size, tiny, tmp_path):
     config = config.replace("student", batch_size=batch_size, dropout=0.5, input_dropout=0.2)
     expected, losses = student(config)
     checkpoint = Checkpoint(tmp_path / "c.pt", "this", every=1)
-    with pytest.raises(Interrupted):
+    with pytest.raises(StoppedError):
         student(config, checkpoint, stop=4)
     found, others = student(config, Checkpoint(tmp_path / "c.pt", "this", every=1))
     assert others == losses[3:]  # epoch 4 was stopped before it was saved
@@ -97,7 +98,7 @@ def test_the_views_of_a_step_are_reckoned(tiny):
     config = load_config(tiny, ["student.hidden=64"])
     x = torch.randn(5000, 40)
 
-    class Left(type(HERE.budget)):
+    class Left(Budget):
         def left(self, device="cpu"):
             return 5000 * 4000
 
@@ -107,13 +108,11 @@ def test_the_views_of_a_step_are_reckoned(tiny):
     assert place(many, x, 3, runtime).step is not None
 
 
-@pytest.mark.parametrize("setting", ["transductive", "inductive"])
-def test_end_to_end_above_a_plain_mlp(setting, tiny, tmp_path):
-    """On few labels; the students that `predict` serves."""
-    overrides = [f"data.setting={setting}", "method=grand", "train.baselines=[mlp]"]
-    overrides += ["train.epochs=80", "train.patience=80", "train.seeds=[1]", "propagation.hops=4"]
-    found = train(
-        load_config(tiny, [*RANDOM, *overrides]), tmp_path / "run", report=Reporter(quiet=True)
-    )
+def test_end_to_end_above_a_plain_mlp(tiny, tmp_path):
+    """On a fifth of the labels, over three splits."""
+    overrides = ["method=grand", "train.baselines=[mlp]", "train.seeds=[1, 2, 3]"]
+    overrides += ["data.label_rate=0.2", "train.epochs=60", "propagation.hops=4"]
+    config = load_config(tiny, [*RANDOM, *overrides])
+    found = train(config, tmp_path / "run", report=Reporter(quiet=True))
     assert "teacher" not in found
-    assert found["student"]["test"]["mean"] > found["mlp"]["test"]["mean"] + 0.05
+    assert found["student"]["test"]["mean"] > found["mlp"]["test"]["mean"] + 0.1

@@ -19,9 +19,26 @@ from .streamed import propagate_slabs
 
 STORED = 12  # views, where nobody said how many
 
-# A view takes about HOP·E·D·P + PASSES·N·D, a student's step about WEIGHT·N·(number of weights)
-# nanoseconds per view on one thread; docs/performance.md has the measurements.
-HOP, PASSES, WEIGHT = 0.07, 1.5, 0.15
+# Nanoseconds of a view and of the training step that reads it, by type of device: of an entry of
+# the graph, a feature and a hop; of a node and a feature in a view's other passes, in reading it,
+# and in its dropout; of a node and a weight of the student. On the CPU measured with one thread on Cora
+# and Citeseer, students of 32 and 256 units; on an H100 by its products (docs/speed.md) and the
+# bandwidth of its memory.
+HOP = {"cpu": 0.07, "cuda": 0.0009}
+PASSES = {"cpu": 1.5, "cuda": 0.004}
+READ = {"cpu": 1.5, "cuda": 0.004}
+DROPPED = {"cpu": 2.6, "cuda": 0.004}
+WEIGHT = {"cpu": 0.045, "cuda": 0.0002}
+
+
+def is_cheap(config: Config, view: NodeDataset, device: str) -> bool:
+    """Whether a view takes less time than the student's step that reads it, of shapes alone."""
+    s, N, D = config.student, view.num_nodes, view.num_features
+    made = HOP[device] * view.num_edges * D * config.propagation.hops + PASSES[device] * N * D
+    widths = [D, *[s.hidden] * (s.layers - 1), view.num_classes]
+    weights = sum(i * o for i, o in pairwise(widths))
+    read = READ[device] + (DROPPED[device] if s.input_dropout else 0)
+    return made <= read * N * D + WEIGHT[device] * N * weights
 
 
 def number_stored(config: Config, view: NodeDataset, runtime: Runtime) -> int:
@@ -33,7 +50,7 @@ def number_stored(config: Config, view: NodeDataset, runtime: Runtime) -> int:
     Raises:
         InputError: it is 0, and that does not fit.
     """
-    r, s = config.random_propagation, config.student
+    r = config.random_propagation
     # X, the views, and one in the making: its first product, and on a GPU two buffers.
     matrices = r.views + (5 if runtime.device.type == "cuda" else 3)
     needs = matrix_needs(view, runtime.device, matrices)
@@ -41,10 +58,7 @@ def number_stored(config: Config, view: NodeDataset, runtime: Runtime) -> int:
         runtime.budget.require("make views for every epoch", *needs)
     if r.stored is not None:
         return r.stored
-    N, D, hops = view.num_nodes, view.num_features, config.propagation.hops
-    widths = [D, *[s.hidden] * (s.layers - 1), view.num_classes]
-    weights = sum(i * o for i, o in pairwise(widths))
-    cheap = HOP * view.num_edges * D * hops + PASSES * N * D <= WEIGHT * N * weights
+    cheap = is_cheap(config, view, runtime.device.type)
     return 0 if cheap and runtime.budget.fits(*needs) else max(STORED, r.views)
 
 
