@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,7 +46,7 @@ def test_equals_propagation_of_masked_features(weighted, hops, pooling, w, devic
 def test_path_by_hand(device):
     """a - b, b masked: both rows of the normalised matrix are (1/2, 1/2), so X^(1) = (x_a/2, x_a/2)
     = X^(2), and the means are (x_a + x_a/2 + x_a/2)/3 and (0 + x_a/2 + x_a/2)/3."""
-    csr = CSRGraph.from_edges([0], [1], 2).to(device)
+    csr = CSRGraph.from_edges(np.array([0]), np.array([1]), 2).to(device)
     x, mask = torch.tensor([[6.0], [9.0]], device=device), torch.tensor([1, 0], device=device)
     found = propagate_masked(csr, x, mask, hops=2, pooling="mean", self_loop_weight=1)
     torch.testing.assert_close(found.cpu(), torch.tensor([[4.0], [2.0]]))

@@ -21,9 +21,9 @@ STORED = 12  # views, where nobody said how many
 
 # Nanoseconds of a view and of the training step that reads it, by type of device: of an entry of
 # the graph, a feature and a hop; of a node and a feature in a view's other passes, in reading it,
-# and in its dropout; of a node and a weight of the student. On the CPU measured with one thread on Cora
-# and Citeseer, students of 32 and 256 units; on an H100 by its products (docs/speed.md) and the
-# bandwidth of its memory.
+# and in its dropout; of a node and a weight of the student. On the CPU measured with one thread on
+# Cora and Citeseer, students of 32 and 256 units; on an H100 by its products (docs/speed.md) and
+# the bandwidth of its memory.
 HOP = {"cpu": 0.07, "cuda": 0.0009}
 PASSES = {"cpu": 1.5, "cuda": 0.004}
 READ = {"cpu": 1.5, "cuda": 0.004}
