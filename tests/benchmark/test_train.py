@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from infgrand_dgl.benchmark import backends, pyg, train
@@ -15,8 +16,10 @@ def test_epochs_of_each_backend_and_a_seed(tmp_path):
         for t in teachers.in_order()
         for kind in (*backends.BACKENDS, *(f"pyg_{form}" for form in pyg.FORMS[t.name]))
     ]
-    assert [row["method"] for row in found["rows"]] == [*names, "student", "seed"]
-    assert [row["epochs"] for row in found["rows"]] == [*[1] * (len(names) + 1), 2]
+    students, views = ["student", "student_random"], ["view_fused", "view_masked_first"]
+    assert [row["method"] for row in found["rows"]] == [*names, *students, *views, "seed"]
+    epochs = [row.get("epochs") for row in found["rows"]]
+    assert epochs == [*[1] * (len(names) + 2), None, None, 2]
     check_rows(found["rows"], alike="epochs")
     assert found["size"]["seed_epochs"] == 2 and found["size"]["hidden"] == 8
 
@@ -58,3 +61,26 @@ def test_sizes_go_with_a_generated_graph(tiny, capsys):
     assert main(["benchmark", "train", *SMALL, "--config", str(tiny)]) == 2
     err = capsys.readouterr().err
     assert "--nodes: not with --config" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_both_ways_make_the_same_view(pooling, tiny):
+    config = load_config(tiny, [f"propagation.pooling={pooling}", "propagation.hops=3"])
+    made = train.contenders(config, load_source(config.data), torch.device("cpu"))
+    fused, first = (c.prepare()() for c in made if c.method.startswith("view_"))
+    assert not torch.equal(first, torch.zeros_like(first))
+    torch.testing.assert_close(fused, first)
+
+
+def test_the_random_student_has_views_and_consistency(tiny, monkeypatch):
+    """Whatever the experiment has."""
+    seen = []
+    monkeypatch.setattr(train, "train_student", lambda config, *_: seen.append(config))
+    config = load_config(tiny, ["method=grand", "random_propagation.views=5"])
+    made = train.contenders(config, load_source(config.data), torch.device("cpu"))
+    (contender,) = [c for c in made if c.method == "student_random"]
+    contender.prepare()()
+    (found,) = seen
+    r = found.random_propagation
+    assert (r.mask, r.views, r.stored) == (0.5, 2, 0)
+    assert found.method == "infgrand" and found.consistency.weight == 1

@@ -134,7 +134,9 @@ def test_what_a_student_reads(tiny):
     for method in methods:
         for features in ("auto", "raw", "propagated"):
             config = load_config(tiny, [f"method={method}", f"student.features={features}"])
-            expected = method == "infgrand" if features == "auto" else features == "propagated"
+            expected = (
+                methods[method].propagated if features == "auto" else features == "propagated"
+            )
             assert reads_propagated(config) == expected
 
 

@@ -1,5 +1,8 @@
 """`benchmark train`: epochs of teachers and student, and one seed from the graph to the student.
 
+The student is timed as the experiment has it, and on random views with consistency; beside it
+stands what one view costs.
+
 An epoch is one of the training loop: training step, evaluation, and the best weights kept.
 """
 
@@ -12,13 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..config.schema import Config
 from ..data import NodeDataset, with_split
 from ..experiment.train import train
+from ..graph.csr import CSRGraph
+from ..ops import propagate
 from ..present.console import Silent
 from ..propagation.inputs import student_inputs
+from ..propagation.random import node_mask, propagate_masked
 from ..registry import teachers
+from ..system.kept import kept
 from ..system.memory import Budget
 from ..system.runtime import Runtime
 from ..training.graphed import WARM_UP
@@ -32,6 +40,7 @@ from .harness import Contender
 EPOCHS = 2  # that are counted, of a call
 # Before them: one that meets cold memory; on a GPU those before an epoch is replayed (`graphed`).
 UNCOUNTED = {"cpu": 1, "cuda": WARM_UP + 1}
+MASK, VIEWS = 0.5, 2  # of random propagation
 UNLIMITED = Budget(1 << 62, 1 << 62)  # teachers take the full graph, never samples
 
 
@@ -52,6 +61,15 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
             columns={"epochs": 1},
             laps=True,
         ),
+        Contender(
+            "student_random",
+            partial(_student, _augmented(short), view, device, seed),
+            needs=(2 + 4 * VIEWS) * matrix,
+            holds=(1 + VIEWS) * matrix,
+            columns={"epochs": 1},
+            laps=True,
+        ),
+        *_views(config, view, device, matrix),
         Contender(  # it takes what memory there is
             "seed",
             lambda: partial(end_to_end, one_seed),
@@ -59,6 +77,44 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
             laps=True,
         ),
     ]
+
+
+def _augmented(config: Config) -> Config:
+    """The student on random views, made for every epoch, and with consistency."""
+    made = config.replace("random_propagation", mask=MASK, views=VIEWS, stored=0)
+    return made.replace(method="infgrand").replace("consistency", weight=1.0)
+
+
+def _views(
+    config: Config, view: NodeDataset, device: torch.device, matrix: int
+) -> Iterator[Contender]:
+    """One random view: the mask as a scale of the first product, or features masked before."""
+    p = config.propagation
+    settings: dict[str, Any] = {
+        "hops": p.hops,
+        "pooling": p.pooling,
+        "self_loop_weight": p.self_loop_weight,
+    }
+
+    def prepare(run: Callable[..., Tensor]) -> Callable[[], Tensor]:
+        csr, x = kept(view.csr, device), view.dense_features(device)
+        mask = node_mask(view.num_nodes, MASK, config.train.seeds[0], 0).to(device)
+        return lambda: run(csr, x, mask)
+
+    def masked_first(csr: CSRGraph, x: Tensor, mask: Tensor) -> Tensor:
+        return propagate(csr, mask.to(x.dtype)[:, None] * x, **settings)
+
+    for name, run in (
+        ("view_fused", partial(propagate_masked, **settings)),
+        ("view_masked_first", masked_first),
+    ):
+        yield Contender(
+            name,
+            partial(prepare, run),
+            needs=5 * matrix,
+            holds=matrix,
+            columns={"views": 1},
+        )
 
 
 def _teachers(

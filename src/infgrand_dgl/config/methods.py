@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .fields import Epochs, Hops, Width
 from .section import Section
@@ -21,6 +21,14 @@ class RandomPropagationConfig(Section):
     stored: int | None = Field(None, ge=0, le=4096)
     """R views, drawn once and stored in float16, of which every epoch takes S; 0: masks are drawn
     anew for every epoch; null: that where it costs less than the training, else 12."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> RandomPropagationConfig:
+        if self.stored and self.stored < self.views:
+            raise ValueError(
+                f"stored: expected 0, or at least views: {self.views}; found {self.stored}"
+            )
+        return self
 
 
 class ConsistencyConfig(Section):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from ..config import Config
@@ -19,8 +20,10 @@ from ..registry import methods
 from ..system.arrays import new_array
 from ..system.kept import kept
 from ..system.runtime import Runtime
+from .consistency import Consistency
 from .loss import DistillationLoss, supervised_loss
 from .tasks import DIVERGENCES, TASKS, LearningTask
+from .views import ONE_VIEW, Views
 
 Rows: TypeAlias = dict[str, Any]  # Tensor or SparseMatrix, [n, ...]
 
@@ -121,23 +124,37 @@ class Distillation(Protocol):
 
 
 def distilling(
-    lesson: Lesson, distillation: Distillation, influence: Tensor, delta1: float, delta2: float
+    lesson: Lesson,
+    distillation: Distillation | None,
+    influence: Tensor,
+    delta1: float,
+    delta2: float,
+    *,
+    augmented: bool = False,
 ) -> Objective:
-    r"""$L = \lambda L_s + (1 - \lambda) L_d$ (paper: "The Complete Objective").
+    r"""$L = \lambda L_s + (1 - \lambda) L_d + \mu L_c$ (InfGraND: "The Complete Objective", and
+    GRAND's consistency), $L_s$ and $L_d$ the means over the views that the student reads.
 
     Args:
+        distillation: $L_d$; None: there is none, and $\lambda$ is 1.
         influence: $I_g$ in $L_s$, `[N]`.
+        augmented: with the sections `random_propagation` and `consistency`; else the student reads
+            its inputs, once, and $\mu$ is 0.
     """
-    view, lambda_ = lesson.view, lesson.config.distillation.lambda_
-    labels, errors = lesson.task.training_labels(view), lesson.task.errors
-    rows: Rows = {"labels": labels, "influence": influence.float()}
-    all_at_once = distillation.form != "collapsed"
-    if not all_at_once:
+    config, view, errors = lesson.config, lesson.view, lesson.task.errors
+    views, consistency, device = ONE_VIEW, None, lesson.runtime.device
+    if augmented:
+        views = Views.of(config, view, lesson.runtime, lesson.seed)
+    if augmented and config.consistency.weight:
+        consistency = Consistency(config.consistency, view.task, view.num_nodes, device)
+    lambda_ = 1.0 if distillation is None else config.distillation.lambda_
+    rows: Rows = {"labels": lesson.task.training_labels(view), "influence": influence.float()}
+    all_at_once = distillation is not None and distillation.form != "collapsed"
+    if distillation is not None and not all_at_once:
         rows |= distillation.per_node()
 
-    def losses(student: Student, batch: Rows) -> dict[str, Tensor]:
-        logits = student(batch["x"])
-        supervised = supervised_loss(
+    def supervised(logits: Tensor, batch: Rows) -> Tensor:
+        return supervised_loss(
             logits,
             batch["labels"],
             batch["influence"],
@@ -146,11 +163,38 @@ def distilling(
             count=len(view.train),
             errors=errors,
         )
-        distilled = distillation(logits, *(() if all_at_once else (batch["targets"], batch["own"])))
-        total = lambda_ * supervised + (1 - lambda_) * distilled
-        return {"loss": total, "supervised_loss": supervised, "distillation_loss": distilled}
 
-    return Objective(rows, losses, all_at_once=all_at_once)
+    def losses(student: Student, batch: Rows) -> dict[str, Tensor]:
+        logits = views.logits(student, batch)
+        terms = {"supervised_loss": mean([supervised(z, batch) for z in logits])}
+        loss = lambda_ * terms["supervised_loss"]
+        if distillation is not None:
+            constant = () if all_at_once else (batch["targets"], batch["own"])
+            terms["distillation_loss"] = mean([distillation(z, *constant) for z in logits])
+            loss = loss + (1 - lambda_) * terms["distillation_loss"]
+        if consistency is not None:
+            terms["consistency_loss"] = consistency(logits)
+            loss = loss + consistency.weight * terms["consistency_loss"]
+        return {"loss": loss, **terms}
+
+    def renewed(epoch: int, _: Callable[[], Tensor]) -> Rows:
+        if consistency is not None:
+            consistency.begin(epoch)
+        return views.of_epoch(epoch)
+
+    changes = views.random is not None or (consistency is not None and consistency.grows)
+    return Objective(
+        rows | views.rows,
+        losses,
+        all_at_once=all_at_once,
+        reads_inputs=views.random is None,
+        renewed=renewed if changes else None,
+    )
+
+
+def mean(values: list[Tensor]) -> Tensor:
+    """Of scalars; of one itself."""
+    return values[0] if len(values) == 1 else torch.stack(values).mean()
 
 
 def distillation_loss(

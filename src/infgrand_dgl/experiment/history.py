@@ -13,7 +13,7 @@ from ..system.writing import writing
 log = logging.getLogger(__name__)
 
 KEYS = ("seed", "stage", "epoch")
-LOSSES = ("loss", "supervised_loss", "distillation_loss")
+LOSSES = ("loss", "supervised_loss", "distillation_loss", "consistency_loss")
 PARTS = ("val", "test", "test_observed")
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..config.fields import Task
 from ..config.schema import Config
+from ..distillation.views import kept_share, views_of
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..nn.students import inner_width, shape_of
@@ -56,6 +57,10 @@ def place(
     shape = shape_of(config, matrix.num_columns, classes)
     per_node = 20 * inner_width(shape) + 32 * (classes + several)
     per_node += 4 * copies * matrix.num_columns
+    if (views := views_of(config)) > 1 or kept_share(config) < 1:
+        # Those of an epoch are rows beside the inputs; a step has all of them in one, in float32.
+        per_row += 4 * views * matrix.num_columns
+        per_node = views * (per_node + 4 * matrix.num_columns)
     step = s.batch_size
     budget.make_room(device, N * (per_node + per_row))
     if step is None and N * (per_node // runtime.ranks.size + per_row) > left:

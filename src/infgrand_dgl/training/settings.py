@@ -2,6 +2,7 @@
 
 from ..config.fields import Task
 from ..config.schema import Config
+from ..distillation.objective import reads_propagated
 from ..distillation.tasks import DIVERGENCES
 from ..errors import InputError
 from ..influence.measure import check_task
@@ -30,6 +31,8 @@ def for_task(config: Config, task: Task) -> Config:
             f"method: {method.name} needs more of the teacher than its logits, and "
             f"teacher.logits: {config.teacher.logits} has no others"
         )
+    if "random_propagation" in method.sections:
+        _check_views(config, task)
     d = config.distillation
     if method.needs_teacher:
         read = {key: getattr(d, key) for key in ("kl", "tau", "loss") if method.reads(key)}
@@ -43,3 +46,21 @@ def for_task(config: Config, task: Task) -> Config:
             raise InputError("teacher.logits_dtype: float16: regression keeps numbers in float32")
     metric = chosen(config.train.metric, task).name
     return config if metric == config.train.metric else config.replace("train", metric=metric)
+
+
+def _check_views(config: Config, task: Task) -> None:
+    """
+    Raises:
+        InputError: views or consistency are asked for, and cannot be had.
+    """
+    if config.random_propagation.mask:
+        where = f"random_propagation.mask: {config.random_propagation.mask}"
+        if not reads_propagated(config):
+            raise InputError(f"{where}: needs propagated inputs, found student.features: raw")
+        if config.student.model != "mlp":
+            raise InputError(f"{where}: needs student.model: mlp, found {config.student.model}")
+    if config.consistency.weight and task == "regression":
+        raise InputError(
+            f"consistency.weight: {config.consistency.weight}: sharpens probabilities, which "
+            "regression has none of; expected 0"
+        )

@@ -32,7 +32,8 @@ BENCHMARK = Benchmark(
     models=("teacher", "student"),
     size=size,
     note=lambda size: (
-        "seconds per epoch (step, evaluation, best weights kept); seed: influence, propagation, "
-        "teacher and student of one seed, at most as many epochs as size says"
+        "seconds per epoch (step, evaluation, best weights kept); student_random: two views, made "
+        "in each epoch, and consistency; view: one of them; seed: influence, propagation, teacher "
+        "and student of one seed, at most as many epochs as size says"
     ),
 )

@@ -5,7 +5,8 @@ from ..objective import Lesson, Objective, distillation_loss, distilling
 
 
 def infgrand(lesson: Lesson) -> Objective:
-    r"""$L = \lambda L_s + (1 - \lambda) L_d$ (paper: "The Complete Objective")."""
+    r"""$L = \lambda L_s + (1 - \lambda) L_d$ (paper: "The Complete Objective"), and $\mu L_c$ where
+    `consistency.weight` is not 0; on random views where `random_propagation` asks for them."""
     d, influence = lesson.config.distillation, lesson.influence
     assert influence is not None
     loss = distillation_loss(
@@ -17,7 +18,7 @@ def infgrand(lesson: Lesson) -> Objective:
         kl=d.kl,
         edge_weighting=d.edge_weighting,
     )
-    return distilling(lesson, loss, influence, d.delta1, d.delta2)
+    return distilling(lesson, loss, influence, d.delta1, d.delta2, augmented=True)
 
 
 methods.add(
@@ -30,6 +31,7 @@ methods.add(
         objective=infgrand,
         needs_influence=True,
         propagated=True,
+        sections=("random_propagation", "consistency"),
         tasks=TASKS,
     )
 )
