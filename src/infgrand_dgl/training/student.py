@@ -127,9 +127,7 @@ def _model(config: Config, in_features: int, classes: int, runtime: Runtime) -> 
     shape = shape_of(config, in_features, classes)
     if (kept := kept_share(config)) != 1:
         shape["kept"] = kept
-    model = build(
-        shape, dropout=s.dropout, input_dropout=s.input_dropout
-    ).to(runtime.device)
+    model = build(shape, dropout=s.dropout, input_dropout=s.input_dropout).to(runtime.device)
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and s.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if config.train.compile:  # not the wrapper, which torch.compile cannot see through
