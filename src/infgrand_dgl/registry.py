@@ -59,6 +59,7 @@ class Measure(Choice):
         scores: (`influence.measure.Inputs`) to the scores of all nodes, `[N]`.
         needs_teacher: `Inputs.logits` are given; it comes after the teacher.
         needs_cosine: `Inputs.cosine` are given.
+        needs_labels: `Inputs.labels` are given; the scores vary with the split.
         normalized: the scores are; others go through `influence.normalization`.
         constant: the scores are, by design: nobody is warned of it.
         settings: the keys of `influence` that are this measure's alone.
@@ -68,6 +69,7 @@ class Measure(Choice):
     scores: Callable[..., Any]
     needs_teacher: bool = False
     needs_cosine: bool = False
+    needs_labels: bool = False
     normalized: bool = False
     constant: bool = False
     settings: frozenset[str] = frozenset()

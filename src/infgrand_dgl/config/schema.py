@@ -352,6 +352,11 @@ class Config(Section):
                 f"data.label_choice: {choice}: comes before the teacher, and influence.measure: "
                 f"{measure} needs it"
             )
+        if choice != "random" and measures[measure].needs_labels:
+            raise ValueError(
+                f"data.label_choice: {choice}: chooses which labels train, and influence.measure: "
+                f"{measure} is made of these"
+            )
         if self.train.precision == "bfloat16" and self.teacher.backend == "dgl":
             raise ValueError("train.precision: bfloat16: needs teacher.backend: native (or auto)")
         return self

@@ -145,7 +145,7 @@ class Steps:
                 save_array(path, scores)
             return scores
 
-        per_seed = self.inductive or measure.needs_teacher
+        per_seed = self.inductive or measure.needs_teacher or measure.needs_labels
         seed = self.seed if per_seed else None
         basis = [experiment.data, seed, None if taught is None else taught.fingerprint]
         weight = config.propagation.self_loop_weight
