@@ -140,6 +140,7 @@ class Source(Choice):
         streamed: (DataConfig, folder) to whether `write` must, or better does, the work of `load`.
         write: (DataConfig, folder, Store, Reporter) to the manifest's counts: the dataset into a
             prepared folder, part by part.
+        official: its split is part of it; no protocol draws another.
         accuracy: (name, predicted, labels) to the set's own verdict, both int64 `[n]`.
     """
 
@@ -150,6 +151,7 @@ class Source(Choice):
     downloads: bool = True
     streamed: Callable[..., bool] = lambda config, root: False
     write: Callable[..., Any] | None = None
+    official: bool = False
     accuracy: Callable[..., float] | None = None
 
 

@@ -52,9 +52,6 @@ def test_other_labels_are_other_scores(tiny, tmp_path, capsys):
 
 
 def test_labels_are_not_chosen_by_what_is_made_of_them(tiny):
-    told = (
-        "data.label_choice: high: chooses which labels train, and influence.measure: "
-        "label-reach is made of these"
-    )
+    told = "data.label_choice: high: chooses the labels of which influence.measure: label-reach is made"
     with pytest.raises(InputError, match=told):
         load_config(tiny, ["influence.measure=label-reach", *SMALL, "data.label_choice=high"])

@@ -20,6 +20,7 @@ from ..influence.scores import flat_warning, spread
 from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..present.console import Reporter
+from ..propagation.cold import cold_inputs, without_edges
 from ..propagation.inputs import student_inputs
 from ..registry import measures, methods
 from ..serving import save_weights
@@ -28,11 +29,13 @@ from ..system.runtime import Runtime
 from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
 from ..training.evaluation import (
+    Outputs,
     Read,
     check_defined,
     evaluate,
     milliseconds_per_1000_nodes,
     milliseconds_per_request,
+    with_production,
 )
 from ..training.loop import OnEpoch
 from ..training.metrics import chosen
@@ -110,6 +113,11 @@ class Experiment:
         self.told.update(news)
 
 
+def _of_inputs(config: Config) -> Config:
+    """By which `student_inputs` makes what the student reads: X is X~ of no hops."""
+    return config if reads_propagated(config) else config.replace("propagation", hops=0)
+
+
 class Steps:
     """Of one seed. What they return depends on their arguments alone; what is there is reused."""
 
@@ -167,8 +175,7 @@ class Steps:
         if not propagated and config is not self.config and not varies:
             return Artifact(self.dataset.features, "raw")
         file = self._file(config, "propagated.npy", varies)
-        if not propagated:  # a file all the same, for `predict`
-            config = config.replace("propagation", hops=0)
+        config = _of_inputs(config)  # raw ones have a file all the same, for `predict`
 
         def compute(path: Path | None, runtime: Runtime) -> Tensor:
             x = student_inputs(config, self.dataset, runtime, out=path)
@@ -209,8 +216,11 @@ class Steps:
             logits = teacher_logits(teacher, dataset, runtime, dtype=dtype)
             save_array(path, logits)
 
+            def teacher_outputs(alone: NodeDataset) -> Tensor:
+                return teacher_logits(teacher, alone, runtime)
+
             def judge() -> Metrics:
-                metrics = self._teacher_metrics(logits)
+                metrics = self._teacher_metrics(logits, teacher_outputs)
                 return metrics if sampled else metrics | self._teacher_times(teacher, runtime)
 
             return judge
@@ -284,7 +294,7 @@ class Steps:
                 checkpoint,
             )
             self._save(model, student)
-            return lambda: self._student_metrics(student, inputs.values)
+            return lambda: self._student_metrics(student, inputs.values, config)
 
         read = None if method.settings is None else set(method.settings)
         settings = config.distillation.model_dump(include=read)
@@ -316,8 +326,26 @@ class Steps:
 
     # Evaluation
 
-    def _teacher_metrics(self, logits: Tensor) -> Metrics:
-        return evaluate(lambda ids, read: read(logits[ids]), self.dataset, self.config.train.metric)
+    def _teacher_metrics(
+        self, logits: Tensor, of_graph: Callable[[NodeDataset], Tensor] | None = None
+    ) -> Metrics:
+        """
+        Args:
+            of_graph: its logits of another graph, on the CPU; None: it is not at hand.
+        """
+        dataset, cold = self.dataset, None
+        if self.inductive and of_graph is not None:
+            alone = of_graph(without_edges(dataset, dataset.test))
+
+            def cold(ids: Tensor, read: Read) -> Tensor:
+                return read(alone)
+
+        return self._judged(lambda ids, read: read(logits[ids]), cold)
+
+    def _judged(self, of_nodes: Outputs, cold: Outputs | None) -> Metrics:
+        data = self.config.data
+        metrics = evaluate(of_nodes, self.dataset, self.config.train.metric, cold=cold)
+        return with_production(metrics, data.split_rate) if data.protocol == "glnn" else metrics
 
     def _teacher_times(self, teacher: GNN, runtime: Runtime) -> Metrics:
         """Of the whole graph, and of a request: by that, or by the neighbourhood that is asked for,
@@ -332,11 +360,12 @@ class Steps:
             "milliseconds_per_request": min(milliseconds_per_request(way, N) for way in ways),
         }
 
-    def _student_metrics(self, student: MLP, inputs: Tensor) -> Metrics:
+    def _student_metrics(self, student: MLP, inputs: Tensor, config: Config) -> Metrics:
         """Its metrics, and the times of a pass over nodes that are on its device, in the form that
         the teacher's inputs have there, and of a request, whose rows are taken from where they
         are kept."""
-        device, N = self.runtime.device, self.dataset.num_nodes
+        device, dataset = self.runtime.device, self.dataset
+        N, cold = dataset.num_nodes, None
         x = FeatureMatrix(inputs).to_dense()
         ids = torch.arange(min(N, TIMED_NODES), device=x.device)
         rows = first_layer_input(x[ids], device, self.config.train.inputs)
@@ -347,8 +376,15 @@ class Steps:
         def of_nodes(ids: Tensor, read: Read) -> Tensor:
             return outputs(student, x, ids, device, read)
 
+        if self.inductive:
+            made = cold_inputs(_of_inputs(config), dataset, dataset.test, self.runtime)
+            alone = FeatureMatrix(made).to_dense()
+
+            def cold(ids: Tensor, read: Read) -> Tensor:
+                return outputs(student, alone, torch.arange(len(ids)), device, read)
+
         return {
-            **evaluate(of_nodes, self.dataset, self.config.train.metric),
+            **self._judged(of_nodes, cold),
             "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: student(rows)),
             "milliseconds_per_request": milliseconds_per_request(serve, N),
         }
