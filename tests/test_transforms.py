@@ -1,6 +1,13 @@
+import pytest
 import torch
 
-from infgrand_dgl import AddInfluence, AddPropagatedFeatures, influence_scores, propagate_features
+from infgrand_dgl import (
+    AddInfluence,
+    AddPropagatedFeatures,
+    InputError,
+    influence_scores,
+    propagate_features,
+)
 from infgrand_dgl.graph.dgl_bridge import dgl
 from tests.conftest import random_undirected
 
@@ -21,3 +28,16 @@ def test_add_to_a_composed_pipeline():
     torch.testing.assert_close(
         out.ndata["wide"], propagate_features(graph, x, hops=3, pooling="max")
     )
+
+
+def test_a_measure_of_labels_reads_those_of_a_mask():
+    graph = random_undirected(50, 100).to_dgl()
+    graph.ndata["feat"] = torch.randn(50, 6)
+    transform = AddInfluence(measure="label-reach")
+    with pytest.raises(InputError, match="measure: label-reach needs ndata 'label', found none"):
+        transform(graph)
+    graph.ndata["label"], graph.ndata["train_mask"] = torch.arange(50) % 4, torch.arange(50) < 9
+    labels = torch.where(torch.arange(50) < 9, torch.arange(50) % 4, -1)
+    found = transform(graph).ndata["influence"]
+    expected = influence_scores(graph, graph.ndata["feat"], measure="label-reach", labels=labels)
+    assert torch.equal(found, expected)

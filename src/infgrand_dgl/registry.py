@@ -59,6 +59,7 @@ class Measure(Choice):
         scores: (`influence.measure.Inputs`) to the scores of all nodes, `[N]`.
         needs_teacher: `Inputs.logits` are given; it comes after the teacher.
         needs_cosine: `Inputs.cosine` are given.
+        needs_labels: `Inputs.labels` are given; the scores vary with the split.
         normalized: the scores are; others go through `influence.normalization`.
         constant: the scores are, by design: nobody is warned of it.
         settings: the keys of `influence` that are this measure's alone.
@@ -68,6 +69,7 @@ class Measure(Choice):
     scores: Callable[..., Any]
     needs_teacher: bool = False
     needs_cosine: bool = False
+    needs_labels: bool = False
     normalized: bool = False
     constant: bool = False
     settings: frozenset[str] = frozenset()
@@ -138,6 +140,7 @@ class Source(Choice):
         streamed: (DataConfig, folder) to whether `write` must, or better does, the work of `load`.
         write: (DataConfig, folder, Store, Reporter) to the manifest's counts: the dataset into a
             prepared folder, part by part.
+        official: its split is part of it; no protocol draws another.
         accuracy: (name, predicted, labels) to the set's own verdict, both int64 `[n]`.
     """
 
@@ -148,6 +151,7 @@ class Source(Choice):
     downloads: bool = True
     streamed: Callable[..., bool] = lambda config, root: False
     write: Callable[..., Any] | None = None
+    official: bool = False
     accuracy: Callable[..., float] | None = None
 
 

@@ -3,15 +3,21 @@
 Weights of edges are read where `influence_scores` reads them.
 """
 
+from .data.labels import UNLABELLED
+from .errors import InputError
 from .graph.dgl_bridge import DGLGraph, dgl
 from .influence.measure import Normalization
 from .influence.scores import influence_scores
 from .ops import Pooling
 from .propagation.equation import propagate_features
+from .registry import measures
 
 
 class AddInfluence(dgl.transforms.BaseTransform):
-    """Adds `influence_scores` of `ndata[feature]` as `ndata[key]`, float32 `[N]`."""
+    """Adds `influence_scores` of `ndata[feature]` as `ndata[key]`, float32 `[N]`.
+
+    A measure of labels gets `ndata[label]` of the nodes in `ndata[mask]`.
+    """
 
     def __init__(
         self,
@@ -22,11 +28,20 @@ class AddInfluence(dgl.transforms.BaseTransform):
         self_loop_weight: float = 1.0,
         feature: str = "feat",
         key: str = "influence",
+        label: str = "label",
+        mask: str = "train_mask",
     ) -> None:
+        self.label, self.mask = label, mask
         self.hops, self.measure, self.normalization = hops, measure, normalization
         self.self_loop_weight, self.feature, self.key = self_loop_weight, feature, key
 
     def __call__(self, g: DGLGraph) -> DGLGraph:
+        labels = None
+        if self.measure in measures and measures[self.measure].needs_labels:
+            for name in (self.label, self.mask):
+                if name not in g.ndata:
+                    raise InputError(f"measure: {self.measure} needs ndata {name!r}, found none")
+            labels = g.ndata[self.label].masked_fill(~g.ndata[self.mask].bool(), UNLABELLED)
         g.ndata[self.key] = influence_scores(
             g,
             g.ndata[self.feature],
@@ -34,6 +49,7 @@ class AddInfluence(dgl.transforms.BaseTransform):
             measure=self.measure,
             normalization=self.normalization,
             self_loop_weight=self.self_loop_weight,
+            labels=labels,
         )
         return g
 

@@ -272,7 +272,7 @@ def test_teacher_is_asked_for():
             scores("path", measure, "cpu")
         with pytest.raises(InputError, match=r"logits: expected shape \[3, C\], found \[4, 2\]"):
             scores("path", measure, "cpu", logits=torch.zeros(4, 2))
-    with pytest.raises(InputError, match="measure: expected cosine, degree"):
+    with pytest.raises(InputError, match="measure: expected agreement, cosine, curvature, d"):
         scores("path", "fame", "cpu")
 
 
@@ -287,7 +287,11 @@ def test_strict_sees_the_observed_graph_alone(measure, tiny):
     hidden = torch.ones(dataset.num_nodes, dtype=torch.bool)
     hidden[observed] = False
     assert found[hidden].isnan().all() and not found[observed].isnan().any()
-    alone = influence_scores(view.csr, view.features, measure=measure, logits=logits[observed])
+    labels = torch.full_like(view.labels, -1)
+    labels[view.train] = view.labels[view.train]
+    alone = influence_scores(
+        view.csr, view.features, measure=measure, logits=logits[observed], labels=labels
+    )
     torch.testing.assert_close(found[observed], alone)
 
 

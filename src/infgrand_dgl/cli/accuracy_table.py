@@ -5,10 +5,8 @@ from typing import Any
 
 from ..config.schema import Config
 from ..registry import methods
-from ..training.evaluation import TIMES
+from ..training.evaluation import PARTS, TIMES
 from ..training.metrics import recorded
-
-PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
 
 
 def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -27,7 +25,7 @@ def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str
     return header, [
         [
             names[model],
-            *(metric.over_seeds(score[part]) for part in parts),
+            *(metric.over_seeds(score[part]) if part in score else "-" for part in parts),
             *(_time(metrics[model], key) for key in TIMES),
         ]
         for model, score in scores.items()

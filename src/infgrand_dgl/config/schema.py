@@ -63,6 +63,10 @@ class DataConfig(Section):
     takes; null: the cache."""
     setting: Literal["transductive", "inductive"] = "transductive"
     """Whether training sees all nodes, or hides some of the test nodes."""
+    protocol: Literal["published", "glnn"] = "published"
+    """Of InfGraND's paper: the whole graph and its own split, or where it has none 20 nodes of each
+    class, 500 and 1000; or GLNN's: the largest connected component alone, of which 20 nodes of each
+    class train, 30 validate and all others test, drawn by seed."""
     split: int | Literal["seed"] | None = None
     """Where the graph comes with several splits: the number of one, from 0, or `seed` for the one
     of each seed's number (modulo their count)."""
@@ -111,7 +115,8 @@ class DataConfig(Section):
         """The settings that say what of the data a run may see."""
         given = self.model_dump(include=OF_SPLITS)
         by_split = self.standardize and self.setting == "inductive"
-        return given | ({"standardize": True} if by_split else {})
+        given |= {"standardize": True} if by_split else {}
+        return given | ({"protocol": self.protocol} if self.protocol == "glnn" else {})
 
     @field_validator("split", mode="before")
     @classmethod
@@ -130,6 +135,13 @@ class DataConfig(Section):
         _check_taken(self, generated, "name", sources)
         if self.root is None and sources[self.name].needs_root:
             raise ValueError(f"root: name: {self.name} needs the folder that holds the graph")
+        if self.protocol == "glnn":
+            if self.split is not None:
+                raise ValueError("split: only of protocol: published; glnn's is drawn by seed")
+            if sources[self.name].official:
+                raise ValueError(
+                    f"protocol: glnn: {self.name} has an official split, GLNN's too: published"
+                )
         if self.label_choice != "random" and self.label_rate is None:
             raise ValueError(f"label_rate: label_choice: {self.label_choice} needs one")
         return self
@@ -324,6 +336,11 @@ class Config(Section):
             raise ValueError(
                 f"data.label_choice: {choice}: comes before the teacher, and influence.measure: "
                 f"{measure} needs it"
+            )
+        if choice != "random" and measures[measure].needs_labels:
+            raise ValueError(
+                f"data.label_choice: {choice}: chooses the labels of which influence.measure: "
+                f"{measure} is made"
             )
         if self.train.precision == "bfloat16" and self.teacher.backend == "dgl":
             raise ValueError("train.precision: bfloat16: needs teacher.backend: native (or auto)")

@@ -63,6 +63,7 @@ class NodeDataset:
         task: what the labels are.
         features_of: makes the features of a graph where they are made of it; None: they belong to
             the nodes.
+        nodes: of a part of a graph the nodes' ids in the whole, int64 `[N]`; None: it is whole.
     """
 
     name: str
@@ -78,6 +79,7 @@ class NodeDataset:
     lacks: str | None = None
     task: Task = "classification"
     features_of: Callable[[CSRGraph], Tensor] | None = None
+    nodes: Tensor | None = None
 
     @property
     def labelled(self) -> Tensor:
@@ -264,6 +266,7 @@ class NodeDataset:
             features=self.matrix.gather(nodes) if made is None else made(csr),
             labels=self.labels[nodes],
             content=None,
+            nodes=None,
             split=Split(local[split.train], local[split.val], local[split.test_observed]),
         )
 

@@ -9,6 +9,7 @@ from ..registry import sources
 from ..system.reading import no_questions
 from .dataset import NodeDataset, check
 from .importing import recognized
+from .protocol import largest_component
 from .root import root_of
 from .scaling import standardized
 from .structural import structural_features
@@ -35,6 +36,8 @@ def load_original(config: DataConfig) -> NodeDataset:
     if config.features == "structural":
         loaded = loaded.with_features_of(structural_features)
     dataset = check(loaded, where=config.root or config.name)
+    if config.protocol == "glnn":
+        dataset = largest_component(dataset)
     if config.standardize and config.setting == "transductive":  # else when some are hidden
         dataset = standardized(dataset, dataset)
     log.info("loaded %s: %s", dataset.name, dataset.provenance)

@@ -65,6 +65,11 @@ def prepare(
 
 
 def _check_streamed(data: DataConfig) -> None:
+    if data.protocol == "glnn":
+        raise InputError(
+            f"data.protocol: glnn: {data.name} of this size is written part by part, without its "
+            "largest component; expected published"
+        )
     key = "features: structural" if data.features == "structural" else "standardize: true"
     if data.features == "structural" or data.standardize:
         raise InputError(
@@ -88,6 +93,8 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
     if dataset.csr.weights is not None:
         store.put("weights", dataset.csr.weights)
     store.put("labels", dataset.labels)
+    if dataset.nodes is not None:
+        store.put("nodes", dataset.nodes)
     if dataset.split is not None:
         store.split(dataset.split)
     for k, split in enumerate(dataset.splits):
@@ -138,8 +145,7 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
     shapes = {"indptr": [N + 1], "indices": [E], "features": [N, D], "labels": [N]}
     if task != "classification":
         shapes["labels"] = [N, manifest["classes"]]
-    if "weights" in arrays:
-        shapes["weights"] = [E]
+    shapes |= {name: [n] for name, n in (("weights", E), ("nodes", N)) if name in arrays}
     for name, shape in shapes.items():
         if name not in arrays or list(arrays[name].shape) != shape:
             given = list(arrays[name].shape) if name in arrays else "none"
@@ -169,6 +175,7 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         lacks=manifest.get("lacks"),
         task=task,
         features_of=structural_features if config.features == "structural" else None,
+        nodes=arrays.get("nodes"),
     )
 
 

@@ -10,6 +10,7 @@ from ..config.schema import DataConfig
 from ..errors import InputError
 from .dataset import PARTS as PARTS
 from .dataset import UNLABELLED, NodeDataset, Split, check_labels, check_split
+from .protocol import of_each_class
 from .scaling import standardized
 
 SHARES = (0.5, 0.25, 0.25)  # of small graphs, and where labels are no classes
@@ -58,6 +59,8 @@ def _seen(dataset: NodeDataset, config: DataConfig) -> NodeDataset:
 
 def _chosen(dataset: NodeDataset, config: DataConfig, seed: int) -> Split:
     """The split that `data.split` names, checked; of a dataset with one it need not."""
+    if config.protocol == "glnn":
+        return of_each_class(dataset.labels, seed)
     given, wanted = dataset.splits, config.split
     if not given and dataset.split is not None:
         given = (dataset.split,)

@@ -4,6 +4,7 @@
     metrics.json              metrics of the models and seconds; its presence says the run is whole
     history.csv               losses and metrics of every epoch
     stages.json               what each finished stage was made of
+    nodes.npy                 of a part of a graph (data.protocol: glnn) its nodes' ids in the whole
     influence.npy             I_g, float32 [N]      } in seed-<S>/ when inductive
     propagated.npy            X~, float32 [N, D]    } or all hops side by side, [N, (P + 1) D]
     seed-<S>/teacher.safetensors, student.safetensors, teacher_logits.npy,

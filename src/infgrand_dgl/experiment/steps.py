@@ -21,6 +21,7 @@ from ..influence.scores import flat_warning, spread
 from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..present.console import Reporter
+from ..propagation.cold import cold_inputs, without_edges
 from ..propagation.inputs import student_inputs
 from ..propagation.positions import READ, beside, positions
 from ..registry import measures, methods
@@ -30,11 +31,13 @@ from ..system.runtime import Runtime
 from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
 from ..training.evaluation import (
+    Outputs,
     Read,
     check_defined,
     evaluate,
     milliseconds_per_1000_nodes,
     milliseconds_per_request,
+    with_production,
 )
 from ..training.loop import OnEpoch
 from ..training.metrics import chosen
@@ -113,6 +116,11 @@ class Experiment:
         self.told.update(news)
 
 
+def _of_inputs(config: Config) -> Config:
+    """By which `student_inputs` makes what the student reads: X is X~ of no hops."""
+    return config if reads_propagated(config) else config.replace("propagation", hops=0)
+
+
 class Steps:
     """Of one seed. What they return depends on their arguments alone; what is there is reused."""
 
@@ -149,7 +157,7 @@ class Steps:
                 save_array(path, scores)
             return scores
 
-        per_seed = self.inductive or measure.needs_teacher
+        per_seed = self.inductive or measure.needs_teacher or measure.needs_labels
         seed = self.seed if per_seed else None
         basis = [experiment.data, seed, None if taught is None else taught.fingerprint]
         weight = config.propagation.self_loop_weight
@@ -175,8 +183,7 @@ class Steps:
             return Artifact(self.dataset.features, "raw")
         per_seed = varies or placed is not None
         file = self._file(config, "propagated.npy", per_seed)
-        if not propagated:  # a file all the same, for `predict`
-            config = config.replace("propagation", hops=0)
+        config = _of_inputs(config)  # raw ones have a file all the same, for `predict`
 
         def compute(path: Path | None, runtime: Runtime) -> Tensor:
             x = student_inputs(config, self.dataset, runtime, out=path)
@@ -227,8 +234,11 @@ class Steps:
             logits = teacher_logits(teacher, dataset, runtime, dtype=dtype)
             save_array(path, logits)
 
+            def teacher_outputs(alone: NodeDataset) -> Tensor:
+                return teacher_logits(teacher, alone, runtime)
+
             def judge() -> Metrics:
-                metrics = self._teacher_metrics(logits)
+                metrics = self._teacher_metrics(logits, teacher_outputs)
                 return metrics if sampled else metrics | self._teacher_times(teacher, runtime)
 
             return judge
@@ -330,7 +340,7 @@ class Steps:
                 **{name: self._observed(reading) for name, reading in readings.items()},
             )
             self._save(model, student)
-            return lambda: self._student_metrics(student, inputs.values)
+            return lambda: self._student_metrics(student, inputs.values, config)
 
         keys = None if method.settings is None else set(method.settings)
         settings = config.distillation.model_dump(include=keys)
@@ -362,8 +372,26 @@ class Steps:
 
     # Evaluation
 
-    def _teacher_metrics(self, logits: Tensor) -> Metrics:
-        return evaluate(lambda ids, read: read(logits[ids]), self.dataset, self.config.train.metric)
+    def _teacher_metrics(
+        self, logits: Tensor, of_graph: Callable[[NodeDataset], Tensor] | None = None
+    ) -> Metrics:
+        """
+        Args:
+            of_graph: its logits of another graph, on the CPU; None: it is not at hand.
+        """
+        dataset, cold = self.dataset, None
+        if self.inductive and of_graph is not None:
+            alone = of_graph(without_edges(dataset, dataset.test))
+
+            def cold(ids: Tensor, read: Read) -> Tensor:
+                return read(alone)
+
+        return self._judged(lambda ids, read: read(logits[ids]), cold)
+
+    def _judged(self, of_nodes: Outputs, cold: Outputs | None) -> Metrics:
+        data = self.config.data
+        metrics = evaluate(of_nodes, self.dataset, self.config.train.metric, cold=cold)
+        return with_production(metrics, data.split_rate) if data.protocol == "glnn" else metrics
 
     def _teacher_times(self, teacher: GNN, runtime: Runtime) -> Metrics:
         """Of the whole graph, and of a request: by that, or by the neighbourhood that is asked for,
@@ -378,11 +406,12 @@ class Steps:
             "milliseconds_per_request": min(milliseconds_per_request(way, N) for way in ways),
         }
 
-    def _student_metrics(self, student: MLP, inputs: Tensor) -> Metrics:
+    def _student_metrics(self, student: MLP, inputs: Tensor, config: Config) -> Metrics:
         """Its metrics, and the times of a pass over nodes that are on its device, in the form that
         the teacher's inputs have there, and of a request, whose rows are taken from where they
         are kept."""
-        device, N = self.runtime.device, self.dataset.num_nodes
+        device, dataset = self.runtime.device, self.dataset
+        N, cold = dataset.num_nodes, None
         x = FeatureMatrix(inputs).to_dense()
         ids = torch.arange(min(N, TIMED_NODES), device=x.device)
         kind: Inputs = "dense" if "hops" in student.shape else self.config.train.inputs
@@ -394,8 +423,15 @@ class Steps:
         def of_nodes(ids: Tensor, read: Read) -> Tensor:
             return outputs(student, x, ids, device, read)
 
+        if self.inductive:
+            made = cold_inputs(_of_inputs(config), dataset, dataset.test, self.runtime)
+            alone = FeatureMatrix(made).to_dense()
+
+            def cold(ids: Tensor, read: Read) -> Tensor:
+                return outputs(student, alone, torch.arange(len(ids)), device, read)
+
         return {
-            **evaluate(of_nodes, self.dataset, self.config.train.metric),
+            **self._judged(of_nodes, cold),
             "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: student(rows)),
             "milliseconds_per_request": milliseconds_per_request(serve, N),
         }

@@ -20,6 +20,7 @@ from ..registry import measures, methods
 from ..system.memory import Budget
 from ..system.ranks import joined
 from ..system.runtime import Runtime, resolve_device
+from ..system.writing import save_array
 from ..training.metrics import recorded
 from ..training.settings import for_task
 from .directory import RunDirectory, is_complete, is_damaged, shared_run
@@ -84,6 +85,8 @@ def all_seeds(
     config, students = _for_task(config, students, source)
     if runtime.ranks.first:
         run.write_text("config.yaml", config.to_yaml())
+        if source.nodes is not None:
+            save_array(run.path / "nodes.npy", source.nodes)
     if hint := None if config.data.standardize else unlike_scales(source.matrix):
         report.line(hint)
     for seed in config.train.seeds:  # before hours of training: may it, by its split

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..config.schema import Config
-from ..data.dataset import NodeDataset
+from ..data.dataset import UNLABELLED, NodeDataset
 from ..propagation.equation import Propagation
 from ..propagation.memory import matrix_needs
 from ..registry import measures
@@ -58,11 +58,20 @@ def influence(
             cosine=result.scores,
             mix=c.mix,
             task=dataset.task,
+            labels=_training_labels(seen).to(runtime.device) if measure.needs_labels else None,
         )
         result = replace(result, scores=measured(measure, inputs))
     release(*seen.csr.arrays)
     seen.matrix.release()
     return replace(result, scores=dataset.scattered(result.scores)) if strict else result
+
+
+def _training_labels(seen: NodeDataset) -> Tensor:
+    """Labels as the dataset has them: of the nodes that train, none of others."""
+    classes = seen.task == "classification"
+    labels = torch.full_like(seen.labels, UNLABELLED if classes else torch.nan)
+    labels[seen.train] = seen.labels[seen.train]
+    return labels
 
 
 def _cosine(

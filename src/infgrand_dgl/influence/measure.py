@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config.fields import Task
+from ..data.labels import labelled
 from ..errors import InputError, check_shape
 from ..graph import CSRGraph
 from ..registry import Measure
@@ -28,7 +29,9 @@ class Inputs:
         logits: the teacher's, `[N, C]` on the device of `csr`, for a measure that needs them.
         cosine: the cosine's normalized scores, float32 `[N]`, likewise.
         mix: the cosine's share in a convex mix; None: a product (hybrid).
-        task: of which the logits are.
+        task: of which logits and labels are.
+        labels: of the nodes that train, as a `NodeDataset` has them, on the device of `csr`; others
+            have none. Of a measure that needs them.
     """
 
     csr: CSRGraph
@@ -40,6 +43,7 @@ class Inputs:
     cosine: Tensor | None = None
     mix: float | None = None
     task: Task = "classification"
+    labels: Tensor | None = None
 
 
 @torch.no_grad()
@@ -47,16 +51,34 @@ def measured(measure: Measure, inputs: Inputs) -> Tensor:
     """The scores of a measure, float32 `[N]`.
 
     Raises:
-        InputError: no logits, or logits of another length, where the measure needs them; a task
-            that it does not have.
+        InputError: no logits or labels, or some of another length, where the measure needs them; a
+            task that it does not have.
     """
     check_task(measure, inputs.task)
     if measure.needs_teacher:
         if inputs.logits is None:
             raise InputError(f"measure: {measure.name} needs the teacher's logits")
         check_shape("logits", inputs.logits, [inputs.csr.num_rows, "C"])
+    if measure.needs_labels:
+        _check_labels(measure, inputs)
     scores = measure.scores(inputs)
-    return scores if measure.normalized else normalized(scores, inputs.normalization).float()
+    return (scores if measure.normalized else normalized(scores, inputs.normalization)).float()
+
+
+def _check_labels(measure: Measure, inputs: Inputs) -> None:
+    labels, N = inputs.labels, inputs.csr.num_rows
+    if labels is None:
+        raise InputError(f"measure: {measure.name} needs labels of the nodes that train")
+    check_shape("labels", labels, [N] if inputs.task == "classification" else [N, "C"])
+    if not labelled(labels).any():
+        raise InputError("labels: expected those of the nodes that train, found none")
+    if inputs.task == "classification" and inputs.logits is not None:
+        C = inputs.logits.shape[1]
+        if int(labels.max()) >= C:
+            raise InputError(
+                f"labels: expected classes 0 to {C - 1}, of which the logits are; "
+                f"found {int(labels.max())}"
+            )
 
 
 def check_task(measure: Measure, task: Task) -> None:

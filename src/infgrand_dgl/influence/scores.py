@@ -32,6 +32,7 @@ def influence_scores(
     logits: Tensor | None = None,
     mix: float | None = None,
     task: Task = "classification",
+    labels: Tensor | None = None,
 ) -> Tensor:
     r"""Global influence $I_g$ of every node, float32 `[N]`.
 
@@ -50,14 +51,17 @@ def influence_scores(
         normalization: "minmax" (the authors' code) gives $[0, 1]$; "max" (the paper's text)
             divides the sums by the largest and clamps negative ones to 0; "none" returns the sums.
         self_loop_weight: w of the propagation; 1 is the paper's text, 2 the authors' code.
-        logits: the teacher's, `[N, C]`; for the measures "entropy" and "hybrid".
+        logits: the teacher's, `[N, C]`; for the measures that need it: "agreement", "entropy",
+            "hybrid", "renode".
         mix: "hybrid": the share of the cosine in its mix with the entropy; None: their product.
         task: "classification", "multilabel" or "regression": of which the logits are.
+        labels: of the nodes that train, int64 `[N]`, -1 of others (float `[N, C]`, NaN of others,
+            where they are no classes); for "label-reach" and "renode".
 
     Raises:
         InputError: a directed graph or none, weights that are negative or not finite, features of
             another length, NaN or infinite features, an unknown measure or normalization, no logits
-            where they are needed, a task that the measure does not have.
+            or labels where they are needed, a task that the measure does not have.
     """
     check_choice("measure", measure, list(measures))
     check_choice("normalization", normalization, get_args(Normalization))
@@ -73,9 +77,10 @@ def influence_scores(
     cosine = None
     if chosen.needs_cosine:
         cosine = cosine_influence(csr, features, **settings).scores
-    if logits is not None:
-        logits = logits.to(csr.indptr.device)
-    settings |= {"logits": logits, "cosine": cosine, "mix": mix, "task": task}
+    logits, labels = (
+        None if given is None else given.to(csr.indptr.device) for given in (logits, labels)
+    )
+    settings |= {"logits": logits, "labels": labels, "cosine": cosine, "mix": mix, "task": task}
     inputs = Inputs(csr, features=features, **settings)
     return measured(chosen, inputs)
 

@@ -56,9 +56,9 @@ def _found(config: Config, dataset: NodeDataset, seed: int, runtime: Runtime) ->
     return torch.where(seen > 0, out, means)
 
 
-def without_edges(x: Tensor, dimension: int) -> Tensor:
-    """The inputs of nodes that come without edges, `[n, D + dimension]`: positions are 0."""
-    return torch.cat([x, x.new_zeros(len(x), dimension)], dim=1)
+def without_positions(x: Tensor, config: Config) -> Tensor:
+    """The inputs of nodes that come without edges, `[n, D + d]`: their positions are 0."""
+    return torch.cat([x, x.new_zeros(len(x), config.nosmog.dimension)], dim=1)
 
 
 def beside(x: Tensor, positions: Tensor, runtime: Runtime, out: Path | None = None) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..config.schema import Config
 from ..present.style import look, models
-from ..training.evaluation import REQUEST, TIMES
+from ..training.evaluation import PARTS, REQUEST, TIMES
 from ..training.metrics import METRICS, Metric, recorded
 from .content import Section, Table, facts
 
@@ -20,7 +20,6 @@ COLUMNS = {  # what models have an output for, and what these are called
     "multilabel": ("labels", "label names"),
     "regression": ("target columns", "column names"),
 }
-PARTS = {"val": "validation", "test": "test", "test_observed": "test, observed"}
 
 
 def lead(metrics: Metrics) -> str:
@@ -69,8 +68,12 @@ def results(metrics: Metrics, config: Config) -> Section:
     if metrics["setting"] == "inductive":
         caption += (
             " Test: nodes that training did not see; test, observed: "
-            "those whose features and edges it saw."
+            "those whose features and edges it saw; test, cold: those of test by their own "
+            "features, without their edges."
         )
+        if any(PARTS["production"] in title for title in titles):
+            share = config.data.split_rate
+            caption += f" Production: {1 - share:g} of test, observed, and {share:g} of test."
     note = _collapsed(seeds, metrics["retrained"])
     return Section("Results", note, tables=[Table(rows, ["model", *titles], caption)])
 

@@ -17,6 +17,13 @@ from ..registry import sources
 from .columns import mean
 from .metrics import METRICS, Metric, accuracy, against_others, chosen, likeliest, of_task
 
+PARTS = {  # of the nodes that models are judged by, by title
+    "val": "validation",
+    "test": "test",
+    "test_observed": "test, observed",
+    "test_cold": "test, cold",
+    "production": "production",
+}
 REQUEST = 10  # nodes that are asked for at once, or all of fewer
 TIMES = {  # of what is told of a model, by title
     "milliseconds_per_1000_nodes": "ms per 1000 nodes",
@@ -24,11 +31,33 @@ TIMES = {  # of what is told of a model, by title
 }
 
 Read = Callable[[Tensor], Tensor]
+Outputs = Callable[[Tensor, Read], Tensor]
+
+
+def with_production(metrics: dict[str, Any], hidden: float) -> dict[str, Any]:
+    """With the part `production` of every metric, as GLNN has it: of nodes that come to a model in
+    use a share is new, hence (1 - hidden)·test_observed + hidden·test.
+
+    Args:
+        metrics: of `evaluate`, inductive.
+        hidden: the share.
+    """
+    if "test_observed" in metrics:
+        both = (1 - hidden) * metrics["test_observed"] + hidden * metrics["test"]
+        metrics = {**metrics, "production": both}
+    return {
+        name: with_production(values, hidden) if name in METRICS else values
+        for name, values in metrics.items()
+    }
 
 
 @torch.no_grad()
 def evaluate(
-    outputs: Callable[[Tensor, Read], Tensor], dataset: NodeDataset, metric: str | None = None
+    outputs: Outputs,
+    dataset: NodeDataset,
+    metric: str | None = None,
+    *,
+    cold: Outputs | None = None,
 ) -> dict[str, Any]:
     """By part of the split, for classes: accuracy (on OGB's sets by OGB's evaluator), macro-F1 and
     the metric. Beside them `predicted_classes`, how many there are, and `largest_class`, what the
@@ -41,22 +70,25 @@ def evaluate(
     Args:
         outputs: (ids, read) to what is read of the outputs for these nodes (`Scorer.read`).
         metric: of `METRICS`; by default the task's usual one.
+        cold: likewise of the test nodes as they are without their edges: the part `test_cold`.
     """
-    parts = _parts(dataset)
+    parts = _parts(dataset) | ({} if cold is None else {"test_cold": dataset.test})
     labels = {part: dataset.labels[ids] for part, ids in parts.items()}
+
+    def said(part: str, read: Read) -> Tensor:
+        of = cold if part == "test_cold" and cold is not None else outputs
+        return of(parts[part], read).cpu()
+
     if dataset.task != "classification":
-        return _of_columns(outputs, parts, labels, dataset)
-    classes = {part: outputs(ids, likeliest).cpu() for part, ids in parts.items()}
+        return _of_columns(said, labels, dataset)
+    classes = {part: said(part, likeliest) for part in parts}
     C, of_choice = dataset.num_classes, chosen(metric, dataset.task)
 
     def values(metric: Metric) -> dict[str, float]:
         of = metric.of("classification")
         if of.read is likeliest:
             return {k: float(of.value(p, labels[k], C)) for k, p in classes.items()}
-        return {
-            k: float(of.value(outputs(ids, of.read).cpu(), labels[k], C))
-            for k, ids in parts.items()
-        }
+        return {k: float(of.value(said(k, of.read), labels[k], C)) for k in parts}
 
     metrics: dict[str, Any] = {k: _accuracy(dataset.name, p, labels[k]) for k, p in classes.items()}
     for each in dict.fromkeys((METRICS["macro_f1"], of_choice)):
@@ -77,16 +109,13 @@ def _parts(dataset: NodeDataset) -> dict[str, Tensor]:
 
 
 def _of_columns(
-    outputs: Callable[[Tensor, Read], Tensor],
-    parts: dict[str, Tensor],
-    labels: dict[str, Tensor],
-    dataset: NodeDataset,
+    said: Callable[[str, Read], Tensor], labels: dict[str, Tensor], dataset: NodeDataset
 ) -> dict[str, Any]:
     scorers = {name: METRICS[name].of(dataset.task) for name in of_task(dataset.task)}
     found: dict[str, dict[str, Tensor]] = {name: {} for name in scorers}
-    for part, ids in parts.items():
+    for part in labels:
         for read in dict.fromkeys(of.read for of in scorers.values()):
-            kept = outputs(ids, read).cpu()
+            kept = said(part, read)
             for name, of in scorers.items():
                 if of.read is read and of.by_column is not None:
                     found[name][part] = of.by_column(kept, labels[part])

@@ -36,3 +36,15 @@ def test_of_a_teacher(tiny, tmp_path, capsys):
     settings = ("influence.measure=entropy", f"teacher.logits={tmp_path}/logits.npy")
     assert run(capsys, *command, *settings)[0] == 0
     assert np.isfinite(np.load(tmp_path / "i.npy")).all()
+
+
+def test_of_labels(tiny, tmp_path, capsys):
+    """Those that train in the split of a seed."""
+    scores: dict[int, np.ndarray] = {}
+    for seed in (1, 1, 2):
+        command = ("influence", "--config", tiny, "--out", tmp_path / "i.npy", "--seed", seed)
+        settings = ("--set", "influence.measure=label-reach", "data.label_rate=0.5")
+        assert run(capsys, *command, *settings)[0] == 0
+        found = np.load(tmp_path / "i.npy")
+        assert np.array_equal(scores.setdefault(seed, found), found)
+    assert not np.array_equal(scores[1], scores[2])

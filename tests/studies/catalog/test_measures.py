@@ -14,7 +14,8 @@ from tests.studies.small import run
 
 def test_every_measure_in_order():
     (cell,) = small_cells("measures", seeds=[1])
-    expected = ["cosine", "jacobian", "pagerank", "degree", "entropy", "hybrid", "uniform"]
+    expected = ["cosine", "jacobian", "pagerank", "degree", "entropy", "hybrid"]
+    expected += ["agreement", "curvature", "label-reach", "renode", "uniform"]
     assert list(cell.students) == expected
     assert [config.influence.measure for config in cell.students.values()] == expected
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from ..loading import load
 
-    config, dataset, runtime, report = load(args)
+    config, dataset, runtime, report = load(args, scores=True)
 
     from ...influence.compute import influence
     from ...influence.scores import flat_warning, spread

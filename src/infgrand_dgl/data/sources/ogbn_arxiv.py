@@ -9,6 +9,7 @@ sources.add(
         place=8,
         about="OGB node property prediction",
         load=late("data.ogb:load"),
+        official=True,
         accuracy=late("data.ogb:accuracy"),
     )
 )

@@ -13,6 +13,7 @@ sources.add(
         load=late("data.ogb:load"),
         streamed=late("data.ogb_archive:streamed"),
         write=late("data.ogb_archive:write"),
+        official=True,
         accuracy=late("data.ogb:accuracy"),
     )
 )
