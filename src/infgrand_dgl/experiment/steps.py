@@ -33,6 +33,7 @@ from ..training.evaluation import (
     evaluate,
     milliseconds_per_1000_nodes,
     milliseconds_per_request,
+    validate,
 )
 from ..training.loop import OnEpoch
 from ..training.metrics import chosen
@@ -65,6 +66,8 @@ class Experiment:
         data: the fingerprint of the dataset and of what of it a run may see.
         scores: the influence last computed, for the picture.
         told: what was said of a seed's split, which others need not say again.
+        lean: its models are trained to be compared on the validation nodes: no test nodes are
+            looked at, no times taken, no history kept.
     """
 
     config: Config
@@ -77,6 +80,7 @@ class Experiment:
     fitting: Fitting
     scores: list[Tensor] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
+    lean: bool = False
 
     @classmethod
     def of(
@@ -87,16 +91,18 @@ class Experiment:
         run: RunDirectory,
         runtime: Runtime,
         report: Reporter,
+        lean: bool = False,
     ) -> "Experiment":
         data = fingerprint(source.fingerprint, config.data.of_splits())
         stages = Stages(run.path)
         board = run.path / "tensorboard" if config.train.tensorboard else None
         metric = chosen(config.train.metric, source.task).name
-        history = History(run.path / "history.csv", metric, board, runtime.ranks.first)
+        writes = runtime.ranks.first and not lean
+        history = History(run.path / "history.csv", metric, board, writes)
         artifacts = Artifacts(run.path, stages, runtime, report)
         every = config.train.checkpoint_every
         fitting = Fitting(run, stages, history, runtime, report, every, metric)
-        return cls(config, students, data, run, runtime, report, artifacts, fitting)
+        return cls(config, students, data, run, runtime, report, artifacts, fitting, lean=lean)
 
     def tell(self, dataset: NodeDataset) -> None:
         """What training sees when inductive, and which classes it does not learn: once."""
@@ -211,7 +217,8 @@ class Steps:
 
             def judge() -> Metrics:
                 metrics = self._teacher_metrics(logits)
-                return metrics if sampled else metrics | self._teacher_times(teacher, runtime)
+                timed = not sampled and not self.experiment.lean
+                return metrics | self._teacher_times(teacher, runtime) if timed else metrics
 
             return judge
 
@@ -316,8 +323,12 @@ class Steps:
 
     # Evaluation
 
+    def _judged(self, outputs: Callable[[Tensor, Read], Tensor]) -> Metrics:
+        judge = validate if self.experiment.lean else evaluate
+        return judge(outputs, self.dataset, self.config.train.metric)
+
     def _teacher_metrics(self, logits: Tensor) -> Metrics:
-        return evaluate(lambda ids, read: read(logits[ids]), self.dataset, self.config.train.metric)
+        return self._judged(lambda ids, read: read(logits[ids]))
 
     def _teacher_times(self, teacher: GNN, runtime: Runtime) -> Metrics:
         """Of the whole graph, and of a request: by that, or by the neighbourhood that is asked for,
@@ -338,17 +349,20 @@ class Steps:
         are kept."""
         device, N = self.runtime.device, self.dataset.num_nodes
         x = FeatureMatrix(inputs).to_dense()
+
+        def of_nodes(ids: Tensor, read: Read) -> Tensor:
+            return outputs(student, x, ids, device, read)
+
+        if self.experiment.lean:
+            return self._judged(of_nodes)
         ids = torch.arange(min(N, TIMED_NODES), device=x.device)
         rows = first_layer_input(x[ids], device, self.config.train.inputs)
 
         def serve(ids: Tensor) -> Tensor:
             return student(x[ids.to(x.device)].to(device).float())
 
-        def of_nodes(ids: Tensor, read: Read) -> Tensor:
-            return outputs(student, x, ids, device, read)
-
         return {
-            **evaluate(of_nodes, self.dataset, self.config.train.metric),
+            **self._judged(of_nodes),
             "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: student(rows)),
             "milliseconds_per_request": milliseconds_per_request(serve, N),
         }
