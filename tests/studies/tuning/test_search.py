@@ -3,10 +3,14 @@
 import pytest
 
 from infgrand_dgl.studies.tuning.search import importances, suggest
-from infgrand_dgl.studies.tuning.space import Choices, Range
+from infgrand_dgl.studies.tuning.space import Choices, Range, Space
 from infgrand_dgl.studies.tuning.trials import Trial, is_poor, ranked
 
-SPACE = {"a.x": Range(0.0, 1.0), "a.kind": Choices(("bad", "good", "bad too")), "a.y": Range(0, 1)}
+SPACE: Space = {
+    "a.x": Range(0.0, 1.0),
+    "a.kind": Choices(("bad", "good", "bad too")),
+    "a.y": Range(0.0, 1.0),
+}
 
 
 def score(values):
@@ -54,7 +58,7 @@ def test_importances():
     assert importances(SPACE, trials[:3], 1) == {}
     alike = [Trial(n, trial.values, "finished", [1.0]) for n, trial in enumerate(trials)]
     assert importances(SPACE, alike, 1) == {}
-    one = {**SPACE, "a.z": Choices((7,))}  # of no use to know
+    one: Space = {**SPACE, "a.z": Choices((7,))}  # of no use to know
     more = [Trial(t.number, {**t.values, "a.z": 7}, "finished", t.scores) for t in trials]
     assert importances(one, more, 1).keys() == SPACE.keys()
 

@@ -25,6 +25,7 @@ from infgrand_dgl.studies.tuning.search import suggest
 from infgrand_dgl.studies.tuning.space import with_values
 from infgrand_dgl.studies.tuning.trials import Bench, Trial
 from tests.studies.tuning.small import SPACE, run, search, told
+from tests.tasks import settings, write
 
 FILES = {
     *("best.yaml", "trials.csv", "tune.json", "tune.md", "report.html"),
@@ -207,9 +208,12 @@ def test_poor_trials_end_early(tiny, tmp_path):
 
 
 def test_of_errors_the_least_is_best(tiny, tmp_path):
-    numbers = ["data.task=regression", "distillation.kl=forward", "train.metric=rmse"]
-    found = run(search(tiny, "student.lr: [0.01, 0.001]\n", numbers), tmp_path / "out", 4)
+    numbers = [*settings(write(tmp_path / "graph", "regression")), "train.metric=rmse"]
+    numbers += ["data.nodes=null", "data.features=null", "data.classes=null"]
+    asked = search(tiny, "student.lr: [0.01, 1.0e-5]\n", [*numbers, "distillation.tau=1.0"])
+    found = run(asked, tmp_path / "out", 4)
     assert found.best is not None and found.metric.name == "rmse"
+    assert found.best.values == {"student.lr": 0.01}
     assert found.best.score == min(trial.score for trial in found.ended)
     assert "validation RMSE" in (tmp_path / "out/best.yaml").read_text()
 

@@ -14,6 +14,7 @@ from ...config.schema import Config
 from ...errors import InputError
 from ...experiment.directory import LOCK, locked
 from ...experiment.environment import environment
+from ...registry import sources
 from ...system.reading import reading
 from ...system.writing import explained, writing
 from ...training.metrics import METRICS, Metric
@@ -45,6 +46,8 @@ class Search:
         """What all trials of a folder have alike, by key; not where they run."""
         config = self.config.replace("train", device="auto", baselines=[], tensorboard=False)
         config = config.replace("resources", memory=None, gpu_memory=None)
+        if not sources[config.data.name].needs_root:  # of a user's graph it says which
+            config = config.replace("data", root=None)
         space = {f"space: {key}": part.written() for key, part in self.space.items()}
         return {**flat(config), **space, "--seed": self.seed, "--prune": self.prune}
 

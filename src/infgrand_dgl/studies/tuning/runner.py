@@ -48,7 +48,8 @@ def tune(
             try:
                 _Pool(found, trials, min(jobs, trials - before), report).run()
             except BaseException as error:
-                error.add_note("trials that have ended are kept; to go on: the same command")
+                if found.ended:
+                    error.add_note("trials that have ended are kept; to go on: the same command")
                 raise
             finally:
                 if found.ended:
