@@ -85,8 +85,8 @@ def _extended(file: Path, out: Path) -> str:
 
 def _scored(found: Trials, trial: Trial) -> str:
     metric, seeds = found.metric, len(trial.scores)
-    spread = f"{metric.over_seeds(trial.spread)}{' %' * metric.percent}"
-    return f"validation {metric.label} {spread} over {seeds} seed{'s' * (seeds > 1)}"
+    shown = f"{trial.shown(metric)}{' %' * metric.percent}"
+    return f"validation {metric.label} {shown} over {seeds} seed{'s' * (seeds > 1)}"
 
 
 def _page(found: Trials, best: Trial | None, shares: Mapping[str, float]) -> Lines:
@@ -131,7 +131,7 @@ def _top(found: Trials) -> Lines:
     body = []
     for trial in ranked(found.ended, metric.sign)[:TOP]:
         values = [_text(trial.values[key]) for key in keys]
-        first = [str(trial.number), metric.over_seeds(trial.spread), f"{trial.seconds:.1f}"]
+        first = [str(trial.number), trial.shown(metric), f"{trial.seconds:.1f}"]
         body.append([*first, *values])
     return markdown(header, body)
 

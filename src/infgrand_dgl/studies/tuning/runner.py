@@ -160,7 +160,7 @@ class _Pool:
         best = found.best
         note = "" if best is None else f"best {self._told(best)}"
         self.bar.update(len(found.ended), note=note)
-        outcome = found.metric.over_seeds(trial.spread) if trial.scores else ""
+        outcome = trial.shown(found.metric) if trial.scores else ""
         if state != "finished":
             outcome = f"{state} {trial.reason or outcome}".strip()
         told = [f"trial {trial.number}: {outcome}", f"{trial.seconds:.1f} s", note]

@@ -17,6 +17,7 @@ from ...experiment.train import one_seed
 from ...present.console import Silent
 from ...system.memory import Budget
 from ...system.runtime import Runtime, resolve_device
+from ...training.metrics import Metric
 from ...training.settings import for_task
 
 STATES = ("finished", "pruned", "failed")
@@ -52,6 +53,11 @@ class Trial:
     def spread(self) -> dict[str, float]:
         """Mean and population standard deviation over the seeds."""
         return {"mean": self.score, "std": pstdev(self.scores)}
+
+    def shown(self, metric: Metric) -> str:
+        """Its score, and the deviation of several seeds, without the sign of a percentage."""
+        several = len(self.scores) > 1
+        return metric.over_seeds(self.spread) if several else metric.shown(self.score)
 
     @property
     def reason(self) -> str:
