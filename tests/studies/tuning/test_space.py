@@ -1,7 +1,7 @@
 """Spaces: what can be written in one, and what is told of one that is wrong."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infgrand_dgl import InputError
@@ -149,6 +149,7 @@ parts = st.one_of(
 )
 
 
+@settings(deadline=None, max_examples=40)
 @given(part=parts, seed=st.integers(0, 2**32 - 1), count=st.integers(0, 12))
 def test_what_is_suggested_is_in_the_space(part, seed, count):
     """And a configuration takes it."""

@@ -162,17 +162,6 @@ def test_failed_trials_stop_no_other(tiny, tmp_path, capsys):
     assert found.best is not None and found.best.values["student.lr"] == 0.01
 
 
-def test_where_all_fail(tiny, tmp_path, capsys):
-    space = tmp_path / "space.yaml"
-    space.write_text("student.lr: [1.0e+38]\n")
-    command = ["tune", "--config", str(tiny), "--space", str(space), "--trials", "2"]
-    assert main([*command, "--out", str(tmp_path / "out"), "-q"]) == 1
-    said = capsys.readouterr()
-    assert "0 finished, 0 pruned, 2 failed" in said.out and "no trial has finished" in said.err
-    assert "No trial has finished." in (tmp_path / "out/tune.md").read_text()
-    assert not (tmp_path / "out/best.yaml").exists()
-
-
 def test_a_killed_process_is_a_failed_trial(tiny, tmp_path):
     """Another takes its place."""
     epochs = ["student.epochs=1000000", "train.patience=1000000"]
@@ -255,23 +244,7 @@ def test_ctrl_c(tiny, tmp_path):
     assert run(search(tiny), tmp_path / "out", 4).counts["finished"] == 4
 
 
-def test_without_optuna(tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    command = ["tune", "--config", str(tiny), "--trials", "1", "--out", str(tmp_path / "out")]
-    assert main(command) == 2
-    message = "error: tune: Optuna is not installed (pip install infgrand-dgl[tune])\n"
-    assert capsys.readouterr().err == f"infgrand-dgl: {message}"
-    assert not (tmp_path / "out").exists()
-
-
 def test_not_under_torchrun(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="expected one process, found those of torchrun"):
         run(search(tiny), tmp_path / "out", 1)
-
-
-def test_a_space_of_nothing(tiny, tmp_path, capsys):
-    (tmp_path / "space.yaml").write_text("krd.every: [1, 2]\n")
-    command = ["tune", "--config", str(tiny), "--space", str(tmp_path / "space.yaml")]
-    assert main([*command, "--trials", "1", "--out", str(tmp_path / "out")]) == 2
-    assert "nothing is left of it to try" in capsys.readouterr().err

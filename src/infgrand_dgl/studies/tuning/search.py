@@ -96,4 +96,5 @@ def _read(part: Choices | Range, value: Any) -> Any:
         return part.values[value]
     if part.whole:
         return int(value)
-    return min(max(float(f"{value:.4g}"), part.low), part.high)
+    digits = 4 if part.step is None else 10  # of a step what rounding has left is cut off
+    return min(max(float(f"{value:.{digits}g}"), part.low), part.high)
