@@ -31,7 +31,7 @@ def test_order_of_the_commands():
     expected += [
         f"data {name}" for name in ("list", "describe", "import", "split", "prepare", "verify")
     ]
-    expected += ["study", *(f"benchmark {name}" for name in (*BENCHMARKS, "all")), "info"]
+    expected += ["study", "tune", *(f"benchmark {name}" for name in (*BENCHMARKS, "all")), "info"]
     assert list(names(COMMANDS)) == expected
 
 

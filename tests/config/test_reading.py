@@ -16,6 +16,15 @@ def written(tmp_path: Path):
     return write
 
 
+def test_extends_a_shipped_one(written):
+    """By its name, unless there is such a file."""
+    assert load_config(written("extends: demo\nteacher: {hidden: 64}")) == load_config(
+        "demo", ["teacher.hidden=64"]
+    )
+    written("data: {name: cora}", "demo")
+    assert load_config(written("extends: demo")).data.name == "cora"
+
+
 def test_extends_overrides_and_round_trip(written):
     written("data: {name: cora}\nteacher: {lr: 1e-3, hidden: 32}\ntrain: {seeds: [1]}", "base.yaml")
     middle = written("extends: base.yaml\nteacher: {hidden: 64}", "middle.yaml")

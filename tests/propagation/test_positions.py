@@ -8,7 +8,7 @@ from infgrand_dgl import InputError
 from infgrand_dgl.data import NodeDataset, Split
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.propagation.deepwalk import DeepWalk
-from infgrand_dgl.propagation.positions import beside, positions, without_positions
+from infgrand_dgl.propagation.positions import beside, positions
 from infgrand_dgl.system.arrays import is_mapped, map_array, new_array
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
@@ -85,6 +85,6 @@ def test_beside(dtype, tmp_path):
         beside(x, p, short)
 
 
-def test_without_edges():
-    x = torch.rand(3, 2)
-    assert torch.equal(without_edges(x, 4), torch.cat([x, torch.zeros(3, 4)], dim=1))
+def test_without_positions(config):
+    x, d = torch.rand(3, 2), config.nosmog.dimension
+    assert torch.equal(without_positions(x, config), torch.cat([x, torch.zeros(3, d)], dim=1))

@@ -96,6 +96,29 @@ def shipped_experiments() -> dict[str, Path]:
 def _read(path: Path, origin: dict[str, str], extended: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in extended:
         raise InputError(f"{path}: extends itself, by way of {extended[-1]}")
+    content = read_mapping(path, "sections")
+    merged: dict[str, Any] = {}
+    base = content.pop("extends", None)
+    if base is not None:
+        if not isinstance(base, str):
+            raise InputError(f"{path}: extends: expected a file name, found {base!r}")
+        parent = path.parent / base
+        if not parent.is_file():
+            shipped = shipped_experiments()
+            if base not in shipped:
+                raise InputError(f"{path}: extends: no such file: {parent}")
+            parent = shipped[base]
+        merged = _read(parent, origin, (*extended, path.resolve()))
+    _merge(merged, content, origin, str(path))
+    return merged
+
+
+def read_mapping(path: Path, expected: str) -> dict[Any, Any]:
+    """What a YAML file holds, not checked; of an empty one nothing.
+
+    Raises:
+        InputError: it cannot be read, or holds something else than what is `expected`.
+    """
     try:
         text = path.read_text()
     except OSError as error:
@@ -106,18 +129,8 @@ def _read(path: Path, origin: dict[str, str], extended: tuple[Path, ...] = ()) -
     if content is None:
         content = {}
     if not isinstance(content, dict):
-        raise InputError(f"{path}: expected sections, found {kind_of(content)}")
-    merged: dict[str, Any] = {}
-    base = content.pop("extends", None)
-    if base is not None:
-        if not isinstance(base, str):
-            raise InputError(f"{path}: extends: expected a file name, found {base!r}")
-        parent = path.parent / base
-        if not parent.is_file():
-            raise InputError(f"{path}: extends: no such file: {parent}")
-        merged = _read(parent, origin, (*extended, path.resolve()))
-    _merge(merged, content, origin, str(path))
-    return merged
+        raise InputError(f"{path}: expected {expected}, found {kind_of(content)}")
+    return content
 
 
 def _parse(text: str, source: str, expected: str) -> Any:

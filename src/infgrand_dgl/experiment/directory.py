@@ -89,7 +89,7 @@ def new_run(
         with explained(out, "--out"):
             found = partial.is_dir() and any(partial.iterdir())
             partial.mkdir(exist_ok=True)
-            lock = _lock(partial, out)
+            lock = locked(partial, out)
         try:
             if found and fresh:
                 _clear(partial)
@@ -154,7 +154,7 @@ def partial_of(out: Path) -> Path:
     return target.with_name(f"{target.name}.partial")
 
 
-def _lock(partial: Path, out: Path) -> int:
+def locked(partial: Path, out: Path) -> int:
     """Held until the descriptor is closed or the process ends, however it ends."""
     lock = os.open(partial / LOCK, os.O_CREAT | os.O_RDWR)
     try:

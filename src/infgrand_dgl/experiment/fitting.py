@@ -44,8 +44,8 @@ class Outcome:
 
     def __str__(self) -> str:
         named = "" if self.metric == "accuracy" else f"{METRICS[self.metric].label}: "
-        scores = f"{named}validation {self.val:.4f}, test {self.scores['test']:.4f}"
-        return f"{self.seconds:.1f} s, {scores}"
+        test = f", test {self.scores['test']:.4f}" if "test" in self.scores else ""
+        return f"{self.seconds:.1f} s, {named}validation {self.val:.4f}{test}"
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ class Fitting:
             outcome = Outcome(judge(), seconds, self.metric)
             if self.runtime.ranks.first:
                 bar.result = str(outcome)
-        if self.runtime.ranks.first and (text := warning(outcome.metrics, self.metric)):
+        told = self.runtime.ranks.first and "test" in outcome.scores
+        if told and (text := warning(outcome.metrics, self.metric)):
             self.report.warn(f"{label} {text}")
         return outcome

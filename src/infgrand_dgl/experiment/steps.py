@@ -14,14 +14,9 @@ from ..config import Config
 from ..data import NodeDataset, by_influence
 from ..data.summary import seen, untrained
 from ..distillation.objective import reads_propagated
-from ..features.matrix import FeatureMatrix
-from ..features.sparse import Inputs, first_layer_input
 from ..influence.compute import influence
 from ..influence.scores import flat_warning, spread
-from ..nn.gnn import GNN
-from ..nn.mlp import MLP
 from ..present.console import Reporter
-from ..propagation.cold import cold_inputs, without_edges
 from ..propagation.inputs import student_inputs
 from ..propagation.positions import READ, beside, positions
 from ..registry import measures, methods
@@ -30,25 +25,15 @@ from ..system.ranks import ALONE
 from ..system.runtime import Runtime
 from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
-from ..training.evaluation import (
-    Outputs,
-    Read,
-    check_defined,
-    evaluate,
-    milliseconds_per_1000_nodes,
-    milliseconds_per_request,
-    with_production,
-)
+from ..training.evaluation import check_defined
 from ..training.loop import OnEpoch
 from ..training.metrics import chosen
 from ..training.readings import READINGS, load_teacher
-from ..training.student import outputs, train_student
+from ..training.student import train_student
 from ..training.teacher import (
     is_sampled,
     load_logits,
-    neighbourhood_logits,
     teacher_device,
-    teacher_inputs,
     teacher_logits,
     train_teacher,
 )
@@ -57,8 +42,7 @@ from .collapse import WARNING, has_collapsed
 from .directory import RunDirectory
 from .fitting import Fitting, Metrics, Outcome
 from .history import History
-
-TIMED_NODES = 1 << 16  # of a pass whose time is reported
+from .judging import Judge, of_inputs
 
 
 @dataclass(frozen=True)
@@ -71,6 +55,8 @@ class Experiment:
         data: the fingerprint of the dataset and of what of it a run may see.
         scores: the influence last computed, for the picture.
         told: what was said of a seed's split, which others need not say again.
+        lean: its models are trained to be compared on the validation nodes: no test nodes are
+            looked at, no times taken, no history kept.
     """
 
     config: Config
@@ -83,6 +69,7 @@ class Experiment:
     fitting: Fitting
     scores: list[Tensor] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
+    lean: bool = False
 
     @classmethod
     def of(
@@ -93,16 +80,18 @@ class Experiment:
         run: RunDirectory,
         runtime: Runtime,
         report: Reporter,
+        lean: bool = False,
     ) -> "Experiment":
         data = fingerprint(source.fingerprint, config.data.of_splits())
         stages = Stages(run.path)
         board = run.path / "tensorboard" if config.train.tensorboard else None
         metric = chosen(config.train.metric, source.task).name
-        history = History(run.path / "history.csv", metric, board, runtime.ranks.first)
+        writes = runtime.ranks.first and not lean
+        history = History(run.path / "history.csv", metric, board, writes)
         artifacts = Artifacts(run.path, stages, runtime, report)
         every = config.train.checkpoint_every
         fitting = Fitting(run, stages, history, runtime, report, every, metric)
-        return cls(config, students, data, run, runtime, report, artifacts, fitting)
+        return cls(config, students, data, run, runtime, report, artifacts, fitting, lean=lean)
 
     def tell(self, dataset: NodeDataset) -> None:
         """What training sees when inductive, and which classes it does not learn: once."""
@@ -114,11 +103,6 @@ class Experiment:
         for text in news.keys() - self.told if self.runtime.ranks.first else ():
             news[text](text)
         self.told.update(news)
-
-
-def _of_inputs(config: Config) -> Config:
-    """By which `student_inputs` makes what the student reads: X is X~ of no hops."""
-    return config if reads_propagated(config) else config.replace("propagation", hops=0)
 
 
 class Steps:
@@ -142,6 +126,11 @@ class Steps:
         scores = self.influence(self.config)
         self.dataset = by_influence(self.dataset, self.config.data, scores.values)
         self.basis.append(scores.fingerprint)
+
+    @property
+    def judge(self) -> Judge:
+        """Of its models."""
+        return Judge(self.config, self.dataset, self.runtime, self.experiment.lean)
 
     # What no training changes
 
@@ -183,7 +172,7 @@ class Steps:
             return Artifact(self.dataset.features, "raw")
         per_seed = varies or placed is not None
         file = self._file(config, "propagated.npy", per_seed)
-        config = _of_inputs(config)  # raw ones have a file all the same, for `predict`
+        config = of_inputs(config)  # raw ones have a file all the same, for `predict`
 
         def compute(path: Path | None, runtime: Runtime) -> Tensor:
             x = student_inputs(config, self.dataset, runtime, out=path)
@@ -238,8 +227,9 @@ class Steps:
                 return teacher_logits(teacher, alone, runtime)
 
             def judge() -> Metrics:
-                metrics = self._teacher_metrics(logits, teacher_outputs)
-                return metrics if sampled else metrics | self._teacher_times(teacher, runtime)
+                metrics = self.judge.teacher(logits, teacher_outputs)
+                times = {} if sampled else self.judge.teacher_times(teacher, runtime)
+                return metrics | times
 
             return judge
 
@@ -260,7 +250,7 @@ class Steps:
         logits = load_logits(file, self.dataset.num_nodes, self.dataset.num_classes)
         stat = file.stat()
         made_of = fingerprint(str(file), stat.st_size, stat.st_mtime_ns)
-        metrics = self._teacher_metrics(logits)
+        metrics = self.judge.teacher(logits)
         return Artifact(logits, made_of), Outcome(metrics, 0.0, self.experiment.fitting.metric)
 
     def reading(self, name: str, teacher: Artifact) -> Artifact:
@@ -340,7 +330,7 @@ class Steps:
                 **{name: self._observed(reading) for name, reading in readings.items()},
             )
             self._save(model, student)
-            return lambda: self._student_metrics(student, inputs.values, config)
+            return lambda: self.judge.student(student, inputs.values, config)
 
         keys = None if method.settings is None else set(method.settings)
         settings = config.distillation.model_dump(include=keys)
@@ -369,69 +359,3 @@ class Steps:
             path = self.experiment.run.weights(self.seed, model)
             path.parent.mkdir(exist_ok=True)
             save_weights(path, weights, self.dataset.classes, self.dataset.task)
-
-    # Evaluation
-
-    def _teacher_metrics(
-        self, logits: Tensor, of_graph: Callable[[NodeDataset], Tensor] | None = None
-    ) -> Metrics:
-        """
-        Args:
-            of_graph: its logits of another graph, on the CPU; None: it is not at hand.
-        """
-        dataset, cold = self.dataset, None
-        if self.inductive and of_graph is not None:
-            alone = of_graph(without_edges(dataset, dataset.test))
-
-            def cold(ids: Tensor, read: Read) -> Tensor:
-                return read(alone)
-
-        return self._judged(lambda ids, read: read(logits[ids]), cold)
-
-    def _judged(self, of_nodes: Outputs, cold: Outputs | None) -> Metrics:
-        data = self.config.data
-        metrics = evaluate(of_nodes, self.dataset, self.config.train.metric, cold=cold)
-        return with_production(metrics, data.split_rate) if data.protocol == "glnn" else metrics
-
-    def _teacher_times(self, teacher: GNN, runtime: Runtime) -> Metrics:
-        """Of the whole graph, and of a request: by that, or by the neighbourhood that is asked for,
-        whichever is faster (both are exact)."""
-        dataset, inputs = self.dataset, self.config.train.inputs
-        full, N = teacher_inputs(teacher, dataset, inputs), dataset.num_nodes
-        ways = [lambda ids: teacher(*full)[ids.to(runtime.device)]]
-        if teacher.backend == "native":
-            ways.append(neighbourhood_logits(teacher, dataset, runtime, inputs))
-        return {
-            "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: teacher(*full)),
-            "milliseconds_per_request": min(milliseconds_per_request(way, N) for way in ways),
-        }
-
-    def _student_metrics(self, student: MLP, inputs: Tensor, config: Config) -> Metrics:
-        """Its metrics, and the times of a pass over nodes that are on its device, in the form that
-        the teacher's inputs have there, and of a request, whose rows are taken from where they
-        are kept."""
-        device, dataset = self.runtime.device, self.dataset
-        N, cold = dataset.num_nodes, None
-        x = FeatureMatrix(inputs).to_dense()
-        ids = torch.arange(min(N, TIMED_NODES), device=x.device)
-        kind: Inputs = "dense" if "hops" in student.shape else self.config.train.inputs
-        rows = first_layer_input(x[ids], device, kind)
-
-        def serve(ids: Tensor) -> Tensor:
-            return student(x[ids.to(x.device)].to(device).float())
-
-        def of_nodes(ids: Tensor, read: Read) -> Tensor:
-            return outputs(student, x, ids, device, read)
-
-        if self.inductive:
-            made = cold_inputs(_of_inputs(config), dataset, dataset.test, self.runtime)
-            alone = FeatureMatrix(made).to_dense()
-
-            def cold(ids: Tensor, read: Read) -> Tensor:
-                return outputs(student, alone, torch.arange(len(ids)), device, read)
-
-        return {
-            **self._judged(of_nodes, cold),
-            "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: student(rows)),
-            "milliseconds_per_request": milliseconds_per_request(serve, N),
-        }

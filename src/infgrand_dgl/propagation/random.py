@@ -27,7 +27,7 @@ def propagate_masked(
     mask: Tensor,
     *,
     hops: int,
-    pooling: Pooling | None,
+    pooling: Pooling,
     self_loop_weight: float,
 ) -> Tensor:
     r"""$\mathrm{POOL}(\{\tilde A^p (m \odot X)\}_{p=0}^P)$, or the last of them alone.
@@ -53,7 +53,7 @@ def propagate_masked(
     y = spmm(graph, x, scale, scale * m, self_weight=self_loop_weight - 1)
     if hops > 1:
         y = propagate(graph, y, hops=hops - 1, pooling=pooling, self_loop_weight=self_loop_weight)
-    if pooling is None:
+    if pooling == "last":
         return y
     if pooling == "mean":
         return y.mul_(hops / (hops + 1)).addcmul_(m[:, None], x, value=1 / (hops + 1))
@@ -67,6 +67,7 @@ class MaskedPropagation(Propagation):
     mask: Tensor = field(kw_only=True)
 
     def of(self, csr: CSRGraph, x: Tensor) -> Tensor:
+        assert self.pooling is not None
         return propagate_masked(
             csr,
             x,

@@ -12,7 +12,7 @@ from ..system.writing import check_writable, writing
 from .content import Part
 from .metrics import Metrics
 from .run import comparison, run_part
-from .study import study_part
+from .study import MARKERS, study_part
 
 
 def write(paths: Sequence[Path], out: Path, report: Reporter) -> None:
@@ -42,12 +42,13 @@ def write(paths: Sequence[Path], out: Path, report: Reporter) -> None:
 
 
 def kind_of(path: Path) -> str:
-    if (path / "study.json").is_file():
+    if any((path / name).is_file() for name in MARKERS):
         return "study"
     if (path / "metrics.json").is_file() and (path / "config.yaml").is_file():
         return "run"
     raise InputError(
-        f"{path}: expected a run directory (config.yaml, metrics.json) or a study (study.json)"
+        f"{path}: expected a run directory (config.yaml, metrics.json), a study (study.json) or a "
+        "search (tune.json)"
     )
 
 

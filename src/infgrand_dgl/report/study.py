@@ -15,20 +15,24 @@ from ..present.style import as_data_uri
 from ..system.reading import reading
 from .content import Part, Picture, Section, facts
 
+# What a folder with Markdown is, and what of it is counted, by the file that says so.
+MARKERS = {"study.json": ("Study", "cells"), "tune.json": ("Search", "trials")}
 KINDS = {".svg": "svg+xml", ".png": "png"}
 
 
 def study_part(path: Path) -> Part:
-    """The report of a folder that a study wrote.
+    """The report of a folder that a study or a search wrote.
 
     Raises:
         InputError: a file of it is missing or damaged.
     """
-    with reading(path / "study.json", "written by a study"):
-        study = json.loads((path / "study.json").read_text())
+    marker = next(name for name in MARKERS if (path / name).is_file())
+    kind, counted = MARKERS[marker]
+    with reading(path / marker, f"written by a {kind.lower()}"):
+        study = json.loads((path / marker).read_text())
         name, title, command = (str(study[key]) for key in ("study", "title", "command"))
-        counts = [f"{n:,} {state}" for state, n in study["cells"].items() if n]
-        lead = f"Cells: {', '.join(counts)}; {_duration(float(study['seconds']))}"
+        counts = [f"{n:,} {state}" for state, n in study[counted].items() if n]
+        lead = f"{counted.capitalize()}: {', '.join(counts)}; {_duration(float(study['seconds']))}"
         machine = Section("Environment", tables=[facts(study["environment"])])
     source = path / f"{name}.md"
     with reading(source, "a study's Markdown"):
@@ -39,7 +43,7 @@ def study_part(path: Path) -> Part:
     sections = [Section("", text=body), machine]
     if pictures:
         sections.insert(1, Section("Figures", pictures=pictures))
-    return Part("Study", title, lead, sections, command)
+    return Part(kind, title, lead, sections, command)
 
 
 def _duration(seconds: float) -> str:

@@ -100,6 +100,16 @@ def evaluate(
     return metrics
 
 
+@torch.no_grad()
+def validate(
+    outputs: Callable[[Tensor, Read], Tensor], dataset: NodeDataset, metric: str | None = None
+) -> dict[str, Any]:
+    """The metric on the validation nodes alone, for those who choose by it; as in `evaluate`."""
+    scorer = chosen(metric, dataset.task).of(dataset.task)
+    read = outputs(dataset.val, scorer.read).cpu()
+    return {"val": float(scorer.value(read, dataset.labels[dataset.val], dataset.num_classes))}
+
+
 def _parts(dataset: NodeDataset) -> dict[str, Tensor]:
     """The nodes of each part of the split that models are judged by."""
     parts = {"val": dataset.val, "test": dataset.test}
