@@ -19,6 +19,7 @@ from ..system.writing import writing
 from ..training.metrics import recorded
 from .grid import Cell
 
+TESTS = ("test", "test_observed", "test_cold")
 KEPT = {"config.yaml", "metrics.json", "history.csv", "teacher_logits.npy"}
 
 
@@ -63,7 +64,7 @@ def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     for name in [n for n in ("teacher", *cell.students) if n in metrics]:
         trained, (model, _, case) = metrics[name], name.partition(", ")
         values = metric.of_model(trained)
-        test = {p: values[p]["mean"] if p in values else None for p in ("test", "test_observed")}
+        test = {part: values[part]["mean"] for part in TESTS if part in values}
         pace = trained.get("milliseconds_per_1000_nodes")
         rows.append(
             {
@@ -75,7 +76,16 @@ def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
                 "ms_per_1000_nodes": pace["mean"] if pace else None,
                 "seconds": metrics["seconds"][name][0],
                 "retrained": name in metrics["retrained"][0],
+                **(
+                    {}
+                    if cell.own is None or name == "teacher"
+                    else {"settings": _whose(cell, name)}
+                ),
                 **({} if metric.name == "accuracy" else {"metric": metric.name}),
             }
         )
     return rows
+
+
+def _whose(cell: Cell, student: str) -> str:
+    return "own" if student in (cell.own or ()) else "cell"
