@@ -5,16 +5,23 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..experiment.collapse import GAP
+from ..registry import methods
 from .summary import CELL, metric_of, name, ordered
 from .tables import LINE, Lines, markdown, number
 
 MEANS = (
     "† n: in n of the seeds the student collapsed: its validation score ended more than "
     f"{100 * GAP:.0f} points below its teacher's, or did so before it was trained once more "
-    "without weight decay. The mean has them all; the last table has it without them. Of an MLP, "
-    "which no teacher taught, none is counted."
+    "without weight decay. The mean has them all; the last table has it without them. Of MLPs "
+    "that have labels alone to learn from none is counted."
 )
-UNTAUGHT = ("teacher", "mlp", "mlp + propagation", "")
+
+
+def counts(model: str) -> bool:
+    """Whether a student is one of a method that has more to learn from than labels, or a recipe's:
+    another may be as far below a teacher as it is weak."""
+    base = model.partition(" + ")[0]
+    return base != "mlp" and (base in methods or model == "Recipe")
 
 
 def collapsed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -27,7 +34,7 @@ def collapsed(rows: pd.DataFrame) -> pd.DataFrame:
     both = done.merge(teachers, on=keys, how="left", suffixes=("", "_teacher"))
     behind = both["validation_teacher"] - both["validation"] > GAP
     again = both["retrained"].eq(True) if "retrained" in both else False
-    counted = ~both["model"].isin(UNTAUGHT) & (metric_of(rows).tasks != ("regression",))
+    counted = both["model"].map(counts).astype(bool) & (metric_of(rows).tasks != ("regression",))
     return both[(behind | again) & counted]
 
 

@@ -23,7 +23,7 @@ from .summary import (
 Lines = list[str]
 Pairs = Sequence[tuple[str, str]]
 
-COLD = "Inductive: cold start (hidden test nodes, by their features alone)"
+COLD = "Inductive: hidden test nodes without edges"
 LINE = ["dataset", "teacher"]  # what a line of a table is of
 NO_MARKS: Mapping[tuple[str, ...], str] = {}
 HEADERS = {"dataset": "Dataset", "teacher": "GNN", "case": "Labels"}

@@ -19,7 +19,6 @@ from ..system.writing import writing
 from ..training.metrics import recorded
 from .grid import Cell
 
-TESTS = ("test", "test_observed", "test_cold")
 KEPT = {"config.yaml", "metrics.json", "history.csv", "teacher_logits.npy"}
 
 
@@ -36,6 +35,9 @@ def work(study: str, cell: Cell, folder: Path, threads: int | None) -> None:
         reason = str(error) if isinstance(error, InputError) else traceback.format_exc()
         error_of(folder).write_text(reason.strip() + "\n")
         sys.exit(1)
+
+
+TESTED = ("test", "test_observed", "test_cold", "production")
 
 
 def error_of(folder: Path) -> Path:
@@ -64,7 +66,7 @@ def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     for name in [n for n in ("teacher", *cell.students) if n in metrics]:
         trained, (model, _, case) = metrics[name], name.partition(", ")
         values = metric.of_model(trained)
-        test = {part: values[part]["mean"] for part in TESTS if part in values}
+        test = {p: values[p]["mean"] if p in values else None for p in TESTED}
         pace = trained.get("milliseconds_per_1000_nodes")
         rows.append(
             {

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from ...registry import methods, studies
+from ...registry import studies
 from .. import options
 from ..command import Command
 
@@ -87,7 +87,7 @@ def _methods(study: str, given: Sequence[str] | None) -> tuple[str, ...] | None:
         raise InputError(f"--methods: only for {takers}, not {study}")
     names = [name for part in given for name in part.split(",")]
     for name in names:
-        check_choice("--methods", name, [*methods, "all"])
+        check_choice("--methods", name, [*every(["all"]), "all"])
     return every(names)
 
 

@@ -24,8 +24,9 @@ VERSIONS = {False: "Each on its own inputs", True: "Each on propagated features"
 ABOUT = (
     "One teacher serves all students of a cell and seed: that of the published experiment. "
     "*Propagated features* are the cell's; methods that propagate by themselves keep theirs. "
-    "*Recipe* is `experiments/best/<dataset>.yaml`: its student, under the cell's teacher. Every "
-    "number is of the epoch that is best on the validation nodes."
+    "*Recipe* is `experiments/best/<dataset>.yaml`: its student, under the cell's teacher. "
+    "Nodes *without edges* (cold start) are known by their features alone. Every number is of "
+    "the epoch that is best on the validation nodes."
 )
 COMPARED = "Paired over cells and seeds, uncorrected for the number of comparisons:"
 
@@ -101,7 +102,7 @@ def figures(rows: pd.DataFrame) -> Figures:
             students = [model for model in models_of(these) if model != "teacher"]
             ranked = ranks_of(these, students, column)
             if ranked is not None:
-                panels[f"{title.partition(' (')[0]}\n{words.lower()}"] = ranked
+                panels[f"{title}\n{words.lower()}"] = ranked
     if panels:
         found["-ranks"] = diagrams(panels)
     return found
