@@ -36,7 +36,8 @@ class Student(NamedTuple):
 
 
 def students() -> Iterator[Student]:
-    """Every method on raw and on propagated features: one of them has the method's own name."""
+    """Every method on raw and on propagated features: one of them has the method's own name. (One
+    that propagates at random has nothing to do with raw ones.)"""
     for m in methods.in_order():
         raw, propagated = (m.name, m.label), (m.name, m.label)
         if m.propagated:
@@ -44,7 +45,8 @@ def students() -> Iterator[Student]:
         else:
             propagated = (f"{m.name} + propagation", f"{m.label} + propagation")
         color = look(m.name).color
-        yield Student(*raw, m.name, "raw", (color, ""))
+        if not m.propagated or m.name in METHODS:
+            yield Student(*raw, m.name, "raw", (color, ""))
         yield Student(*propagated, m.name, "propagated", (color, "////"))
 
 
@@ -55,11 +57,12 @@ def components(rows: pd.DataFrame) -> list[tuple[str, str]]:
     by_method: dict[str, dict[str, str]] = {}
     for student in students():
         by_method.setdefault(student.method, {})[student.features] = student.name
-    for method in [
-        m for m in by_method if m not in METHODS and {*by_method[m].values()} & {*rows["model"]}
-    ]:
-        raw, propagated = by_method[method]["raw"], by_method[method]["propagated"]
-        pairs += [("infgrand loss", raw), ("infgrand", propagated), (propagated, raw)]
+    for method, named in by_method.items():
+        if method not in METHODS and {*named.values()} & {*rows["model"]}:
+            propagated = named["propagated"]
+            pairs += [("infgrand", propagated)]
+            if raw := named.get("raw"):
+                pairs += [("infgrand loss", raw), (propagated, raw)]
     return pairs
 
 
