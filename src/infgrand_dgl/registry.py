@@ -179,13 +179,16 @@ class Study(Choice):
     """An experiment of many trainings: `infgrand-dgl study NAME`. `label` is its title.
 
     Args:
-        cases: (Config of one published cell) to its (case, Config, students), one after the other.
+        cases: (Config of one published cell) to its (case, Config, students), one after the other;
+            with `methods` (Config, `studies.published.Published`).
         tables: (rows) to the lines of its Markdown; rows as in `studies.render.render`.
         figures: (rows) to figures, by what follows the study's name in the file's.
         caption: of its first figure; `{metric}` in it is what the rows are scored by.
         captions: of the others, by the same suffix.
         claim: of the paper, in one sentence.
-        settings, teachers: what of the grid is run by default; None: all.
+        datasets, settings, teachers: what of the grid is run by default; None: all.
+        seeds: likewise; None: the published ones.
+        methods: that it compares by default, where `--methods` chooses them; ("all",): all.
         alone: its cells are timed, and so run one after another.
         bold: `tables` have the best of a line in bold.
         after: (Cell, its folder, its rows) to rows of `<extra>.csv`, or None: called when the cell
@@ -199,8 +202,11 @@ class Study(Choice):
     caption: str
     captions: Mapping[str, str] = field(default_factory=dict)
     claim: str = ""
+    datasets: tuple[str, ...] | None = None
     settings: tuple[str, ...] | None = None
     teachers: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    methods: tuple[str, ...] = ()
     alone: bool = False
     bold: bool = True
     after: Callable[..., Any] | None = None

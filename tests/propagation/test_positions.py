@@ -8,7 +8,7 @@ from infgrand_dgl import InputError
 from infgrand_dgl.data import NodeDataset, Split
 from infgrand_dgl.graph.csr import CSRGraph
 from infgrand_dgl.propagation.deepwalk import DeepWalk
-from infgrand_dgl.propagation.positions import beside, positions
+from infgrand_dgl.propagation.positions import beside, positions, without_positions
 from infgrand_dgl.system.arrays import is_mapped, map_array, new_array
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime

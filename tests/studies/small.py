@@ -4,7 +4,8 @@ import pandas as pd
 
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.registry import studies
-from infgrand_dgl.studies.grid import SETTINGS, cells_of
+from infgrand_dgl.studies.grid import cells_of
+from infgrand_dgl.studies.published import SETTINGS
 from infgrand_dgl.studies.runner import study
 
 QUIET = Reporter(quiet=True)
@@ -24,10 +25,17 @@ SMALL = [
 
 
 def cells(
-    name="table1", datasets=("cora",), teachers=("gcn",), settings=None, seeds=(1, 2), more=()
+    name="table1",
+    datasets=("cora",),
+    teachers=("gcn",),
+    settings=None,
+    seeds=(1, 2),
+    more=(),
+    methods=None,
 ):
-    settings = settings or (studies[name].settings or SETTINGS)[:1]
-    return cells_of(studies[name], datasets, teachers, settings, seeds, [*SMALL, *more])
+    plan, given = studies[name], [*SMALL, *more]
+    settings = settings or (plan.settings or SETTINGS)[:1]
+    return cells_of(plan, datasets, teachers, settings, seeds, given, methods=methods)
 
 
 def run(name, asked, out, **options):

@@ -4,7 +4,8 @@ import pytest
 
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.registry import studies
-from infgrand_dgl.studies.grid import DATASETS, SETTINGS, cells_of, teachers
+from infgrand_dgl.studies.grid import cells_of, teachers
+from infgrand_dgl.studies.published import DATASETS, SETTINGS
 
 
 @pytest.mark.parametrize("name", studies)
@@ -45,7 +46,7 @@ def test_defaults_are_published():
                 assert load_config(f"{dataset}_{teacher}_{setting}").data.setting == setting
 
 
-def test_the_studies_of_the_paper():
+def test_the_studies_of_the_paper_and_its_rivals():
     assert set(studies) == {
         "table1",
         "high-low",
@@ -54,4 +55,5 @@ def test_the_studies_of_the_paper():
         "tradeoff",
         "sensitivity",
         "measures",
+        "rivals",
     }

@@ -33,7 +33,7 @@ def test_renders_with_gaps(study, tmp_path):
     rows = with_gaps(made_up(study))
     files = render(study, rows, tmp_path, extra=extra, about="It took 12 s.")
     page = check(files, tmp_path, study)
-    assert len(files) == (5 if study in ("measures", "tradeoff") else 3)
+    assert len(files) == (5 if study in ("measures", "tradeoff", "rivals") else 3)
     assert "It took 12 s." in page and "failed" in page and "(2 seeds)" in page
     assert "nan" not in page
 

@@ -16,7 +16,7 @@ from infgrand_dgl import InputError
 from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.studies import runner
-from infgrand_dgl.studies.grid import SETTINGS
+from infgrand_dgl.studies.published import SETTINGS
 from infgrand_dgl.studies.runner import study
 from tests.studies.small import QUIET, SMALL, cells, results, run
 

@@ -11,8 +11,9 @@ from tests.studies.made_up import cells, line, results
 
 
 def test_best_of_a_line_is_bold_and_ties_are_all():
-    rows = results({"teacher": [0.8204, 0.8204], "glnn": [0.80, 0.82], "infgrand": [0.82, 0.8202]})
-    lines = table1.tables(rows)
+    tests = {"teacher": [0.8204, 0.8204], "glnn": [0.80, 0.82], "infgrand": [0.82, 0.8202]}
+    other = results({"mlp": [0.6, 0.6]}, dataset="citeseer")
+    lines = table1.tables(pd.concat([results(tests), other]))
     assert lines[0] == "## Transductive"
     assert cells(lines[2]) == ["Dataset", "GNN", "Teacher", "MLP", "GLNN", "InfGraND"]
     assert cells(lines[4])[2:] == ["**82.0 ± 0.0**", "–", "81.0 ± 1.0", "**82.0 ± 0.0**"]

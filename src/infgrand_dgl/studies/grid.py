@@ -6,24 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config.fields import Task
-from ..config.reading import load_config, shipped_experiments
+from ..config.reading import shipped_experiments
 from ..config.schema import Config
 from ..data import load_source
 from ..experiment.artifacts import fingerprint
-from ..registry import Measure, Method, Study, methods, sources
+from ..registry import Study, sources
 from ..registry import teachers as registered
+from .published import DATASETS, SETTINGS, WITHOUT, Published, Students, every
 
-DATASETS = ("cora", "citeseer", "pubmed", "amazon-photo", "coauthor-cs", "coauthor-physics")
-SETTINGS = ("transductive", "inductive")
-
-WITHOUT: dict[Task, list[str]] = {  # before a user's own settings
-    "classification": [],
-    "multilabel": ["data.task=multilabel"],
-    "regression": ["data.task=regression", "distillation.tau=1.0", "distillation.kl=forward"],
-}
-
-Students = dict[str, Config]  # by "<model>" or "<model>, <case>"
 Cases = Iterator[tuple[str, Config, Students]]  # the experiments of one published cell, by case
+# The same, with the students that have settings of their own.
+Compared = Iterator[tuple[str, Config, Students, list[str]]]
 
 
 def teachers() -> tuple[str, ...]:
@@ -35,7 +28,11 @@ def teachers() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Cell:
-    """One teacher of one seed and its students: trained, kept and counted as one."""
+    """One teacher of one seed and its students: trained, kept and counted as one.
+
+    Args:
+        own: those of the students that have settings of their own; None: nobody asks.
+    """
 
     dataset: str
     teacher: str
@@ -44,6 +41,7 @@ class Cell:
     case: str
     config: Config
     students: Mapping[str, Config]
+    own: Sequence[str] | None = None
 
     @property
     def name(self) -> str:
@@ -78,30 +76,33 @@ def cells_of(
     seeds: Sequence[int] | None,
     overrides: Sequence[str],
     task: Task = "classification",
+    methods: Sequence[str] | None = None,
 ) -> list[Cell]:
     """In order, those of one published cell together; seeds: by default the published ones.
 
     Args:
         task: what labels are where `overrides` put a graph in the place of the published ones; the
             published settings that it does not have are left out, and so are such cases.
+        methods: that a study of methods compares; by default its own.
     """
     cells = []
-    overrides = [*WITHOUT[task], *overrides]
+    given = (*WITHOUT[task], *overrides), every(methods or study.methods)
     for dataset in datasets:
         for teacher in teachers:
             for setting in settings:
-                published = load_config(f"{dataset}_{teacher}_{setting}", overrides)
-                for seed in seeds or published.train.seeds:
-                    config = published.replace("train", seeds=[seed], baselines=[])
-                    where = (dataset, teacher, setting, seed)
-                    cells += [Cell(*where, *case) for case in study.cases(config)]
+                published = Published(dataset, teacher, setting, *given)
+                experiment, shown = published.config, published.shown
+                more = (published,) if study.methods else ()
+                for seed in seeds or experiment.train.seeds:
+                    config = experiment.replace("train", seeds=[seed], baselines=[])
+                    where = (shown, teacher, setting, seed)
+                    cells += [Cell(*where, *case) for case in study.cases(config, *more)]
     return cells
 
 
-def every_method(config: Config) -> Students:
-    """A student of each method that the task has, all else alike."""
-    named = [method.name for method in methods.in_order() if fits(method, config)]
-    return {name: config.baseline(name) for name in named}
+def every_method(config: Config, published: Published) -> Students:
+    """A student of each method that is compared, all else alike."""
+    return {name: config.baseline(name) for name in published.compared(config)}
 
 
 def task_of(config: Config, look: bool = True) -> Task:
@@ -115,8 +116,3 @@ def task_of(config: Config, look: bool = True) -> Task:
         return data.task
     own = sources[data.name].needs_root
     return load_source(data).task if look and own else "classification"
-
-
-def fits(choice: Measure | Method, config: Config) -> bool:
-    """Whether it is for the task of a cell."""
-    return ("classification" if config.data.task == "auto" else config.data.task) in choice.tasks

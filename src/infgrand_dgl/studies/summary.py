@@ -11,7 +11,7 @@ from scipy import stats
 from ..present.style import ROLES, look
 from ..registry import measures, methods, sources, teachers
 from ..training.metrics import METRICS, Metric
-from .grid import SETTINGS
+from .published import METHODS, SETTINGS
 
 CELL = ["dataset", "teacher", "setting", "case"]  # with a model and a seed: one training
 SCORES = ("validation", "test", "test_observed", "test_cold", "production")
@@ -48,12 +48,13 @@ def models_of(rows: pd.DataFrame, expected: Iterable[str] | None = None) -> list
     """`expected`, trained or not, and whatever else the rows have.
 
     Args:
-        expected: by default the teacher and every method.
+        expected: by default the teacher; where nothing else is trained, the paper's methods too.
     """
+    found = [model for model in ordered(rows["model"]) if model]
     if expected is None:
-        expected = ["teacher", *(method.name for method in methods.in_order())]
+        expected = ["teacher"] if {*found} > {"teacher"} else ["teacher", *METHODS]
     expected = list(expected)
-    return [*expected, *(m for m in ordered(rows["model"]) if m and m not in expected)]
+    return [*expected, *(model for model in found if model not in expected)]
 
 
 def relabelled(rows: pd.DataFrame, column: str, labels: Mapping[str, str]) -> pd.DataFrame:

@@ -1,10 +1,11 @@
 """The parts of a study's Markdown: the metric, mean ± population standard deviation."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from ..training.metrics import Metric, alike
+from .published import LARGE, twin_of
 from .summary import (
     CELL,
     Gain,
@@ -14,6 +15,7 @@ from .summary import (
     metric_of,
     models_of,
     name,
+    ordered,
     scores,
     without_rounding,
 )
@@ -21,27 +23,37 @@ from .summary import (
 Lines = list[str]
 Pairs = Sequence[tuple[str, str]]
 
+COLD = "Inductive: hidden test nodes without edges"
 LINE = ["dataset", "teacher"]  # what a line of a table is of
+NO_MARKS: Mapping[tuple[str, ...], str] = {}
 HEADERS = {"dataset": "Dataset", "teacher": "GNN", "case": "Labels"}
 
 
 def by_setting(
     rows: pd.DataFrame, part: Callable[[pd.DataFrame, str], Lines], observed: bool = False
 ) -> Lines:
-    """A section for each setting; with `observed` one for those test nodes too, and one for the
-    hidden ones without their edges."""
-    sections = {"Transductive": ("transductive", "test")}
-    sections["Inductive: hidden test nodes"] = ("inductive", "test")
+    """What `part` makes of each of `sections`, below its title."""
+    found = sections(rows, observed)
+    return [
+        line
+        for title, some, column in found
+        for line in (f"## {title}", "", *part(some, column), "")
+    ]
+
+
+def sections(rows: pd.DataFrame, observed: bool) -> Iterator[tuple[str, pd.DataFrame, str]]:
+    """Title, rows and column of each setting that occurs; with `observed` of those test nodes too,
+    and of the hidden ones by their features alone, where that was measured."""
+    columns = {"Transductive": ("transductive", "test")}
+    columns["Inductive: hidden test nodes"] = ("inductive", "test")
     if observed:
-        sections["Inductive: observed test nodes"] = ("inductive", "test_observed")
-        if "test_cold" in rows and rows["test_cold"].notna().any():
-            sections["Inductive: hidden test nodes without edges"] = ("inductive", "test_cold")
-    lines: Lines = []
-    for title, (setting, column) in sections.items():
+        columns["Inductive: observed test nodes"] = ("inductive", "test_observed")
+    if observed and "test_cold" in rows and rows["test_cold"].notna().any():
+        columns[COLD] = ("inductive", "test_cold")
+    for title, (setting, column) in columns.items():
         some = rows[rows["setting"] == setting]
         if len(some):
-            lines += [f"## {title}", "", *part(some, column), ""]
-    return lines
+            yield title, some, column
 
 
 def scored(
@@ -52,11 +64,12 @@ def scored(
     *,
     star: tuple[str, str] | None = None,
     difference: tuple[str, str] | None = None,
+    marks: Mapping[tuple[str, ...], str] = NO_MARKS,
 ) -> Lines:
     """A line for each of `index`, a column for each model; the best of a line in bold.
 
     `star` = (model, than) marks where `model` is significantly the better; the `difference` of
-    two models is a last column.
+    two models is a last column; `marks` follow the numbers of (*index, model).
     """
     table, metric = means(rows, column).set_index([*index, "model"]), metric_of(rows)
     body = []
@@ -73,6 +86,7 @@ def scored(
             shown = number(line[model]["mean"], metric)
             if len(line) > 1 and shown == number(metric.sign * best, metric):
                 text = f"**{text}**"
+            text += marks.get((*key, model), "")
             if star and model == star[0]:
                 gain = Gain.of(differences(cell, *star, column))
                 significant = gain.pairs >= 3 and metric.sign * gain.mean > 0 and gain.t < 0.05
@@ -134,6 +148,30 @@ def note(rows: pd.DataFrame, bold: bool = True) -> Lines:
         "A pair of a paired test is a cell and a seed; the seeds of a cell share its graph."
     )
     return [text, "", *lines]
+
+
+def twins(rows: pd.DataFrame) -> Lines:
+    """Which generated graphs stand in for large datasets that were not at hand."""
+    found = [dataset for dataset in LARGE if twin_of(dataset) in {*rows["dataset"]}]
+    text = "{}: a generated graph stands in for {}, which was not at hand; no result of {}."
+    return [line for d in found for line in (text.format(twin_of(d), name(d), name(d)), "")]
+
+
+def of_settings(rows: pd.DataFrame) -> Lines:
+    """Which methods were trained with settings of their own, and where; nothing of rows that do
+    not say."""
+    if "settings" not in rows or rows["settings"].dropna().empty:
+        return []
+    own = rows[rows["settings"] == "own"]
+    parts = []
+    for model in ordered(own["model"]):
+        cells = distinct(own[own["model"] == model], LINE)
+        by_dataset = {d: [name(t) for of, t in cells if of == d] for d, _ in cells}
+        where = (f"{name(d)} ({', '.join(given)})" for d, given in by_dataset.items())
+        parts.append(f"{name(model)} on {', '.join(where)}")
+    if not parts:
+        return ["Settings: the cell's, InfGraND's published ones, for every method.", ""]
+    return [f"Settings of their own: {'; '.join(parts)}. Else the cell's, InfGraND's.", ""]
 
 
 def status(rows: pd.DataFrame) -> str:

@@ -78,7 +78,16 @@ def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
                 "ms_per_1000_nodes": pace["mean"] if pace else None,
                 "seconds": metrics["seconds"][name][0],
                 "retrained": name in metrics["retrained"][0],
+                **(
+                    {}
+                    if cell.own is None or name == "teacher"
+                    else {"settings": _whose(cell, name)}
+                ),
                 **({} if metric.name == "accuracy" else {"metric": metric.name}),
             }
         )
     return rows
+
+
+def _whose(cell: Cell, student: str) -> str:
+    return "own" if student in (cell.own or ()) else "cell"

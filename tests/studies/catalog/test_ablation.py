@@ -41,10 +41,15 @@ def test_ablation_gains_of_the_components():
 def test_a_method_of_a_plugin_is_shown(monkeypatch):
     toy = Method("toy", label="A toy", color="red", marker="*", objective=print)
     monkeypatch.setitem(registry.methods.added, "toy", toy)
-    (cell,) = cells("ablation", seeds=[1])
+    (cell,) = cells("ablation", seeds=[1], methods=["infgrand", "toy"])
     assert list(cell.students)[-2:] == ["toy", "toy + propagation"]
+    views = Method("views", label="Views", objective=print, propagated=True)
+    monkeypatch.setitem(registry.methods.added, "views", views)
+    (other,) = cells("ablation", seeds=[1], methods=["views"])
+    assert list(other.students) == ["views"]  # raw features it cannot read
     rows = results({"teacher": [0.7], "toy": [0.8], "toy + propagation": [0.81]})
     assert line(ablation.tables(rows), "Cora")[-2:] == ["80.0", "**81.0**"]
+    assert line(ablation.tables(rows), "A toy + propagation − A toy")[1] == "+1.00"
     (legend,) = ablation.figures(rows)[""].legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert {"A toy", "A toy + propagation"} < set(labels)

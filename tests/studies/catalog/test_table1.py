@@ -42,9 +42,12 @@ def test_inductive_has_hidden_and_observed_nodes():
 def test_a_method_of_a_plugin_is_shown(monkeypatch):
     toy = Method("toy", label="A toy", color="red", marker="*", objective=print)
     monkeypatch.setitem(registry.methods.added, "toy", toy)
-    (cell,) = small_cells(seeds=[1])
+    assert "toy" not in small_cells(seeds=[1])[0].students  # of the paper is what is asked for
+    (cell,) = small_cells(seeds=[1], methods=["toy", "mlp", "glnn", "infgrand"])
     assert list(cell.students) == ["mlp", "glnn", "infgrand", "toy"]
-    rows = results({"teacher": [0.7], "toy": [0.8], "infgrand": [0.81], "glnn": [0.79]})
+    rows = results(
+        {"teacher": [0.7], "toy": [0.8], "infgrand": [0.81], "glnn": [0.79], "mlp": [0.6]}
+    )
     lines = table1.tables(rows)
     assert cells(lines[2])[2:] == ["Teacher", "MLP", "GLNN", "InfGraND", "A toy"]
     assert line(lines, "InfGraND − A toy")[1] == "+1.00"

@@ -11,10 +11,17 @@ from ..command import Command
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("study", choices=studies, metavar="NAME", help="%(choices)s")
-    add("--datasets", nargs="+", metavar="D", help="default: the paper's six")
+    add(
+        "--datasets",
+        nargs="+",
+        metavar="D",
+        help="default: the paper's six, or the study's; ogbn-arxiv",
+    )
     add("--teachers", nargs="+", metavar="T", help="gcn, sage, gat")
     add("--settings", nargs="+", metavar="S", help="transductive, inductive")
-    add("--seeds", nargs="+", type=options.SEED, metavar="S", help="default: 2022 to 2026")
+    add("--seeds", nargs="+", type=options.SEED, metavar="S", help="default: the published ones")
+    text = "compared, by name, or all (default: the paper's; of rivals all)"
+    add("--methods", nargs="+", metavar="M", help=text)
     jobs = options.integer(1, 1024)
     add("--jobs", type=jobs, default=1, metavar="J", help="cells at a time (default: 1)")
     add("--render-only", action="store_true", help="tables and figures of what is finished")
@@ -24,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ...config.reading import load_config
     from ...errors import check_choice
     from ...present.console import Reporter
-    from ...studies.grid import DATASETS, SETTINGS, cells_of, task_of, teachers
+    from ...studies.grid import cells_of, task_of, teachers
+    from ...studies.published import DATASETS, LARGE, SETTINGS, Published, every
     from ...studies.runner import study
 
     plan = studies[args.study]
@@ -39,21 +46,24 @@ def run(args: argparse.Namespace) -> int:
         return values
 
     axes = (
-        axis("datasets", DATASETS, DATASETS),
+        axis("datasets", (*DATASETS, *LARGE), plan.datasets or DATASETS),
         axis("teachers", teachers(), plan.teachers or teachers()),
         axis("settings", SETTINGS, plan.settings or SETTINGS),
     )
-    seeds = None if args.seeds is None else list(dict.fromkeys(args.seeds))
+    seeds = plan.seeds if args.seeds is None else list(dict.fromkeys(args.seeds))
+    names = _methods(args.study, args.methods)
     overrides = [*args.set, *([] if args.device is None else [f"train.device={args.device}"])]
     report = Reporter(args.quiet)
-    first = "_".join(values[0] for values in axes)
-    task = task_of(load_config(first, overrides), look=not args.render_only)
+    dataset, teacher, setting = (values[0] for values in axes)
+    first = Published(dataset, teacher, setting, tuple(overrides)).config
+    task = task_of(first, look=not args.render_only)
+    usual = names is None or names == every(plan.methods)
     counts = study(
         args.study,
-        cells_of(plan, *axes, seeds, overrides, task),
+        cells_of(plan, *axes, seeds, overrides, task, names),
         args.out,
         command=args.command,
-        overrides=overrides,
+        overrides=[*overrides, *([] if usual else [f"methods={','.join(names or ())}"])],
         jobs=args.jobs,
         render_only=args.render_only,
         report=report,
@@ -63,6 +73,22 @@ def run(args: argparse.Namespace) -> int:
     if counts["failed"]:
         report.warn(f"{counts['failed']} cells failed: see {args.out}/cells/*.error.txt")
     return 1 if counts["failed"] else 0
+
+
+def _methods(study: str, given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Of `--methods`, each name or several with commas between; None: the study's own."""
+    from ...errors import InputError, check_choice
+    from ...studies.published import every
+
+    if given is None:
+        return None
+    if not studies[study].methods:
+        takers = ", ".join(plan.name for plan in studies.in_order() if plan.methods)
+        raise InputError(f"--methods: only for {takers}, not {study}")
+    names = [name for part in given for name in part.split(",")]
+    for name in names:
+        check_choice("--methods", name, [*every(["all"]), "all"])
+    return every(names)
 
 
 command = Command(

@@ -8,14 +8,15 @@ from ...present.style import look
 from ...registry import Study, studies
 from ..charts import Figures, finished, of_model, panels_of, scale_of, shift
 from ..grid import Cases, every_method
+from ..published import METHODS, Published
 from ..summary import means, metric_of, models_of, ordered
 from ..tables import LINE, Lines, by_setting, comparisons, gains, paired, scored
 
 
-def cases(config: Config) -> Cases:
+def cases(config: Config, published: Published) -> Cases:
     for percent in (10, 20, 40):
         scarce = config.replace("data", label_rate=percent / 100)
-        yield f"{percent} %", scarce, every_method(scarce)
+        yield f"{percent} %", scarce, every_method(scarce, published)
 
 
 def tables(rows: pd.DataFrame) -> Lines:
@@ -63,6 +64,7 @@ studies.add(
         figures=figures,
         caption="Test {metric} by the share of the training labels",
         settings=("transductive",),
+        methods=METHODS,
         teachers=("gcn",),
     )
 )

@@ -20,7 +20,8 @@ from ...registry import measures as registered
 from ...system.arrays import load_array
 from ...system.runtime import Runtime, resolve_device
 from ..charts import DASHES, WIDTH, Figures, Kwargs, finished, panels_of, scale_of
-from ..grid import Cases, Cell, fits
+from ..grid import Cases, Cell
+from ..published import fits
 from ..summary import means, metric_of, models_of, name, ordered
 from ..tables import LINE, Lines, by_setting, gains, markdown, paired, scored
 

@@ -7,9 +7,10 @@ from ...config.schema import Config
 from ...present.style import look
 from ...registry import Study, studies
 from ..charts import Figures, finished, of_model, panels_of, scale_of, shift
-from ..grid import Cases, every_method
+from ..grid import Compared
+from ..published import METHODS, Published
 from ..summary import means, metric_of, models_of, name, ordered
-from ..tables import LINE, Lines, by_setting, comparisons, gains, paired, scored
+from ..tables import LINE, Lines, by_setting, comparisons, gains, of_settings, paired, scored, twins
 
 STAR = ("infgrand", "glnn")
 STAR_MEANS = (
@@ -17,24 +18,32 @@ STAR_MEANS = (
 )
 
 
-def cases(config: Config) -> Cases:
-    yield "", config, every_method(config)
+def cases(config: Config, published: Published) -> Compared:
+    """The paper's methods have the cell's settings, all alike; another its own, where shipped."""
+    students, own = {}, []
+    for method in published.compared(config):
+        if method in METHODS:
+            students[method] = config.baseline(method)
+            continue
+        students[method] = published.student(method, config)
+        own += [method] if published.own(method) else []
+    yield "", config, students, own
 
 
 def tables(rows: pd.DataFrame) -> Lines:
     def part(rows: pd.DataFrame, column: str) -> Lines:
         table = scored(rows, LINE, models_of(rows), column, star=STAR)
         compared = gains(paired(rows, comparisons(rows), column), metric_of(rows))
-        return [*table, "", STAR_MEANS, "", *compared]
+        return [*table, "", STAR_MEANS, "", *of_settings(rows), *compared]
 
-    return by_setting(rows, part, observed=True)
+    return [*twins(rows), *by_setting(rows, part, observed=True)]
 
 
 def figures(rows: pd.DataFrame) -> Figures:
     """Points rather than bars: scores have no zero worth showing."""
     table = means(rows)
     datasets, models = ordered(table["dataset"]), models_of(table)
-    height = 0.3 * len(datasets) + 0.3
+    height = max(0.3, 0.075 * len(models)) * len(datasets) + 0.3
     figure, panels = panels_of(table, ["setting", "teacher"], height, sharex=True, sharey=True)
     for axes, panel in panels:
         for i, model in enumerate(models):
@@ -67,5 +76,6 @@ studies.add(
         tables=tables,
         figures=figures,
         caption="Test {metric} of every model",
+        methods=METHODS,
     )
 )

@@ -15,8 +15,9 @@ from ...present.style import look
 from ...registry import Study, studies
 from ...training.metrics import Metric
 from ..charts import Figures, finished, panels_of, scale_of
-from ..grid import Cases, Cell, Students, every_method
+from ..grid import Cases, Cell, every_method
 from ..latency import latencies
+from ..published import METHODS, Published, Students
 from ..summary import CELL, distinct, means, metric_of, name, ordered, scores
 from ..tables import Lines, by_setting, markdown, mean_std, number, status
 
@@ -32,7 +33,7 @@ COMPARED = (
 KEYS = ["dataset", "model", "teacher", "case"]  # what a line of the table is of
 
 
-def cases(config: Config) -> Cases:
+def cases(config: Config, published: Published) -> Cases:
     for layers in range(1, 5):
         # fanouts, of as many layers as before, are for teachers that are sampled
         deep = config.replace("teacher", layers=layers, fanouts=None)
@@ -41,7 +42,9 @@ def cases(config: Config) -> Cases:
             for width in (None, 64, 256, 1024):
                 case = "published width" if width is None else f"width {width}"
                 wide = config.replace("student", hidden=width or config.student.hidden)
-                students |= {f"{model}, {case}": c for model, c in every_method(wide).items()}
+                students |= {
+                    f"{model}, {case}": c for model, c in every_method(wide, published).items()
+                }
         yield f"{layers} layer{'s' * (layers > 1)}", deep, students
 
 
@@ -178,6 +181,7 @@ studies.add(
         "widths of a student",
         captions={"-request": "Test {metric} against the time that a request of 10 nodes takes"},
         settings=("transductive",),
+        methods=METHODS,
         alone=True,
         bold=False,
         after=time_requests,
