@@ -35,7 +35,7 @@ methods.add(
         label="GRAND",
         color=BLACK,
         marker="P",
-        place=4,
+        place=3,
         objective=grand,
         needs_teacher=False,
         propagated=True,
