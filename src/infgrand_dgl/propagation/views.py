@@ -82,9 +82,12 @@ class RandomViews:
         self.names = [f"view{s}" for s in range(1, config.random_propagation.views + 1)]
         self.stored: list[Tensor] = []
         # The first process decides for all: they have to have the same views.
-        count = runtime.ranks.tell(number_stored(config, view, runtime))
+        with runtime.ranks.together():
+            count = number_stored(config, view, runtime)
+        count = runtime.ranks.tell(count)
         if count:
-            self.stored = list(self._store(count))
+            with runtime.ranks.together():
+                self.stored = list(self._store(count))
             if runtime.budget.fits_on(runtime.device, 2 * sum(v.nbytes for v in self.stored)):
                 self.stored = [v if is_mapped(v) else v.to(runtime.device) for v in self.stored]
             self.rows = self.of(1)

@@ -12,8 +12,9 @@ Where paper and code (THUDM/GRAND) differ, or we from both:
 - The code ends training by validation loss or accuracy and keeps the epoch of the least loss; here
   as everywhere that of the best `train.metric`.
 - The code draws masks in each step, and so do we, or stored views (`random_propagation.stored`).
-- With `student.norm: batch` the code normalizes each view by itself, and here all views of a step
-  are one batch.
+- With `student.norm: batch` (Pubmed) the code normalizes the features too, and each view by itself;
+  here the hidden layers are, all views of a step as one batch.
+- The code draws weights from ±1/√(units), here they are those of torch's linear layers.
 """
 
 import torch
@@ -34,7 +35,7 @@ methods.add(
         label="GRAND",
         color=BLACK,
         marker="P",
-        place=4,
+        place=3,
         objective=grand,
         needs_teacher=False,
         propagated=True,
