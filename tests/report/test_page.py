@@ -36,7 +36,7 @@ def test_what_others_wrote_is_escaped():
 
 
 def test_unfit_paths(refused, tmp_path):
-    message = "expected a run directory .config.yaml, metrics.json. or a study .study.json"
+    message = "expected a run directory .config.yaml, metrics.json., a study .study.json"
     for path in (tmp_path / "gone", tmp_path):
         assert re.search(f"{path}: {message}", refused(path))
 

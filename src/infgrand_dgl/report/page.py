@@ -47,8 +47,8 @@ def kind_of(path: Path) -> str:
     if (path / "metrics.json").is_file() and (path / "config.yaml").is_file():
         return "run"
     raise InputError(
-        f"{path}: expected a run directory (config.yaml, metrics.json), a study (study.json) or a "
-        "search (tune.json)"
+        f"{path}: expected a run directory (config.yaml, metrics.json), a study (study.json) "
+        "or a search (tune.json)"
     )
 
 
