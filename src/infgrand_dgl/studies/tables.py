@@ -28,14 +28,11 @@ HEADERS = {"dataset": "Dataset", "teacher": "GNN", "case": "Labels"}
 def by_setting(
     rows: pd.DataFrame, part: Callable[[pd.DataFrame, str], Lines], observed: bool = False
 ) -> Lines:
-    """A section for each setting; with `observed` one for those test nodes too, and one for the
-    hidden ones without their edges."""
+    """A section for each setting; with `observed` one for those test nodes too."""
     sections = {"Transductive": ("transductive", "test")}
     sections["Inductive: hidden test nodes"] = ("inductive", "test")
     if observed:
         sections["Inductive: observed test nodes"] = ("inductive", "test_observed")
-        if "test_cold" in rows and rows["test_cold"].notna().any():
-            sections["Inductive: hidden test nodes without edges"] = ("inductive", "test_cold")
     lines: Lines = []
     for title, (setting, column) in sections.items():
         some = rows[rows["setting"] == setting]
