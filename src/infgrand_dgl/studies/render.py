@@ -26,9 +26,9 @@ def render(
 
     Args:
         rows: One a trained model, with the columns of `summary.CELL`, model, seed, test,
-            test_observed, test_cold, production, ms_per_1000_nodes and status, and metric where
-            test is not accuracy. A training that has no result has an empty model and the status
-            "failed" or "not run".
+            test_observed, ms_per_1000_nodes and status, and metric where test is not
+            accuracy. A training that has no result has an empty model and the status "failed" or
+            "not run".
         extra: the rows that the study's `after` made, if any.
         about: Markdown below the title: the command, the time, the environment.
     """
