@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from infgrand_dgl import InputError
-from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.experiment import steps
 from infgrand_dgl.experiment.directory import RunDirectory
@@ -23,6 +23,7 @@ from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import graphed
 from infgrand_dgl.training.checkpoint import Checkpoint
 from infgrand_dgl.training.student import train_student
+from tests.conftest import python_path
 from tests.training.test_graphed import EPOCHS, WARM_UP, Replayed, Watched
 
 HERE = Runtime(torch.device("cpu"), Budget(1 << 40, 1 << 40))
@@ -186,7 +187,7 @@ def test_two_processes(config, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += [str(tmp_path / name) for name in ("together.py", "config.yaml", "weights.pt")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), environment.get("PYTHONPATH", "")])
+    environment["PYTHONPATH"] = python_path(Path.cwd())
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     still = config.replace("nosmog", epsilon=0.0, similarity=0.0, steps=1)
