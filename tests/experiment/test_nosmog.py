@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import graphed
 from infgrand_dgl.training.checkpoint import Checkpoint
 from infgrand_dgl.training.student import train_student
+from tests.conftest import python_path
 from tests.training.test_graphed import EPOCHS, WARM_UP, Replayed, Watched
 
 HERE = Runtime(torch.device("cpu"), Budget(1 << 40, 1 << 40))
@@ -185,9 +187,7 @@ def test_two_processes(config, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += [str(tmp_path / name) for name in ("together.py", "config.yaml", "weights.pt")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(Path.cwd()), environment.get("PYTHONPATH", "")]
-    )
+    environment["PYTHONPATH"] = python_path(Path.cwd())
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     still = config.replace("nosmog", epsilon=0.0, similarity=0.0, steps=1)

@@ -72,8 +72,8 @@ class NosmogConfig(Section):
     """Of `nosmog`: its positions, its similarity and its adversary."""
 
     dimension: Width = 64
-    """Of DeepWalk's positions."""
-    walk_length: int = Field(50, ge=2, le=10_000)
+    """Of DeepWalk's positions, which the student reads beside the features."""
+    walk_length: int = Field(50, ge=2, le=1000)
     """Nodes of a walk."""
     walks: int = Field(5, ge=1, le=10_000)
     """Walks from every node."""
@@ -82,9 +82,10 @@ class NosmogConfig(Section):
     iterations: int = Field(1, ge=1, le=1000)
     """Of skip-gram over the walks."""
     similarity: float = Field(0.1, ge=0)
-    """Weight of L_sim."""
+    """Weight of L_sim, the mean over pairs of nodes of the squared difference of the products of
+    their hidden states, the teacher's and the student's."""
     adversarial: float = Field(0.1, ge=0)
-    """Weight of L_adv."""
+    """Weight of L_adv, the loss of inputs that are changed so that it rises."""
     epsilon: float = Field(0.04, ge=0)
     """ε, the largest change of an input."""
     steps: Hops = 5

@@ -145,7 +145,7 @@ methods.add(
     Method(
         "nosmog",
         label="NOSMOG",
-        place=2,
+        place=7,
         objective=nosmog,
         settings=frozenset({"lambda_", "tau", "loss"}),
         sections=("nosmog",),
