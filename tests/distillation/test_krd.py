@@ -99,9 +99,9 @@ def test_equals_the_formula(weighted, config, device):
     loss.backward()
 
     said = student.to(device).requires_grad_()
-    found = losses_of(objective, said, rows=rows)
-    found["loss"].backward()
-    found = {name: float(value.detach()) for name, value in found.items()}
+    losses = losses_of(objective, said, rows=rows)
+    losses["loss"].backward()
+    found = {name: float(value.detach()) for name, value in losses.items()}
     assert found["distillation_loss"] == pytest.approx(float(kl.detach()), rel=1e-4)
     assert found["loss"] == pytest.approx(float(loss.detach()), rel=1e-4)
     assert said.grad is not None

@@ -111,8 +111,8 @@ def test_a_batch_has_its_part_and_waits_for_nothing(method, config, device):
     view = NodeDataset("any", csr, torch.zeros(N, 1), torch.randint(3, (N,)), 3, split, {})
     given = torch.rand(N), torch.randn(N, 3)
     runtime = Runtime(device, Budget(1 << 40, 1 << 40))
-    taught = {"perturbed": torch.randn(N, 3), "hidden": torch.randn(N, 5)}
-    made = methods[method].objective(Lesson(config, view, *given, runtime, **taught))
+    taught = torch.randn(N, 5), torch.randn(N, 3)  # hidden, perturbed
+    made = methods[method].objective(Lesson(config, view, *given, runtime, 0, *taught))
     if made.all_at_once:
         pytest.skip("takes no batches")
     rows = {name: values.to(device) for name, values in made.rows.items()}

@@ -1,6 +1,7 @@
 """Methods that learn from neighbours, in whole runs."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,11 +32,12 @@ def test_interrupted_and_resumed_bit_for_bit(variant, config, tmp_path, monkeypa
     config = config.replace("hgmd", variant=variant)
     config = config.replace("student", batch_size=100)
     train(config, tmp_path / "whole")
-    train_student, left = steps.train_student, set(RENEWED)
+    train_student: Any = steps.train_student
+    left = set(RENEWED)
 
     def interrupted(*args, **options):
-        *given, on_epoch, checkpoint = args
-        method = given[0].method
+        on_epoch, checkpoint = args[-2:]
+        method = args[0].method
 
         def noted(epoch, values):
             on_epoch(epoch, values)
@@ -43,7 +45,7 @@ def test_interrupted_and_resumed_bit_for_bit(variant, config, tmp_path, monkeypa
                 left.remove(method)
                 raise KeyboardInterrupt
 
-        return train_student(*given, noted, checkpoint, **options)
+        return train_student(*args[:-2], noted, checkpoint, **options)
 
     monkeypatch.setattr(steps, "train_student", interrupted)
     for _ in RENEWED:

@@ -6,7 +6,7 @@ from infgrand_dgl.present.style import (
     BLACK,
     MARKERS,
     ROLES,
-    SKY,
+    WINE,
     Look,
     data_uri,
     look,
@@ -24,7 +24,7 @@ def toy(monkeypatch) -> str:
 
 
 def test_models_in_order():
-    assert models() == ["teacher", "student", "infgrand", "glnn", "mlp"]
+    assert models() == ["teacher", "student", "hgmd", "krd", "ffg2m", "infgrand", "glnn", "mlp"]
 
 
 def test_a_plugin_is_a_model(toy):
@@ -33,8 +33,9 @@ def test_a_plugin_is_a_model(toy):
 
 def test_looks_of_one_legend_differ(toy):
     looks = [look(name) for name in models() if name != "student"]  # which InfGraND's are
-    assert len({shown.color for shown in looks}) == len({shown.marker for shown in looks}) == 5
-    assert look(toy) == Look("Toy", SKY, "v")
+    assert len({shown.color for shown in looks}) == len(looks)
+    assert len({shown.marker for shown in looks}) == len(looks)
+    assert look(toy) == Look("Toy", WINE, ">")
 
 
 def test_every_choice_has_its_label():

@@ -21,7 +21,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...registry import Method, methods
+from ...registry import SKY, Method, methods
 from ...system.kept import kept
 from ..differences import EdgeDifferences
 from ..loss import DistillationLoss
@@ -66,6 +66,8 @@ methods.add(
     Method(
         "ffg2m",
         label="FF-G2M",
+        color=SKY,
+        marker="v",
         place=4,
         objective=ffg2m,
         settings=frozenset({"lambda_", "tau"}),
