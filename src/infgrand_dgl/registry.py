@@ -28,6 +28,7 @@ PLUGINS = "infgrand_dgl.plugins"
 # Okabe and Ito's colours, readable without colour vision.
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, BLACK = "#56B4E9", "#E69F00", "#222222"
+WINE, TEAL, OLIVE = "#882255", "#44AA99", "#999933"  # Tol's, where those are taken
 
 Task = Literal["classification", "multilabel", "regression"]  # what labels can be: `data.task`
 TASKS: tuple[Task, ...] = get_args(Task)

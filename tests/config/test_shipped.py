@@ -19,7 +19,11 @@ def test_reads(name):
 
 
 def test_the_general_ones_are_there():
-    assert {"demo", "arxiv", "products", "papers100M"} <= set(shipped_experiments())
+    shipped = shipped_experiments()
+    assert {"demo", "arxiv", "products", "papers100M", "rivals/krd_cora_gat_inductive"} <= set(
+        shipped
+    )
+    assert not any(name.startswith("base/") for name in shipped)
     assert len(PUBLISHED) == 36
 
 
@@ -74,3 +78,37 @@ def test_published_settings(row):
     assert (c.propagation.pooling, c.propagation.self_loop_weight) == ("mean", 2)
     assert (c.influence.hops, c.influence.normalization) == (2, "minmax")
     assert (d.kl, d.edge_weighting, c.data.split_rate) == ("forward", "edges", 0.2)
+
+
+RIVALS = [name for name in shipped_experiments() if name.startswith("rivals/")]
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_are_what_their_names_say(name):
+    c = load_config(name)
+    method, dataset, teacher, setting = name.removeprefix("rivals/").split("_")
+    found = c.method, c.data.name, c.teacher.model, c.data.setting
+    assert found == (method, dataset, teacher, setting)
+    own = c.student.layers, c.student.hidden
+    assert method == "glnn" or own == (c.teacher.layers, c.teacher.hidden)
+
+
+def test_settings_of_rivals_are_the_published_ones():
+    """One line of each table, the dropouts of FF-G2M in their places."""
+    given = "layers", "hidden", "dropout", "lr", "weight_decay"
+    expected = {
+        "krd_citeseer_sage_transductive": ((2, 1024, 0.4, 0.01, 5e-4), 0.6, 0.0, 0.8),
+        "krd_cora_sage_inductive": ((2, 512, 0.6, 0.005, 0.001), 0.5, 0.0, 0.8),
+        "hgmd_citeseer_gcn_transductive": ((2, 256, 0.6, 0.01, 5e-4), 0.3, 0.0, 1.1),
+        "ffg2m_cora_sage_transductive": ((3, 512, 0.4, 0.01, 5e-4), 0.3, 0.5, 1.3),
+        "ffg2m_amazon-photo_gcn_transductive": ((3, 2048, 0.5, 0.001, 5e-4), 0.6, 0.1, 1.3),
+        "glnn_cora_sage_transductive": ((2, 128, 0.6, 0.01, 0.005), 0.0, 0.0, 1.0),
+    }
+    for name, (student, dropout, lambda_, tau) in expected.items():
+        c = load_config(f"rivals/{name}")
+        assert tuple(getattr(c.student, key) for key in given) == student, name
+        assert c.teacher.dropout == dropout, name
+        assert (c.distillation.lambda_, c.distillation.tau) == (lambda_, tau), name
+    assert load_config("rivals/krd_cora_gcn_transductive").krd.warm_up == 50
+    h = load_config("rivals/hgmd_citeseer_gcn_transductive").hgmd
+    assert (h.variant, h.alpha, h.beta) == ("mixup", 5.0, 0.4)

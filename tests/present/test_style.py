@@ -3,9 +3,9 @@
 import pytest
 
 from infgrand_dgl.present.style import (
-    AMBER,
     BLACK,
     MARKERS,
+    OLIVE,
     ROLES,
     Look,
     data_uri,
@@ -24,6 +24,8 @@ def toy(monkeypatch) -> str:
 
 
 def test_models_in_order():
+    expected = ["infgrand", "grand", "nosmog", "hgmd", "krd", "ffg2m", "glnn", "mlp"]
+    assert models() == ["teacher", "student", *expected]
 
 
 def test_a_plugin_is_a_model(toy):
@@ -32,6 +34,9 @@ def test_a_plugin_is_a_model(toy):
 
 def test_looks_of_one_legend_differ(toy):
     looks = [look(name) for name in models() if name != "student"]  # which InfGraND's are
+    assert len({shown.color for shown in looks}) == len(looks)
+    assert len({shown.marker for shown in looks}) == len(looks)
+    assert look(toy) == Look("Toy", OLIVE, "*")
 
 
 def test_every_choice_has_its_label():

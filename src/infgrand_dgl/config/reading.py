@@ -48,8 +48,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Reads an experiment file.
 
     Args:
-        path: a YAML file; the name of a shipped experiment ("demo", "experiments/arxiv.yaml")
-            does where no such file exists.
+        path: a YAML file; the name of a shipped experiment ("demo", "experiments/arxiv.yaml",
+            "rivals/krd_cora_gcn_transductive") does where no such file exists.
         overrides: `section.key=value`, the value in YAML; they win over the file.
 
     Raises:
@@ -80,17 +80,20 @@ def find_config(path: str | Path) -> Path:
     except OSError as error:  # a name too long
         raise InputError(f"{path}: {error.strerror}") from None
     shipped = shipped_experiments()
-    stem = path.name.removesuffix(".yaml")
-    if path.parent in (Path(), Path("experiments")) and stem in shipped:
-        return shipped[stem]
+    name = path.as_posix().removesuffix(".yaml").removeprefix("experiments/")
+    if name in shipped:
+        return shipped[name]
     if path.exists():
         raise InputError(f"{path}: expected a YAML file, found a directory")
-    raise InputError(f"{path}: no such file{nearest(stem, shipped)}")
+    raise InputError(f"{path}: no such file{nearest(name, shipped)}")
 
 
 def shipped_experiments() -> dict[str, Path]:
+    """The files by name, those of a folder as "rivals/krd_cora_gcn_transductive"."""
     folder = Path(str(resources.files(__package__))) / "experiments"
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    files = [file for part in ("", "best", "rivals") for file in (folder / part).glob("*.yaml")]
+    names = (file.relative_to(folder).with_suffix("").as_posix() for file in files)
+    return dict(sorted(zip(names, files, strict=True)))
 
 
 def _read(path: Path, origin: dict[str, str], extended: tuple[Path, ...] = ()) -> dict[str, Any]:

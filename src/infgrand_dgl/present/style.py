@@ -16,9 +16,12 @@ from ..registry import (
     BLACK,
     BLUE,
     GREEN,
+    OLIVE,
     ORANGE,
     PINK,
     SKY,
+    TEAL,
+    WINE,
     Registry,
     measures,
     methods,
@@ -27,8 +30,8 @@ from ..registry import (
 )
 from ..system.writing import writing
 
-PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
-MARKERS = "osD^vPX"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK, WINE, TEAL, OLIVE)
+MARKERS = "osD^vPX<>h*"
 
 RC: dict[Any, Any] = {
     "font.size": 9,

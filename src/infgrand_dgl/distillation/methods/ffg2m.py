@@ -21,7 +21,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...registry import Method, methods
+from ...registry import SKY, Method, methods
 from ...system.kept import kept
 from ..differences import EdgeDifferences
 from ..loss import DistillationLoss
@@ -66,7 +66,9 @@ methods.add(
     Method(
         "ffg2m",
         label="FF-G2M",
-        place=4,
+        color=SKY,
+        marker="v",
+        place=3,
         objective=ffg2m,
         settings=frozenset({"lambda_", "tau"}),
     )

@@ -19,7 +19,7 @@ Where paper and code (THUDM/GRAND) differ, or we from both:
 
 import torch
 
-from ...registry import BLACK, Method, methods
+from ...registry import WINE, Method, methods
 from ..objective import Lesson, Objective, distilling
 
 
@@ -33,9 +33,9 @@ methods.add(
     Method(
         "grand",
         label="GRAND",
-        color=BLACK,
-        marker="P",
-        place=3,
+        color=WINE,
+        marker=">",
+        place=7,
         objective=grand,
         needs_teacher=False,
         propagated=True,

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from ...ops.edge_kl import edge_dot
-from ...registry import Method, methods
+from ...registry import BLACK, Method, methods
 from ..objective import Lesson, Objective, Rows, distilling
 from ..sampled import EdgeTargets, entropies
 
@@ -97,7 +97,9 @@ methods.add(
     Method(
         "hgmd",
         label="HGMD",
-        place=6,
+        color=BLACK,
+        marker="<",
+        place=5,
         objective=hgmd,
         settings=frozenset({"lambda_", "tau"}),
         sections=("hgmd",),

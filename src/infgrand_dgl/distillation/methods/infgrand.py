@@ -27,7 +27,7 @@ methods.add(
         label="InfGraND",
         color=ORANGE,
         marker="D",
-        place=3,
+        place=8,
         objective=infgrand,
         needs_influence=True,
         propagated=True,

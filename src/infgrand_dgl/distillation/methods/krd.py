@@ -28,7 +28,7 @@ import torch
 from scipy.optimize import least_squares
 from torch import Tensor, nn
 
-from ...registry import Method, methods
+from ...registry import AMBER, Method, methods
 from ..objective import Lesson, Objective, Rows, distilling
 from ..sampled import EdgeTargets, entropies
 
@@ -107,7 +107,9 @@ methods.add(
     Method(
         "krd",
         label="KRD",
-        place=5,
+        color=AMBER,
+        marker="P",
+        place=4,
         objective=krd,
         settings=frozenset({"lambda_", "tau"}),
         sections=("krd",),

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from ...nn.dropout import Dropout
-from ...registry import Method, methods
+from ...registry import TEAL, Method, methods
 from ..objective import Lesson, Objective, Rows, Student
 from .glnn import glnn
 
@@ -145,7 +145,9 @@ methods.add(
     Method(
         "nosmog",
         label="NOSMOG",
-        place=7,
+        color=TEAL,
+        marker="h",
+        place=6,
         objective=nosmog,
         settings=frozenset({"lambda_", "tau", "loss"}),
         sections=("nosmog",),
