@@ -193,9 +193,9 @@ def _range(path: Path, key: str, given: dict[Any, Any], config: Config) -> Range
     for name in ("low", "high", "step"):
         value = given.get(name)
         if not _is_number(value) and (name in given or name != "step"):
-            raise InputError(f"{where}: {name}: expected a number, found {value}")
+            raise InputError(f"{where}: {name}: expected a number, found {value!r}")
     low, high, step, log = given["low"], given["high"], given.get("step"), given.get("log")
-    if log not in (None, True, False):
+    if log is not None and not isinstance(log, bool):
         raise InputError(f"{where}: log: expected true or false, found {log!r}")
     if not low < high:
         raise InputError(f"{where}: expected low < high, found {low} and {high}")
@@ -211,7 +211,9 @@ def _range(path: Path, key: str, given: dict[Any, Any], config: Config) -> Range
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    if isinstance(value, float):
+        return isfinite(value)
+    return type(value) is int and abs(value) < 2**63
 
 
 def _is_whole(key: str, low: float, config: Config) -> bool:
