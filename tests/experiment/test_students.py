@@ -197,6 +197,11 @@ def test_what_does_not_go_together(overrides, told, monkeypatch):
         load_config("demo", ["student.model=sign", *overrides])
 
 
+def test_a_mask_matters_to_methods_that_read_it():
+    given = ["method=mlp", "student.features=propagated", "random_propagation.mask=0.5"]
+    assert load_config("demo", ["student.model=sign", *given]).student.reads_hops
+
+
 @pytest.mark.parametrize("model", STUDENTS)
 def test_the_command_writes_what_the_student_reads(model, tiny, tmp_path, capsys):
     out = tmp_path / "x.npy"

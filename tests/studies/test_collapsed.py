@@ -50,6 +50,11 @@ def test_each_is_told_beside_the_mean():
     lines = collapsed_table(rows(), {})
     assert line(lines, "Transductive | Cora | GCN | GLNN")[4:] == ["1", "0", "60.0", "71.3", "77.0"]
     assert line(lines, "Transductive | Cora | GCN | InfGraND")[4:6] == ["3", "1"]
+    order = [*reversed(lines)][:2]  # as they were trained
+    assert [text.split(" | ")[3] for text in order] == ["InfGraND", "GLNN"]
+    some = {"teacher": [0.9], "krd": [0.5], "krd + propagation": [0.5], "infgrand": [0.5]}
+    names = [text.split(" | ")[3] for text in collapsed_table(results(some), {})[2:]]
+    assert names == ["KRD", "krd + propagation", "InfGraND"]
     one = results({"teacher": [0.9], "glnn": [0.5]})
     assert line(collapsed_table(one, {}), "Transductive")[4:] == ["1", "0", "50.0", "50.0", "–"]
     named = one.replace({"model": {"glnn": "glnn + propagation"}})

@@ -358,7 +358,7 @@ class Config(Section):
             )
         if methods[self.method].positions:
             raise ValueError(f"{where}: has no place for the positions that {self.method} adds")
-        if self.random_propagation.mask:
+        if self.random_propagation.mask and "random_propagation" in methods[self.method].sections:
             raise ValueError(f"{where}: random_propagation.mask: only for student.model: mlp")
         return self
 

@@ -62,7 +62,8 @@ def collapsed_table(rows: pd.DataFrame, labels: Mapping[str, str]) -> Lines:
     keys = ["setting", *LINE, "model"]
     everything = rows[rows["status"] == "finished"].groupby(keys)["test"]
     body = []
-    for key in sorted(found.groupby(keys).groups, key=lambda k: _place(found, keys, k)):
+    places = [*(ordered(rows[key]) for key in keys[:-1]), [*rows["model"].unique()]]
+    for key in sorted(found.groupby(keys).groups, key=lambda k: _place(places, k)):
         those = found[(found[keys] == list(key)).all(axis=1)].sort_values("seed")
         every = everything.get_group(key)
         rest = (every.sum() - those["test"].sum()) / max(1, len(every) - len(those))
@@ -82,11 +83,11 @@ def collapsed_table(rows: pd.DataFrame, labels: Mapping[str, str]) -> Lines:
         "GNN",
         "Model",
         "Seeds",
-        "Of these trained again",
+        "Second training kept",
         "Their test",
     ]
     return markdown([*headers, "Mean of all seeds", "Without them"], body)
 
 
-def _place(rows: pd.DataFrame, keys: list[str], key: tuple[str, ...]) -> list[int]:
-    return [ordered(rows[k]).index(value) for k, value in zip(keys, key, strict=True)]
+def _place(places: list[list[str]], key: tuple[str, ...]) -> list[int]:
+    return [place.index(value) for place, value in zip(places, key, strict=True)]

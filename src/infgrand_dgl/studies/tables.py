@@ -15,7 +15,6 @@ from .summary import (
     metric_of,
     models_of,
     name,
-    ordered,
     scores,
     without_rounding,
 )
@@ -164,7 +163,7 @@ def of_settings(rows: pd.DataFrame) -> Lines:
         return []
     own = rows[rows["settings"] == "own"]
     parts = []
-    for model in ordered(own["model"]):
+    for model in [model for model in rows["model"].unique() if model in {*own["model"]}]:
         cells = distinct(own[own["model"] == model], LINE)
         by_dataset = {d: [name(t) for of, t in cells if of == d] for d, _ in cells}
         where = (f"{name(d)} ({', '.join(given)})" for d, given in by_dataset.items())

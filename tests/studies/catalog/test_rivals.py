@@ -149,6 +149,8 @@ def test_compared_with_the_recipe_or_infgrand():
     without = made()
     lines = rivals.tables(without[without["model"] != "Recipe"])
     assert line(lines, "InfGraND − GLNN |")[1] == "+17.00"
+    few = rivals.tables(without[~without["model"].isin(["Recipe", "infgrand"])])
+    assert line(few, "GLNN − Teacher |")[1] == "−14.00"
     below = lines[lines.index("## Collapsed seeds") :]
     assert line(below, "Transductive")[3:] == ["GLNN", "2", "0", "51.0", "66.0", "81.0"]
 

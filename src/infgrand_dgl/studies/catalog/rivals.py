@@ -60,8 +60,9 @@ def version(rows: pd.DataFrame, propagated: bool) -> pd.DataFrame:
 
 
 def reference(rows: pd.DataFrame) -> str:
-    """What the others are compared with."""
-    return RECIPE if RECIPE in {*rows["model"]} else "infgrand"
+    """What the others are compared with: the recipe, InfGraND, or else the last method."""
+    models = models_of(rows)
+    return next((model for model in (RECIPE, "infgrand") if model in models), models[-1])
 
 
 def differences_from(first: str, rows: pd.DataFrame, column: str) -> dict[str, pd.Series]:
