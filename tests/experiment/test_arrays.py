@@ -31,9 +31,9 @@ def test_what_is_served_is_the_runs_own(what, tiny, tmp_path):
             train(config, tmp_path / name, overwrite=True, report=Reporter(quiet=True))
         run = RunDirectory.open(tmp_path / name)
         arrays[name] = {file.name: file for file in run.path.rglob("*.npy")}
-        for file in ("propagated.npy", "influence.npy"):
-            if file in arrays[name]:
-                assert run.array(file, 1) == arrays[name][file]
+        for array in ("propagated.npy", "influence.npy"):
+            if array in arrays[name]:
+                assert run.array(array, 1) == arrays[name][array]
     assert set(arrays["run"]) == set(arrays["alone"])
     for name, file in arrays["alone"].items():
         assert np.array_equal(np.load(file), np.load(arrays["run"][name]), equal_nan=True), name
