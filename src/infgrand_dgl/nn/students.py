@@ -14,7 +14,7 @@ STUDENTS: dict[str, type[MLP]] = {model.name: model for model in (MLP, SIGN, GAM
 def shape_of(config: Config, in_features: int, classes: int) -> dict[str, Any]:
     """Of the configuration's student; `in_features` are those of all that it reads."""
     s = config.student
-    shape = {
+    shape: dict[str, Any] = {
         "in_features": in_features,
         "hidden": s.hidden,
         "classes": classes,
