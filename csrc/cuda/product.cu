@@ -93,7 +93,9 @@ __device__ void finish(const Product<T>& p, int64_t i, int d, Acc<T> scale, Sum<
   const Pack<T, kWidth> other = load<kWidth>(p.pool_with, at);
 #pragma unroll
   for (int k = 0; k < kWidth; ++k) {
-    const Acc<T> a = sum.value[k], b = widen(other.value[k]);
+    const Acc<T> a = sum.value[k];
+    Acc<T> b = widen(other.value[k]);
+    if (p.mask.data) b *= p.mask[i];
     const Acc<T> pool = p.pooling == Pooling::kMean  ? p.factor * (a + b)
                         : p.pooling == Pooling::kMax ? (a > b ? a : b)
                                                      : (a < b ? a : b);

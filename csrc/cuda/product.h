@@ -7,7 +7,7 @@
 namespace infgrand {
 
 // s_i = r_i * (sum_{e = (i, j)} v_e c_j x_j + u c_i x_i);  y_i = s_i;
-// pooled_i = factor * pool(pool_with_i, s_i)
+// pooled_i = factor * pool(m_i * pool_with_i, s_i)
 template <typename T>
 struct Product {
   Schedule schedule;
@@ -24,6 +24,7 @@ struct Product {
   Buffer<const T> pool_with;
   Pooling pooling;
   Acc<T> factor;
+  Buffer<const Acc<T>> mask;  // m, may be null: 1
 };
 
 template <typename T>
@@ -44,7 +45,8 @@ Product<T> product_of(const Tensor& indptr, const Tensor& indices, const Tensor&
           {nullptr, 0},
           {nullptr, 0},
           Pooling::kMean,
-          Acc<T>(1)};
+          Acc<T>(1),
+          {nullptr, 0}};
 }
 
 // `like` gives the dtype and the device of the workspace that long rows need.
