@@ -6,21 +6,23 @@ namespace {
 constexpr int kThreads = 256;
 
 template <typename T>
-__global__ void multiply_scales(Buffer<const T> a, Buffer<const T> b, Buffer<T> product,
-                                int64_t count) {
+__global__ void mask_scale(Buffer<const T> scale, Buffer<const T> mask, Buffer<T> masked,
+                           int64_t count) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i < count) product[i] = a[i] * b[i];
+  if (i >= count) return;
+  masked[i] = scale[i] * mask[i];
+  masked[count + i] = mask[i];
 }
 
-// The mask is the column scale of the first hop, beside the scale: x itself is read.
+// The columns' scale of a masked product, [2 N]: x itself is read.
 template <typename T>
-Tensor first_scale(const Tensor& scale, const Tensor& mask, const Launcher& launch) {
+Tensor masked_scale(const Tensor& scale, const Tensor& mask, const Launcher& launch) {
   const int64_t count = scale.size(0);
-  const Tensor product = torch::stable::new_empty(scale, {count});
+  const Tensor masked = torch::stable::new_empty(scale, {2 * count});
   if (count > 0)
-    launch(multiply_scales<T>, dim3(blocks(count, kThreads)), kThreads, reading<T>(scale),
-           reading<T>(mask), writing<T>(product), count);
-  return product;
+    launch(mask_scale<T>, dim3(blocks(count, kThreads)), kThreads, reading<T>(scale),
+           reading<T>(mask), writing<T>(masked), count);
+  return masked;
 }
 
 Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, const Tensor& scale,
@@ -45,7 +47,7 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, c
   // Every hop reads one buffer, writes the next and pools in passing; the last writes the result.
   for_float_or_double(start, [&](auto type) {
     using T = decltype(type);
-    const Tensor first = mask ? first_scale<T>(scale, *mask, launch) : scale;
+    const Tensor first = mask ? masked_scale<T>(scale, *mask, launch) : scale;
     for (int64_t k = 0; k < hops; ++k) {
       const Tensor& source = k ? *buffers[(k - 1) % 2] : start;
       auto product = product_of<T>(indptr, indices, source, scale, k ? scale : first, values,
@@ -56,11 +58,11 @@ Tensor propagate(const Tensor& indptr, const Tensor& indices, const Tensor& x, c
       if (pool) {
         product.pooled = writing<T>(result);
         product.pool_with = reading<T>(k ? result : start);
-        if (k == 0) product.mask = reading<T>(mask);
         product.pooling = *pool;
         if (last && pool == Pooling::kMean) product.factor = T(1) / static_cast<T>(hops + 1);
       }
-      multiply(product, start, launch);
+      if (pool && mask && k == 0) multiply<true>(product, start, launch);
+      else multiply(product, start, launch);
     }
   });
   return stored == wide ? result : torch::stable::to(result, stored);
