@@ -157,7 +157,7 @@ def test_unknown_name(folder):
     failed = command(folder, "train", "--config", "toy.yaml", "--set", setting, "--out", "none")
     assert failed.returncode == 2
     (line,) = failed.stderr.splitlines()
-    assert "influence.measure: expected one of cosine" in line
+    assert "influence.measure: expected one of agreement, cosine" in line
     assert line.endswith("found 'squared-degre'; did you mean 'squared-degree'?")
 
 

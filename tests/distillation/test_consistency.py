@@ -179,7 +179,11 @@ def test_views_without_masks_are_passes_of_the_inputs(tiny):
 def test_what_cannot_be_had(tiny):
     asked: list[tuple[list[str], Task, str]] = [
         (["student.features=raw"], "classification", "needs propagated inputs, found .*raw"),
-        (["student.model=sign"], "classification", "needs student.model: mlp, found sign"),
+        (
+            ["student.model=gamlp"],
+            "classification",
+            "gamlp: random_propagation.mask: only for student.model: mlp",
+        ),
         ([], "regression", "consistency.weight: 0.7: .*regression"),
         (["method=grand"], "regression", "method: grand is for classification and multilabel"),
     ]

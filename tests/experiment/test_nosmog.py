@@ -109,8 +109,8 @@ def test_better_than_a_plain_mlp(config, tmp_path):
 
 
 def test_other_students(config, tmp_path):
-    with pytest.raises(InputError, match="student.model: sign: reads rows of several hops"):
-        train(config.replace("student", model="sign"), tmp_path / "run")
+    with pytest.raises(InputError, match="student.model: sign: has no place for the positions"):
+        train(config.replace("student", model="sign", features="propagated"), tmp_path / "run")
 
 
 def learn(config, note, checkpoint=None, device=HERE.device):

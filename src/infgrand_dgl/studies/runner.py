@@ -244,6 +244,8 @@ COLUMNS = (
     "validation",
     "test",
     "test_observed",
+    "test_cold",
+    "production",
     "ms_per_1000_nodes",
     "ms_per_request",
     "seconds",

@@ -14,7 +14,7 @@ from ..training.metrics import METRICS, Metric
 from .published import METHODS, SETTINGS
 
 CELL = ["dataset", "teacher", "setting", "case"]  # with a model and a seed: one training
-SCORES = ("validation", "test", "test_observed")
+SCORES = ("validation", "test", "test_observed", "test_cold", "production")
 
 
 def name(value: str) -> str:

@@ -37,6 +37,9 @@ def work(study: str, cell: Cell, folder: Path, threads: int | None) -> None:
         sys.exit(1)
 
 
+TESTED = ("test", "test_observed", "test_cold", "production")
+
+
 def error_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.error.txt")
 
@@ -63,7 +66,7 @@ def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     for name in [n for n in ("teacher", *cell.students) if n in metrics]:
         trained, (model, _, case) = metrics[name], name.partition(", ")
         values = metric.of_model(trained)
-        test = {p: values[p]["mean"] if p in values else None for p in ("test", "test_observed")}
+        test = {p: values[p]["mean"] if p in values else None for p in TESTED}
         pace = trained.get("milliseconds_per_1000_nodes")
         rows.append(
             {

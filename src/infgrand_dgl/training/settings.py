@@ -21,11 +21,6 @@ def for_task(config: Config, task: Task) -> Config:
         raise InputError(f"method: {method.name} is for {' and '.join(method.tasks)}, not {task}")
     if method.needs_influence or config.data.label_choice != "random":
         check_task(measure, task)
-    if method.positions and config.student.model != "mlp":
-        raise InputError(
-            f"student.model: {config.student.model}: reads rows of several hops; expected mlp, of "
-            f"the features and positions of method: {method.name}"
-        )
     if method.teacher and config.teacher.logits is not None:
         raise InputError(
             f"method: {method.name} needs more of the teacher than its logits, and "
@@ -57,8 +52,6 @@ def _check_views(config: Config, task: Task) -> None:
         where = f"random_propagation.mask: {config.random_propagation.mask}"
         if not reads_propagated(config):
             raise InputError(f"{where}: needs propagated inputs, found student.features: raw")
-        if config.student.model != "mlp":
-            raise InputError(f"{where}: needs student.model: mlp, found {config.student.model}")
     if config.consistency.weight and task == "regression":
         raise InputError(
             f"consistency.weight: {config.consistency.weight}: sharpens probabilities, which "

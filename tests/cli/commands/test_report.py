@@ -10,6 +10,6 @@ def test_report(trained, tmp_path, capsys):
 
 
 def test_no_run(tmp_path, capsys):
-    message = "gone: expected a run directory (config.yaml, metrics.json) or a study"
+    message = "gone: expected a run directory (config.yaml, metrics.json), a study"
     command = ("report", tmp_path / "gone", "--out", tmp_path / "r.html")
     assert message in refused(capsys, tmp_path, *command)
