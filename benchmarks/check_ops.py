@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -138,14 +139,16 @@ def propagate_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:
     for name, csr in graphs + weighted:
         for width in sizes.widths:
             x = sizes.random(csr.num_rows, width, dtype=dtype)
-            for pooling in ("mean", "max", "min", "last"):
+            masks = {"": None, " masked": sizes.random(csr.num_rows, dtype=torch.float32).abs()}
+            for pooling, masked in product(("mean", "max", "min", "last"), masks):
 
-                def run(compiled, given, csr=csr, pooling=pooling):
+                def run(compiled, given, csr=csr, pooling=pooling, mask=masks[masked]):
                     op = ops.propagate if compiled else ops.propagate_reference
-                    return op(csr, given[0], hops=3, pooling=pooling, self_loop_weight=1.5)
+                    arguments = {"hops": 3, "pooling": pooling, "self_loop_weight": 1.5}
+                    return op(csr, given[0], mask=mask, **arguments)
 
                 linear = pooling in ("mean", "last")
-                yield Case(f"{name}, {pooling}, D = {width}", run, [x], int(linear))
+                yield Case(f"{name}{masked}, {pooling}, D = {width}", run, [x], int(linear))
 
 
 def edge_dot_cases(dtype: torch.dtype, sizes: Sizes) -> Iterator[Case]:

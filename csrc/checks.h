@@ -110,7 +110,8 @@ void for_float_or_double(const Tensor& x, const F& f) {
 
 inline void check_propagate(const char* op, const Tensor& indptr, const Tensor& indices,
                             const Tensor& x, const Tensor& scale, int64_t hops,
-                            const std::optional<Tensor>& values) {
+                            const std::optional<Tensor>& values,
+                            const std::optional<Tensor>& mask) {
   check_matrix(op, x);
   check_extent(op, "x", x.size(0), x.size(1));
   check_csr(op, indptr, indices, x);
@@ -118,6 +119,7 @@ inline void check_propagate(const char* op, const Tensor& indptr, const Tensor& 
                   indptr.size(0) - 1, " rows of indptr, found ", x.size(0));
   check_scale(op, "scale", scale, x.size(0), x);
   check_scale(op, "values", values, indices.size(0), x);
+  check_scale(op, "mask", mask, x.size(0), x);
   STD_TORCH_CHECK(hops >= 1, op, ": hops must be positive, found ", hops);
 }
 

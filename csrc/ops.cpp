@@ -12,10 +12,10 @@ STABLE_TORCH_LIBRARY(infgrand, m) {
       "float self_weight, Tensor? values=None, Tensor? schedule=None, Tensor? indptr_t=None, "
       "Tensor? indices_t=None, Tensor? values_t=None, Tensor? schedule_t=None) -> Tensor");
   // pool(x_0, ..., x_hops), or x_hops where pooling is last;
-  // x_k = spmm(x_{k-1}) with row_scale = col_scale = scale and these values
+  // x_k = spmm(x_{k-1}) with row_scale = col_scale = scale and these values; x_0 = mask_i x_i
   m.def(
       "propagate(Tensor indptr, Tensor indices, Tensor x, Tensor scale, float self_weight, "
-      "int hops, str pooling, Tensor? values=None, Tensor? schedule=None, "
+      "int hops, str pooling, Tensor? values=None, Tensor? mask=None, Tensor? schedule=None, "
       "Tensor? indptr_t=None, Tensor? indices_t=None, Tensor? values_t=None, "
       "Tensor? schedule_t=None) -> Tensor");
   // d_e = x_i . y_j for the edge e = (i, j); the schedule is that of its gradient's product

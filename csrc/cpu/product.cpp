@@ -46,14 +46,14 @@ INFGRAND_INLINE void for_width(int64_t width, const F& f) {
     for (int64_t k = 0; k < width; ++k) f(k);
 }
 
-// Tiles [tile, tile + passes) of x into `lines`, scaled by c, and as they are into `pooled`.
+// Tiles [tile, tile + passes) of m x into `lines`, scaled by c, and as they are into `pooled`.
 template <typename T>
 struct Pack {
   Tiles<T> tiles;
   int64_t tile, rows;
   const T* x;
-  const Acc<T>* scale;    // may be null: 1
-  Acc<T>*lines, *pooled;  // pooled may be null
+  const Acc<T>*mask, *scale;  // may be null: 1
+  Acc<T>*lines, *pooled;      // pooled may be null
 
   INFGRAND_INLINE void run(int64_t begin, int64_t end, int64_t pass) const {
     if (tiles.vectors == 1) copy<Tiles<T>::kHalf>(begin, end, pass);
@@ -70,9 +70,9 @@ struct Pack {
       __builtin_prefetch(ahead);
       __builtin_prefetch(ahead + width - 1);
       const int64_t at = (pass * rows + i) * kWidth;
-      const Acc<T> c = scale ? scale[i] : Acc<T>(1);
+      const Acc<T> m = mask ? mask[i] : Acc<T>(1), c = scale ? scale[i] : Acc<T>(1);
       Acc<T> line[kWidth] = {};
-      for_width<kWidth>(width, [&](int64_t k) { line[k] = load(source + k); });
+      for_width<kWidth>(width, [&](int64_t k) { line[k] = m * load(source + k); });
       if (pooled) std::memcpy(pooled + at, line, sizeof line);
       for (int64_t k = 0; k < kWidth; ++k) lines[at + k] = c * line[k];
     }
@@ -203,7 +203,8 @@ void all_tiles(const Product& p, const Tensor& y) {
   const Chunks chunks(data<int64_t>(p.indptr), rows);
   for (int64_t tile = 0; tile < tiles.count; tile += together) {
     const int64_t passes = std::min(together, tiles.count - tile);
-    const Pack<T> pack{tiles, tile, cols, data<T>(p.x), data<A>(p.col_scale), buffers[0], pooled};
+    const Pack<T> pack{tiles,      tile,  cols, data<T>(p.x), data<A>(p.mask), data<A>(p.col_scale),
+                       buffers[0], pooled};
     torch::stable::parallel_for(0, cols, 1 << 12, [&](int64_t begin, int64_t end) {
       for (int64_t pass = 0; pass < passes; ++pass) run(pack, begin, end, pass);
     });

@@ -13,7 +13,7 @@
 namespace infgrand {
 
 // s_i = r_i * (sum_{e = (i, j)} v_e c_j x_j + u c_i x_i), and x = s for the next of `hops` hops.
-// y is the last s or, pooled, factor * pool(x, s_1, ..., s_hops).
+// y is the last s or, pooled, factor * pool(x, s_1, ..., s_hops). The first x is read as m_i x_i.
 struct Product {
   const Tensor &indptr, &indices, &x;
   std::optional<Tensor> row_scale, col_scale, values;  // r, c, v: 1 where not given
@@ -21,6 +21,7 @@ struct Product {
   int64_t hops = 1;
   std::optional<Pooling> pooling = {};
   double factor = 1;
+  std::optional<Tensor> mask = {};  // m: 1 where not given
 };
 
 Tensor multiply(const Product& product);

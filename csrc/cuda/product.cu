@@ -79,7 +79,7 @@ __device__ Acc<T> scale_of(const Product<T>& p, int64_t row) {
 }
 
 // The self term and the scale, then the store, pooled or not.
-template <int kWidth, typename T>
+template <bool kMasked, int kWidth, typename T>
 __device__ void finish(const Product<T>& p, int64_t i, int d, Acc<T> scale, Sum<T, kWidth>& sum) {
   if (p.self_weight != Acc<T>(0) && i < p.num_cols)
     sum.add(row<kWidth>(p.x, i * p.features + d),
@@ -91,9 +91,10 @@ __device__ void finish(const Product<T>& p, int64_t i, int d, Acc<T> scale, Sum<
   if (p.y.data) store<kWidth>(p.y, at, result);
   if (!p.pooled.data) return;
   const Pack<T, kWidth> other = load<kWidth>(p.pool_with, at);
+  const Acc<T> m = kMasked ? p.col_scale[p.num_cols + i] : Acc<T>(1);
 #pragma unroll
   for (int k = 0; k < kWidth; ++k) {
-    const Acc<T> a = sum.value[k], b = widen(other.value[k]);
+    const Acc<T> a = sum.value[k], b = kMasked ? m * widen(other.value[k]) : widen(other.value[k]);
     const Acc<T> pool = p.pooling == Pooling::kMean  ? p.factor * (a + b)
                         : p.pooling == Pooling::kMax ? (a > b ? a : b)
                                                      : (a < b ? a : b);
@@ -114,7 +115,7 @@ struct Place {
 };
 
 // The pieces of long rows, then every row that is not cut.
-template <typename T, int kWidth, int kGroup>
+template <bool kMasked, typename T, int kWidth, int kGroup>
 __global__ void __launch_bounds__(kThreads) sum_rows(Product<T> p, Buffer<Acc<T>> partial) {
   const Place<kWidth, kGroup> place;
   if (place.d >= p.features) return;
@@ -130,10 +131,10 @@ __global__ void __launch_bounds__(kThreads) sum_rows(Product<T> p, Buffer<Acc<T>
   if (row.row < 0 || p.schedule.cut(row)) return;
   const Acc<T> scale = scale_of(p, row.row);  // on its way beside the neighbours
   gather<kWidth>(p, row.begin, row.end, place.d, sum);
-  finish<kWidth>(p, row.row, place.d, scale, sum);
+  finish<kMasked, kWidth>(p, row.row, place.d, scale, sum);
 }
 
-template <typename T, int kWidth, int kGroup>
+template <bool kMasked, typename T, int kWidth, int kGroup>
 __global__ void __launch_bounds__(kThreads) add_pieces(Product<T> p, Buffer<const Acc<T>> partial) {
   const Place<kWidth, kGroup> place;
   if (place.item >= p.schedule.count || place.d >= p.features) return;
@@ -147,38 +148,38 @@ __global__ void __launch_bounds__(kThreads) add_pieces(Product<T> p, Buffer<cons
     for (int k = 0; k < kWidth; ++k) sum.value[k] += part.value[k];
   }
   const int64_t row = p.schedule.piece(place.item).row;
-  finish<kWidth>(p, row, place.d, scale_of(p, row), sum);
+  finish<kMasked, kWidth>(p, row, place.d, scale_of(p, row), sum);
 }
 
-template <typename T, int kWidth, int kGroup>
+template <bool kMasked, typename T, int kWidth, int kGroup>
 void run(const Product<T>& p, const Tensor& like, const Launcher& launch) {
   constexpr int kItems = kThreads / kGroup;
   const unsigned tiles = blocks(p.features, kGroup * kWidth);
   const int64_t cut = p.schedule.count, items = cut + p.schedule.pointer.num_rows;
   const int64_t shape[] = {cut, p.features};
   const Tensor partial = torch::stable::new_empty(like, shape, accumulate_type(like));
-  launch(sum_rows<T, kWidth, kGroup>, dim3(blocks(items, kItems), tiles), kThreads, p,
+  launch(sum_rows<kMasked, T, kWidth, kGroup>, dim3(blocks(items, kItems), tiles), kThreads, p,
          writing<Acc<T>>(partial));
   if (cut > 0)
-    launch(add_pieces<T, kWidth, kGroup>, dim3(blocks(cut, kItems), tiles), kThreads, p,
+    launch(add_pieces<kMasked, T, kWidth, kGroup>, dim3(blocks(cut, kItems), tiles), kThreads, p,
            reading<Acc<T>>(partial));
 }
 
 // As many threads as a row has loads, a warp at most. Half a warp, and more passes over the
 // neighbours, where what a pass reads of x stays in the second-level cache.
-template <typename T, int kWidth>
+template <bool kMasked, typename T, int kWidth>
 void choose_group(const Product<T>& p, const Tensor& like, const Launcher& launch) {
   const int64_t lanes = (p.features + kWidth - 1) / kWidth;
   const int64_t slab = int64_t{p.num_cols} * 16 * kWidth * sizeof(T);
-  if (lanes > 16 && slab > launch.cache_bytes) run<T, kWidth, 32>(p, like, launch);
-  else if (lanes > 8) run<T, kWidth, 16>(p, like, launch);
-  else if (lanes > 4) run<T, kWidth, 8>(p, like, launch);
-  else run<T, kWidth, 4>(p, like, launch);
+  if (lanes > 16 && slab > launch.cache_bytes) run<kMasked, T, kWidth, 32>(p, like, launch);
+  else if (lanes > 8) run<kMasked, T, kWidth, 16>(p, like, launch);
+  else if (lanes > 4) run<kMasked, T, kWidth, 8>(p, like, launch);
+  else run<kMasked, T, kWidth, 4>(p, like, launch);
 }
 
 }  // namespace
 
-template <typename T>
+template <bool kMasked, typename T>
 void multiply(const Product<T>& p, const Tensor& like, const Launcher& launch) {
   if (p.schedule.pointer.num_rows == 0 || p.features == 0) return;
   // The widest load, at most 16 bytes, that every row starts aligned to.
@@ -190,15 +191,17 @@ void multiply(const Product<T>& p, const Tensor& like, const Launcher& launch) {
            starts(p.pooled.data) && starts(p.pool_with.data);
   };
   constexpr int kWidest = 16 / sizeof(T);
-  if (aligned(kWidest)) return choose_group<T, kWidest>(p, like, launch);
+  if (aligned(kWidest)) return choose_group<kMasked, T, kWidest>(p, like, launch);
   if constexpr (kWidest > 4)
-    if (aligned(4)) return choose_group<T, 4>(p, like, launch);
-  if (aligned(2)) choose_group<T, 2>(p, like, launch);
-  else choose_group<T, 1>(p, like, launch);
+    if (aligned(4)) return choose_group<kMasked, T, 4>(p, like, launch);
+  if (aligned(2)) choose_group<kMasked, T, 2>(p, like, launch);
+  else choose_group<kMasked, T, 1>(p, like, launch);
 }
 
 template void multiply(const Product<float>&, const Tensor&, const Launcher&);
 template void multiply(const Product<double>&, const Tensor&, const Launcher&);
+template void multiply<true>(const Product<float>&, const Tensor&, const Launcher&);
+template void multiply<true>(const Product<double>&, const Tensor&, const Launcher&);
 template void multiply(const Product<__half>&, const Tensor&, const Launcher&);
 template void multiply(const Product<__nv_bfloat16>&, const Tensor&, const Launcher&);
 

@@ -7,7 +7,7 @@
 namespace infgrand {
 
 // s_i = r_i * (sum_{e = (i, j)} v_e c_j x_j + u c_i x_i);  y_i = s_i;
-// pooled_i = factor * pool(pool_with_i, s_i)
+// pooled_i = factor * pool(m_i * pool_with_i, s_i), where masked: then m stands behind c.
 template <typename T>
 struct Product {
   Schedule schedule;
@@ -25,6 +25,10 @@ struct Product {
   Pooling pooling;
   Acc<T> factor;
 };
+
+#ifndef INFGRAND_EMULATED
+static_assert(sizeof(Product<float>) <= 128, "nvcc would keep less of it in registers");
+#endif
 
 template <typename T>
 Product<T> product_of(const Tensor& indptr, const Tensor& indices, const Tensor& x,
@@ -48,11 +52,13 @@ Product<T> product_of(const Tensor& indptr, const Tensor& indices, const Tensor&
 }
 
 // `like` gives the dtype and the device of the workspace that long rows need.
-template <typename T>
+template <bool kMasked = false, typename T>
 void multiply(const Product<T>& product, const Tensor& like, const Launcher& launch);
 
 extern template void multiply(const Product<float>&, const Tensor&, const Launcher&);
 extern template void multiply(const Product<double>&, const Tensor&, const Launcher&);
+extern template void multiply<true>(const Product<float>&, const Tensor&, const Launcher&);
+extern template void multiply<true>(const Product<double>&, const Tensor&, const Launcher&);
 extern template void multiply(const Product<__half>&, const Tensor&, const Launcher&);
 extern template void multiply(const Product<__nv_bfloat16>&, const Tensor&, const Launcher&);
 

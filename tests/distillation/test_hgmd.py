@@ -149,3 +149,14 @@ def test_certain_teachers(config):
         found = objective.renewed(2, lambda: torch.zeros(20, 2))
         assert all(values.isfinite().all() for values in found.values())
         assert float(found["targets"].sum()) == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize("sure", [105.0, 120.0, 800.0])
+def test_certain_teachers_among_others(sure, config):
+    """Of classes apart: entropies that float64 has, and float32 has not, beside products of 0."""
+    csr = CSRGraph.from_edges(np.array([0, 1]), np.array([1, 2]), 3)
+    logits = torch.tensor([[0.0, 0.0], [sure, 0.0], [0.0, sure]])
+    for variant in ("mixup", "weight"):
+        objective = made(config.replace("hgmd", variant=variant), csr, logits)
+        found = objective.renewed(2, lambda: torch.zeros(3, 2))
+        assert all(values.isfinite().all() for values in found.values())

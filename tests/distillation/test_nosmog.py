@@ -7,13 +7,16 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, kl_div
 
+from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import NodeDataset, Split
 from infgrand_dgl.distillation.methods.nosmog import Projection, adversary, nosmog, pairs
 from infgrand_dgl.distillation.objective import Lesson, Student
+from infgrand_dgl.errors import InputError
 from infgrand_dgl.features.sparse import SparseMatrix
 from infgrand_dgl.nn.mlp import MLP
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
+from infgrand_dgl.training.settings import for_task
 from tests.conftest import random_undirected
 from tests.distillation.saying import losses_of
 from tests.training.test_graphed import no_waiting
@@ -215,3 +218,11 @@ def test_parts_that_are_off_cost_nothing(tiny_config):
     expected = losses_of(case.made, out)["loss"]
     case.student = Student(lambda x, hidden: (out, out), lambda x: out)
     torch.testing.assert_close(case.losses()["loss"], expected)
+
+
+def test_a_teacher_without_hidden_layer_is_refused_at_once(tiny):
+    """Before it is trained; jumping knowledge has what the similarity reads."""
+    overrides = ["method=nosmog", "teacher.layers=1"]
+    with pytest.raises(InputError, match="^teacher.layers: 1: .* which nosmog needs"):
+        for_task(load_config(tiny, overrides), "classification")
+    for_task(load_config(tiny, [*overrides, "teacher.jumping_knowledge=sum"]), "classification")

@@ -119,14 +119,80 @@ def test_features_of_16_bits_are_rounded_once(pooling, dtype, device):
         assert torch.equal(x, before)
 
 
-def test_same_bits_for_any_number_of_threads():
+def with_a_hub(device, nodes=700):
+    """A node beside all others: a GPU cuts its row into pieces."""
+    return CSRGraph.from_edges(np.zeros(nodes - 1, int), np.arange(1, nodes), nodes).to(device)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("pooling", ["mean", "max", "min", "last"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mask_equals_the_equation(weighted, pooling, dtype, device):
+    """Features masked before, in float64; any numbers, 0 among them."""
+    csr = random_undirected(70, 120, device, weighted)
+    mask = torch.rand(70, device=device).sub(0.4).clamp(min=0)
+    for width in (1, 5, 16, 33, 70):
+        x = torch.randn(70, width, device=device).to(dtype)
+        before = x.clone()
+        for hops in range(5):
+            arguments: dict[str, Any] = {"hops": hops, "pooling": pooling, "self_loop_weight": 1.5}
+            expected = propagate_reference(csr, mask.double()[:, None] * x.double(), **arguments)
+            for op in (propagate, propagate_reference):
+                found = op(csr, x, mask=mask, **arguments)
+                error = (found.double() - expected).norm() / expected.norm()
+                assert found.dtype == dtype and found.shape == x.shape
+                assert error < (hops + 2 if dtype.itemsize > 2 else 1) * TOLERANCE[dtype]
+        assert torch.equal(x, before) and found.data_ptr() != x.data_ptr()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("pooling", ["mean", "max", "min", "last"])
+def test_mask_of_nodes_gives_the_bits_of_masked_features(pooling, dtype, device):
+    """A mask that keeps all, those of no mask. Rows that are cut, graphs without a node."""
+    for csr in (random_undirected(60, 150, device, weighted=True), with_a_hub(device), EMPTY):
+        csr = csr.to(device)
+        N = csr.num_rows
+        x, mask = torch.randn(N, 21, device=device).to(dtype), torch.rand(N, device=device) > 0.4
+        for hops in range(5):
+            run = partial(propagate, csr, hops=hops, pooling=pooling, self_loop_weight=2.0)
+            assert torch.equal(run(x, mask=mask), run(mask[:, None] * x))
+            assert torch.equal(run(x, mask=torch.ones_like(mask)), run(x))
+
+
+EMPTY = CSRGraph(torch.zeros(1, dtype=torch.long), torch.zeros(0, dtype=torch.int32), 0)
+
+
+def test_mask_of_any_type(device):
+    csr, x = random_undirected(60, 150, device), torch.randn(60, 21, device=device).double()
+    mask = torch.rand(60, device=device) > 0.4
+    for hops in (0, 2):
+        run = partial(propagate, csr, x, hops=hops, pooling="mean", self_loop_weight=1.0)
+        every_second = torch.stack([mask, ~mask], dim=1).float()[:, 0]
+        for other in (mask.int(), mask.half(), mask.double(), every_second):
+            assert torch.equal(run(mask=other), run(mask=mask))
+
+
+def test_mask_by_hand(device):
+    """a - b, b masked: both rows of the normalised matrix are (1/2, 1/2), so X^(1) = (x_a/2, x_a/2)
+    = X^(2), and the means are (x_a + x_a/2 + x_a/2)/3 and (0 + x_a/2 + x_a/2)/3."""
+    csr = CSRGraph.from_edges(np.array([0]), np.array([1]), 2).to(device)
+    x, mask = torch.tensor([[6.0], [9.0]], device=device), torch.tensor([1, 0], device=device)
+    for op in (propagate, propagate_reference):
+        found = op(csr, x, hops=2, pooling="mean", self_loop_weight=1, mask=mask)
+        torch.testing.assert_close(found.cpu(), torch.tensor([[4.0], [2.0]]))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_same_bits_for_any_number_of_threads(masked):
     csr, x = random_undirected(5000, 40_000), torch.randn(5000, 70)
+    mask = torch.rand(5000) if masked else None
+    run = partial(propagate, csr, x, hops=3, pooling="mean", self_loop_weight=1.0, mask=mask)
     before = torch.get_num_threads()
     try:
         results = []
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            results.append(propagate(csr, x, hops=3, pooling="mean", self_loop_weight=1.0))
+            results.append(run())
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(results[0], other) for other in results)
@@ -139,9 +205,18 @@ def test_gradient(pooling, device):
     arguments: dict[str, Any] = {"hops": 3, "pooling": pooling, "self_loop_weight": 2.0}
     weighted = replace(csr, weights=torch.rand(40, device=device) + 0.1)
     for graph in (csr, weighted, random_undirected(9, 20, device, weighted=True)):
-        assert torch.autograd.gradcheck(partial(propagate, graph, **arguments), x)
+        for mask in (None, torch.rand(9, device=device), torch.rand(9, device=device) > 0.5):
+            assert torch.autograd.gradcheck(partial(propagate, graph, mask=mask, **arguments), x)
     with pytest.raises(RuntimeError, match="not under max or min pooling"):
         propagate(csr, x, hops=3, pooling="max", self_loop_weight=2.0).sum().backward()
+
+
+def test_a_mask_has_no_gradient(device):
+    csr, x = random_csr(9, 9, 40, device), torch.randn(9, 5, device=device)
+    mask = torch.rand(9, device=device, requires_grad=True)
+    found = propagate(csr, x, hops=2, pooling="mean", self_loop_weight=1.0, mask=mask)
+    with pytest.raises(RuntimeError, match="propagate: only x is differentiable"):
+        found.sum().backward()
 
 
 def operands(device):
@@ -157,11 +232,15 @@ def operands(device):
         "hops": 2,
         "pooling": "mean",
         "values": csr.weights,
+        "mask": torch.rand(9, device=device),
     }
 
 
-def test_opcheck(device):
+@pytest.mark.parametrize("masked", [False, True])
+def test_opcheck(masked, device):
     arguments = operands(device)
+    if not masked:
+        arguments["mask"] = None
     torch.library.opcheck(torch.ops.infgrand.propagate.default, tuple(arguments.values()))
     csr = replace(random_csr(9, 9, 40, device), weights=arguments["values"])
     arguments["x"].requires_grad_()
@@ -201,6 +280,9 @@ def test_backward_needs_the_values_in_the_order_of_the_transposed_graph(device):
         ("scale", lambda t: t.double(), "scale must be float64 where x is"),
         ("values", lambda t: t[:-1], r"values must have shape \[40\]"),
         ("values", lambda t: t.double(), "values must be float64 where x is"),
+        ("mask", lambda t: t[:-1], r"mask must have shape \[9\]"),
+        ("mask", lambda t: t > 0.5, "mask must be float64 where x is"),
+        ("mask", lambda t: t.repeat_interleave(2)[::2], "mask must be contiguous"),
         ("hops", lambda _: 0, "hops must be positive, found 0"),
         ("pooling", lambda _: "sum", "pooling must be mean, max, min or last, found sum"),
     ],

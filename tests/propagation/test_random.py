@@ -2,17 +2,15 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import load_dataset
 from infgrand_dgl.errors import InputError
-from infgrand_dgl.graph.csr import CSRGraph
-from infgrand_dgl.ops.propagate import propagate_reference
+from infgrand_dgl.ops import propagate, propagate_reference
 from infgrand_dgl.propagation import random, views
-from infgrand_dgl.propagation.random import drawn_views, node_mask, propagate_masked
+from infgrand_dgl.propagation.random import MaskedPropagation, drawn_views, node_mask
 from infgrand_dgl.propagation.views import RandomViews, number_stored
 from infgrand_dgl.system.arrays import is_mapped
 from infgrand_dgl.system.memory import Budget, resident
@@ -27,36 +25,11 @@ def expected(csr, x, mask, **settings):
     return propagate_reference(csr, mask.to(x.device)[:, None] * x.double(), **settings)
 
 
-@pytest.mark.parametrize("w", [0.0, 1.0, 2.0])
-@pytest.mark.parametrize("pooling", ["mean", "max", "min", "last"])
-@pytest.mark.parametrize("hops", [0, 1, 2, 5])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_equals_propagation_of_masked_features(weighted, hops, pooling, w, device):
-    csr = random_undirected(70, 120, device, weighted)
-    x, mask = torch.randn(70, 11, device=device), torch.rand(70, device=device) > 0.4
-    before = x.clone()
-    settings = {"hops": hops, "pooling": pooling, "self_loop_weight": w}
-    found = propagate_masked(csr, x, mask, **settings)
-    torch.testing.assert_close(
-        found, expected(csr, x, mask, **settings).float(), rtol=1e-5, atol=1e-6
-    )
-    assert torch.equal(x, before) and found.data_ptr() != x.data_ptr()
-
-
-def test_path_by_hand(device):
-    """a - b, b masked: both rows of the normalised matrix are (1/2, 1/2), so X^(1) = (x_a/2, x_a/2)
-    = X^(2), and the means are (x_a + x_a/2 + x_a/2)/3 and (0 + x_a/2 + x_a/2)/3."""
-    csr = CSRGraph.from_edges(np.array([0]), np.array([1]), 2).to(device)
-    x, mask = torch.tensor([[6.0], [9.0]], device=device), torch.tensor([1, 0], device=device)
-    found = propagate_masked(csr, x, mask, hops=2, pooling="mean", self_loop_weight=1)
-    torch.testing.assert_close(found.cpu(), torch.tensor([[4.0], [2.0]]))
-
-
 def test_the_mean_of_many_views_is_what_is_served():
     csr, x, settings = random_undirected(30, 60), torch.randn(30, 4).double(), dict[str, Any]()
     settings |= {"hops": 2, "pooling": "mean", "self_loop_weight": 1.0}
     masks = [node_mask(30, 0.3, 5, number) for number in range(1500)]
-    mean = torch.stack([propagate_masked(csr, x, mask, **settings) for mask in masks]).mean(0)
+    mean = torch.stack([propagate(csr, x, mask=mask, **settings) for mask in masks]).mean(0)
     served = 0.7 * propagate_reference(csr, x, **settings)
     assert float((mean - served).abs().max()) < 0.15 * float(served.abs().max())
 
@@ -159,17 +132,18 @@ def test_fewer_stored_than_drawn(tiny):
 
 
 def test_no_masked_copy_is_propagated(device, monkeypatch):
-    """The product reads X itself, and the mask as the scale of its columns."""
+    """The op reads X itself, through the mask, on the device of X."""
     seen = []
-    product = random.spmm
 
-    def noted(graph, x, row_scale, col_scale, **options):
-        seen.append((x.data_ptr(), col_scale[0].item()))
-        return product(graph, x, row_scale, col_scale, **options)
+    def noted(graph, x, *, mask, **settings):
+        seen.append((x.data_ptr(), mask.tolist(), mask.device == x.device))
+        return propagate(graph, x, mask=mask, **settings)
 
-    monkeypatch.setattr(random, "spmm", noted)
+    monkeypatch.setattr(random, "propagate", noted)
     csr, x = random_undirected(40, 90, device), torch.randn(40, 5, device=device)
-    mask = torch.ones(40, device=device)
-    mask[0] = 0
-    propagate_masked(csr, x, mask, hops=3, pooling="mean", self_loop_weight=1)
-    assert seen == [(x.data_ptr(), 0.0)]
+    mask = node_mask(40, 0.5, 1, 0)
+    settings: dict[str, Any] = {"hops": 3, "pooling": "max", "self_loop_weight": 1.5}
+    found = MaskedPropagation(**settings, mask=mask).of(csr, x)
+    assert seen == [(x.data_ptr(), mask.tolist(), True)]
+    right = expected(csr, x, mask, **settings).float()
+    torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-6)

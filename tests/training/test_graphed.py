@@ -83,6 +83,8 @@ CASES = [
     ("student", {"train.precision": "bfloat16"}),
     ("student", {"student.model": "sign", "student.norm": "batch"}),  # of 3 hops, 4 columns each
     ("student", {"student.model": "gamlp", "train.precision": "bfloat16"}),
+    ("student", {"random_propagation.views": 2, "consistency.weight": 0.5,
+                 "student.input_dropout": 0.3}),
     ("student", {"method": "glnn"}),
     ("student", {"method": "mlp"}),
     ("student", {"train.metric": "macro_f1", "train.class_weights": "balanced"}),
@@ -123,6 +125,7 @@ def test_replayed_training_is_the_same(model, settings, tiny_config, replayed, m
         ("teacher", {"teacher.batch_size": 16}),
         ("student", {"student.batch_size": 100}),
         ("student", {"train.inputs": "sparse"}),
+        ("student", {"consistency.weight": 0.5, "consistency.warm_up": 3}),
     ],
 )
 def test_what_does_not_repeat_is_not_recorded(model, settings, tiny_config, replayed):

@@ -24,7 +24,7 @@ from ..graph.csr import CSRGraph
 from ..ops import propagate
 from ..present.console import Silent
 from ..propagation.inputs import student_inputs
-from ..propagation.random import node_mask, propagate_masked
+from ..propagation.random import node_mask
 from ..registry import teachers
 from ..system.kept import kept
 from ..system.memory import Budget
@@ -88,7 +88,7 @@ def _augmented(config: Config) -> Config:
 def _views(
     config: Config, view: NodeDataset, device: torch.device, matrix: int
 ) -> Iterator[Contender]:
-    """One random view: the mask as a scale of the first product, or features masked before."""
+    """One random view: features read through the mask, or masked before."""
     p = config.propagation
     settings: dict[str, Any] = {
         "hops": p.hops,
@@ -99,13 +99,13 @@ def _views(
     def prepare(run: Callable[..., Tensor]) -> Callable[[], Tensor]:
         csr, x = kept(view.csr, device), view.dense_features(device)
         mask = node_mask(view.num_nodes, MASK, config.train.seeds[0], 0).to(device)
-        return lambda: run(csr, x, mask)
+        return lambda: run(csr, x, mask=mask)
 
     def masked_first(csr: CSRGraph, x: Tensor, mask: Tensor) -> Tensor:
         return propagate(csr, mask.to(x.dtype)[:, None] * x, **settings)
 
     for name, run in (
-        ("view_fused", partial(propagate_masked, **settings)),
+        ("view_fused", partial(propagate, **settings)),
         ("view_masked_first", masked_first),
     ):
         yield Contender(

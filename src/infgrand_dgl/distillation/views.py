@@ -58,15 +58,7 @@ class Views:
 ONE_VIEW = Views()
 
 
-def kept_share(config: Config) -> float:
-    r"""$1 - \delta$, what the student's inputs are multiplied by outside of training."""
-    return 1 - config.random_propagation.mask if _has_views(config) else 1.0
-
-
 def views_of(config: Config) -> int:
     """S, how often a step reads a node."""
-    return config.random_propagation.views if _has_views(config) else 1
-
-
-def _has_views(config: Config) -> bool:
-    return "random_propagation" in methods[config.method].sections
+    has_views = "random_propagation" in methods[config.method].sections
+    return config.random_propagation.views if has_views else 1

@@ -101,6 +101,7 @@ class Artifacts:
     def __init__(self, run: Path, stages: Stages, runtime: Runtime, report: Reporter) -> None:
         self.run, self.stages, self.runtime, self.report = run, stages, runtime, report
         self.arrays: dict[str, Tensor] = {}  # by fingerprint
+        self.filed: dict[str, str] = {}  # the fingerprint of what a file has
         self.seconds: dict[str, float] = {}
 
     def __contains__(self, fingerprint: str) -> bool:
@@ -109,6 +110,15 @@ class Artifacts:
     def forget(self) -> None:
         """Arrays in memory, which another seed has no use for."""
         self.arrays.clear()
+
+    def drop_unused(self, seeds: Sequence[int]) -> None:
+        """Removes what an earlier run had for all or for one of these seeds and this one has not:
+        readers look for an array in the run first, and then in a seed's folder."""
+        folders = {Path(), *(Path(f"seed-{seed}") for seed in seeds)}
+        for key, stage in self.stages.stages.items():
+            file = f"{key}.npy"
+            if stage["files"] == [file] and file not in self.filed and Path(file).parent in folders:
+                (self.run / file).unlink(missing_ok=True)
 
     def array(
         self,
@@ -123,13 +133,16 @@ class Artifacts:
             file: where in the run it is kept; None: in memory alone.
             compute: given the path, which it writes, and where it runs.
         """
-        exists = file is None or (self.run / file).is_file()
+        exists = file is None or (
+            self.filed.get(file) == fingerprint and (self.run / file).is_file()
+        )
         if fingerprint not in self.arrays or not self.runtime.ranks.tell(exists):
             if file is None:
                 with self.report.timed(stage) as bar:
                     values = compute(None, replace(self.runtime, progress=bar.update))
             else:
                 values = self._in_file(stage, fingerprint, file, compute)
+                self.filed[file] = fingerprint
             self.arrays[fingerprint] = values
         return Artifact(self.arrays[fingerprint], fingerprint)
 

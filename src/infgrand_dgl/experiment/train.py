@@ -85,6 +85,7 @@ def all_seeds(
     config, students = _for_task(config, students, source)
     if runtime.ranks.first:
         run.write_text("config.yaml", config.to_yaml())
+        (run.path / "nodes.npy").unlink(missing_ok=True)
         if source.nodes is not None:
             save_array(run.path / "nodes.npy", source.nodes)
     if hint := None if config.data.standardize else unlike_scales(source.matrix):
@@ -100,6 +101,7 @@ def all_seeds(
     models = ["teacher", *students]
     metrics = metrics_of(config, source, outcomes, models, seconds, runtime.ranks.size)
     if runtime.ranks.first:
+        experiment.artifacts.drop_unused(config.train.seeds)
         write(experiment, metrics)
     runtime.ranks.wait()
     return metrics
@@ -124,7 +126,8 @@ def one_seed(experiment: Experiment, source: NodeDataset, seed: int) -> dict[str
         steps.choose_labels()
     experiment.tell(steps.dataset)
 
-    for student in students.values():  # before hours of training, what may fail
+    # Before hours of training, what may fail; first what has files in the run.
+    for student in sorted(students.values(), key=lambda each: each is not config):
         early = not measures[student.influence.measure].needs_teacher
         if early and methods[student.method].needs_influence:
             steps.influence(student)

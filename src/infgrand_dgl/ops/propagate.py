@@ -4,6 +4,7 @@ $$X^{(k)} = \tilde A\,X^{(k-1)},\quad \tilde A = S^{-1/2}(A + wI)\,S^{-1/2},\qua
   \tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$$
 
 with $A$ the weights of the edges, 1 where the graph has none, and $S$ the row sums of $A + wI$.
+$X^{(0)}$ is $X$, or $m \odot X$ under a mask of nodes.
 Each hop is one `spmm` that pools its rows while they are in registers.
 """
 
@@ -22,7 +23,13 @@ Pooling = Literal["mean", "max", "min", "last"]
 
 
 def propagate(
-    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling, self_loop_weight: float
+    graph: CSRGraph,
+    x: Tensor,
+    *,
+    hops: int,
+    pooling: Pooling,
+    self_loop_weight: float,
+    mask: Tensor | None = None,
 ) -> Tensor:
     r"""$\tilde X = \mathrm{POOL}(\{X^{(0)}, \dots, X^{(P)}\})$.
 
@@ -37,15 +44,17 @@ def propagate(
         hops: P, 0 or more.
         pooling: "mean", "max" or "min", elementwise, or the "last" of them alone.
         self_loop_weight: w.
+        mask: $m$, `[N]`, bool or of any type of numbers: $X^{(0)} = m \odot X$, read through the
+            mask and nowhere stored. A constant: no gradient reaches it.
 
     Returns:
         `[N, D]`, dtype of `x`. Bitwise the same for any number of threads.
     """
     if hops == 0:
-        return x.clone()
+        return x.clone() if mask is None else _masked(x, mask).to(x.dtype)
     if x.device.type not in _library.loaded():
         return propagate_reference(
-            graph, x, hops=hops, pooling=pooling, self_loop_weight=self_loop_weight
+            graph, x, hops=hops, pooling=pooling, self_loop_weight=self_loop_weight, mask=mask
         )
     transposed = graph.transposed if x.requires_grad else None
     return torch.ops.infgrand.propagate(
@@ -57,6 +66,7 @@ def propagate(
         hops,
         pooling,
         edge_values(graph, x.dtype),
+        None if mask is None else _wide(mask, x).contiguous(),
         _library.schedule_of(graph),
         transposed.indptr if transposed else None,
         transposed.indices if transposed else None,
@@ -66,10 +76,16 @@ def propagate(
 
 
 def propagate_reference(
-    graph: CSRGraph, x: Tensor, *, hops: int, pooling: Pooling, self_loop_weight: float
+    graph: CSRGraph,
+    x: Tensor,
+    *,
+    hops: int,
+    pooling: Pooling,
+    self_loop_weight: float,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """`propagate` as the equation reads: the tests' oracle and the fallback."""
-    start = x.to(torch.promote_types(x.dtype, torch.float32))
+    start = _wide(x, x) if mask is None else _masked(x, mask)
     steps = torch.stack([start, *islice(propagation_steps(graph, start, self_loop_weight), hops)])
     if pooling == "last":
         pooled = steps[-1]
@@ -78,6 +94,15 @@ def propagate_reference(
     else:
         pooled = steps.amax(dim=0) if pooling == "max" else steps.amin(dim=0)
     return pooled.to(x.dtype)
+
+
+def _wide(t: Tensor, x: Tensor) -> Tensor:
+    """In what a kernel accumulates `x` in."""
+    return t.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _masked(x: Tensor, mask: Tensor) -> Tensor:
+    return _wide(mask, x)[:, None] * _wide(x, x)
 
 
 def propagation_steps(graph: CSRGraph, x: Tensor, self_loop_weight: float) -> Iterator[Tensor]:
@@ -104,6 +129,7 @@ def _fake(
     hops: int,
     pooling: str,
     values: Tensor | None = None,
+    mask: Tensor | None = None,
     schedule: Tensor | None = None,
     indptr_t: Tensor | None = None,
     indices_t: Tensor | None = None,
@@ -114,27 +140,40 @@ def _fake(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, _, _, scale, *ctx.settings, values, _, indptr_t, indices_t, values_t, schedule_t = inputs
+    _, _, _, scale, *ctx.settings, values, mask, _, indptr_t, indices_t, values_t, schedule_t = (
+        inputs
+    )
     ctx.weighted = values is not None
-    ctx.save_for_backward(scale, indptr_t, indices_t, values_t, schedule_t)
+    ctx.save_for_backward(scale, mask, indptr_t, indices_t, values_t, schedule_t)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """The mean and the last are linear: the same op over the transposed CSR."""
-    scale, indptr_t, indices_t, *others_t = ctx.saved_tensors
+    """The mean and the last are linear: the same op over the transposed CSR, then the mask."""
+    scale, mask, indptr_t, indices_t, values_t, schedule_t = ctx.saved_tensors
     self_weight, hops, pooling = ctx.settings
     if pooling not in ("mean", "last") or any(ctx.needs_input_grad[3:]):
         raise RuntimeError(
             "infgrand::propagate: only x is differentiable, and not under max or min pooling"
         )
-    if indptr_t is None or indices_t is None or ctx.weighted != (others_t[0] is not None):
+    if indptr_t is None or indices_t is None or ctx.weighted != (values_t is not None):
         raise RuntimeError(
             "infgrand::propagate: the backward pass needs indptr_t, indices_t and values_t"
         )
     dx = torch.ops.infgrand.propagate(
-        indptr_t, indices_t, grad.contiguous(), scale, self_weight, hops, pooling, *others_t
+        indptr_t,
+        indices_t,
+        grad.contiguous(),
+        scale,
+        self_weight,
+        hops,
+        pooling,
+        values_t,
+        None,
+        schedule_t,
     )
-    return (None, None, dx, *[None] * 10)
+    if mask is not None:
+        dx = _masked(dx, mask).to(dx.dtype)
+    return (None, None, dx, *[None] * 11)
 
 
 if "cpu" in _library.loaded():

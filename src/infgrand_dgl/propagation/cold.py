@@ -38,7 +38,7 @@ def without_edges(dataset: NodeDataset, nodes: Tensor) -> NodeDataset:
 
 
 def cold_inputs(config: Config, dataset: NodeDataset, nodes: Tensor, runtime: Runtime) -> Tensor:
-    """What a student reads of nodes without edges, `[n, D]`: every hop of one is its own features;
-    where it reads positions too, theirs are 0."""
+    """What a student reads of nodes without edges, `[n, D]`: every hop of one is its own features
+    (with a self-loop of weight 0 the first alone); where it reads positions too, theirs are 0."""
     x = student_inputs(config, without_edges(dataset, nodes), runtime)
     return without_positions(x, config) if methods[config.method].positions else x

@@ -15,66 +15,25 @@ import torch
 from torch import Tensor
 
 from ..graph.csr import CSRGraph
-from ..ops import Pooling, propagate, spmm
-from ..ops.propagate import inverse_sqrt_degree
+from ..ops import propagate
 from .equation import Propagation
-
-
-@torch.no_grad()
-def propagate_masked(
-    graph: CSRGraph,
-    x: Tensor,
-    mask: Tensor,
-    *,
-    hops: int,
-    pooling: Pooling,
-    self_loop_weight: float,
-) -> Tensor:
-    r"""$\mathrm{POOL}(\{\tilde A^p (m \odot X)\}_{p=0}^P)$, or the last of them alone.
-
-    The mask is the column scale of the first product, which reads $X$ itself; what is left are
-    P - 1 hops of its result $Y$, since $\tilde A^p (m \odot X) = \tilde A^{p-1} Y$. Of the mean
-
-    $$\bar X = \frac{m \odot X + P\,\mathrm{mean}(\{\tilde A^p Y\}_{p=0}^{P-1})}{P + 1}.$$
-
-    Args:
-        graph: square, one self-loop per node, on the device of `x`.
-        x: $X$, float32 or float64 `[N, D]`.
-        mask: $m$, `[N]`, of any type of numbers or bool.
-        hops, pooling, self_loop_weight: as of `ops.propagate`.
-
-    Returns:
-        `[N, D]`, dtype of `x`.
-    """
-    m = mask.to(x.dtype)
-    if hops == 0:
-        return m[:, None] * x
-    scale = inverse_sqrt_degree(graph, self_loop_weight, x.dtype)
-    y = spmm(graph, x, scale, scale * m, self_weight=self_loop_weight - 1)
-    if hops > 1:
-        y = propagate(graph, y, hops=hops - 1, pooling=pooling, self_loop_weight=self_loop_weight)
-    if pooling == "last":
-        return y
-    if pooling == "mean":
-        return y.mul_(hops / (hops + 1)).addcmul_(m[:, None], x, value=1 / (hops + 1))
-    return (torch.maximum if pooling == "max" else torch.minimum)(y, m[:, None] * x)
 
 
 @dataclass(frozen=True)
 class MaskedPropagation(Propagation):
-    """Of the nodes that a mask keeps, `[N]`."""
+    r"""$\mathrm{POOL}(\{\tilde A^p (m \odot X)\}_{p=0}^P)$, $m$ a mask `[N]`; pooled it must be."""
 
     mask: Tensor = field(kw_only=True)
 
     def of(self, csr: CSRGraph, x: Tensor) -> Tensor:
         assert self.pooling is not None
-        return propagate_masked(
+        return propagate(
             csr,
             x,
-            self.mask.to(x.device),
             hops=self.hops,
             pooling=self.pooling,
             self_loop_weight=self.self_loop_weight,
+            mask=self.mask.to(x.device),
         )
 
 

@@ -51,8 +51,8 @@ def number_stored(config: Config, view: NodeDataset, runtime: Runtime) -> int:
         InputError: it is 0, and that does not fit.
     """
     r = config.random_propagation
-    # X, the views, and one in the making: its first product, and on a GPU two buffers.
-    matrices = r.views + (5 if runtime.device.type == "cuda" else 3)
+    # X, the views, and one in the making, with two buffers on a GPU.
+    matrices = r.views + (4 if runtime.device.type == "cuda" else 2)
     needs = matrix_needs(view, runtime.device, matrices)
     if r.stored == 0:
         runtime.budget.require("make views for every epoch", *needs)

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from ..benchmark.inference import repeated, sampled
+from ..config import Config
 from ..data import load_dataset
 from ..nn.mlp import MLP
 from ..nn.students import build, shape_of
-from ..propagation.inputs import student_inputs
+from ..propagation.inputs import propagation_of, student_inputs
+from ..propagation.positions import without_positions
+from ..registry import methods
 from ..system.runtime import Runtime, resolve_device
 from ..training.evaluation import REQUEST
 from ..training.teacher import build_teacher, teacher_device, teacher_inputs
@@ -41,15 +44,23 @@ def latencies(cell: Cell) -> dict[tuple[str, str], float]:
     times = {("teacher", cell.case): min(_median(way, N, device) for way in ways)}
 
     runtime = Runtime.on(device, config.resources)
-    read = {each.student.reads_hops: each for each in cell.students.values()}
-    inputs = {hops: student_inputs(each, dataset, runtime) for hops, each in read.items()}
+    inputs: dict[tuple[int, int], Tensor] = {}
     for name, each in cell.students.items():
         model, _, case = name.partition(", ")
-        own = inputs[each.student.reads_hops]
+        read = len(propagation_of(each).parts), positions_of(each)
+        if read not in inputs:
+            x = student_inputs(each, dataset, runtime)
+            inputs[read] = without_positions(x, each) if positions_of(each) else x
+        own = inputs[read]
         student = build(shape_of(each, own.shape[1], C)).to(device).eval()
         serve = partial(_served, student, own)
         times[model, case] = _median(serve, N, device)
     return times
+
+
+def positions_of(config: Config) -> int:
+    """How many numbers of a position the student reads beside the features."""
+    return config.nosmog.dimension if methods[config.method].positions else 0
 
 
 def _served(student: MLP, inputs: Tensor, nodes: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from ..config.fields import Task
 from ..config.schema import Config
-from ..distillation.views import kept_share, views_of
+from ..distillation.views import views_of
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
-from ..nn.students import inner_width, shape_of
+from ..nn.students import inner_width, kept_share, shape_of
 from ..system.arrays import is_mapped
 from ..system.kept import kept
 from ..system.runtime import Runtime

@@ -26,6 +26,9 @@ def for_task(config: Config, task: Task) -> Config:
             f"method: {method.name} needs more of the teacher than its logits, and "
             f"teacher.logits: {config.teacher.logits} has no others"
         )
+    t = config.teacher
+    if "hidden" in method.teacher and t.layers == 1 and t.jumping_knowledge == "none":
+        raise InputError(f"teacher.layers: 1: there is no hidden layer, which {method.name} needs")
     if "random_propagation" in method.sections:
         _check_views(config, task)
     d = config.distillation

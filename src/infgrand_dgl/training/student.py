@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from ..config.schema import Config
 from ..data import NodeDataset
 from ..distillation.objective import Lesson, Objective, Student
-from ..distillation.views import kept_share
 from ..errors import InputError
 from ..features.sparse import SparseMatrix
 from ..nn.mlp import MLP
@@ -125,8 +124,6 @@ def _batches(
 def _model(config: Config, in_features: int, classes: int, runtime: Runtime) -> MLP:
     s = config.student
     shape = shape_of(config, in_features, classes)
-    if (kept := kept_share(config)) != 1:
-        shape["kept"] = kept
     model = build(shape, dropout=s.dropout, input_dropout=s.input_dropout).to(runtime.device)
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and s.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)

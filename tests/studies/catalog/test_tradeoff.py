@@ -1,10 +1,12 @@
 """Depths, widths and their times."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from infgrand_dgl.studies import latency
 from infgrand_dgl.studies.catalog import tradeoff
 from tests.studies.made_up import line, results
 from tests.studies.small import cells, run
@@ -23,6 +25,28 @@ def test_latency_is_measured(tmp_path):
     rows = read_results(tmp_path / "out")
     assert (rows["ms_per_request"] > 0).all()
     assert list(rows["case"]) == ["2 layers", "width 64", "published width"]
+
+
+def test_students_are_timed_as_they_are_served(monkeypatch):
+    """With what they multiply their inputs by, on inputs as wide as their own."""
+    deep, timed = cells("tradeoff", seeds=[1])[1], []
+    masked = deep.config.replace("random_propagation", mask=0.25)
+    placed = deep.config.replace(method="nosmog").replace("nosmog", dimension=3)
+    hops = deep.config.replace("student", model="sign").replace("propagation", hops=3)
+    students = {"infgrand, a": masked, "glnn, a": masked.replace(method="glnn")}
+    students |= {"nosmog, a": placed, "infgrand, b": hops}
+
+    def median(call, *_):
+        timed.append(call)
+        return 1.0
+
+    monkeypatch.setattr(latency, "_median", median)
+    times = latency.latencies(replace(deep, students=students))
+    found = [call.args for call in timed if isinstance(call, partial)][-len(students) :]
+    D = found[1][1].shape[1]
+    assert [student.kept for student, _ in found] == [0.75, 1, 1, 1]
+    assert [inputs.shape[1] for _, inputs in found] == [D, D, D + 3, 4 * D]
+    assert set(times) == {("teacher", deep.case), *(tuple(name.split(", ")) for name in students)}
 
 
 def test_tradeoff_compares_with_the_best_on_validation():

@@ -36,7 +36,7 @@ from ...registry import BLACK, Method, methods
 from ..objective import Lesson, Objective, Rows, distilling
 from ..sampled import EdgeTargets, entropies
 
-NO_ENTROPY = 1e-8  # in the place of 0, as in the code
+NO_ENTROPY = 1e-8  # in the place of what is 0 in float32, as in the code
 
 
 def hgmd(lesson: Lesson) -> Objective:
@@ -73,7 +73,7 @@ def hardness(logits: Tensor) -> Tensor:
     """Entropies over the largest one, float64 `[N]`, of logits `[N, C]`."""
     H = entropies(logits)
     H = H / H.max().clamp(min=torch.finfo(H.dtype).tiny)
-    return H.masked_fill(H == 0, NO_ENTROPY)
+    return H.masked_fill(H.float() == 0, NO_ENTROPY)  # which π is made in
 
 
 def mixed(edges: EdgeTargets, chosen: Tensor, m: Tensor) -> Tensor:
