@@ -17,7 +17,7 @@ def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str
     """
     names: dict[str, str] = {name: student_name(name) for name in config.train.baselines}
     names["teacher"] = f"teacher ({config.teacher.model})"
-    names["student"] = student_name(config.method)
+    names["student"] = student_name(config.method, config.student.model)
     metric = recorded(metrics)
     scores = {model: metric.of_model(metrics[model]) for model in names if model in metrics}
     parts = [part for part in PARTS if part in scores["student"]]
@@ -32,10 +32,15 @@ def accuracy_table(config: Config, metrics: Mapping[str, Any]) -> tuple[list[str
     ]
 
 
-def student_name(method: str) -> str:
-    """ "InfGraND student"; "plain MLP" of a method that needs no teacher."""
-    label = methods[method].label
-    return f"{label} student" if methods[method].needs_teacher else f"plain {label}"
+def student_name(method: str, model: str = "mlp") -> str:
+    """ "InfGraND student"; without a teacher "plain MLP" where no graph has a part in it, "GRAND",
+    "SIGN"."""
+    chosen = methods[method]
+    if chosen.needs_teacher:
+        return f"{chosen.label} student"
+    if model != "mlp":
+        return model.upper()
+    return chosen.label if chosen.propagated else f"plain {chosen.label}"
 
 
 def _time(model: Mapping[str, Any], key: str) -> str:
