@@ -12,7 +12,7 @@ from infgrand_dgl.registry import BLACK, BLUE, ORANGE
 QUESTIONS = {
     "edges": ("Does a node have edges\nwhen it is served?", (5.0, 7.2), 2.9),
     "recipe": (
-        "Is a recipe shipped for the graph,\nor is there time to tune one?",
+        "Is there time to tune\na recipe?",
         (7.4, 5.6),
         3.6,
     ),
@@ -21,7 +21,7 @@ QUESTIONS = {
     "taught": ("Is there a teacher, or\ntime to train one?", (1.75, 5.6), 2.7),
 }
 ANSWERS = {
-    "best": ("experiments/best,\nor tune", (4.75, 4.0), 2.2),
+    "best": ("infgrand-dgl tune", (4.75, 4.0), 2.2),
     "grand": ("grand", (5.5, 2.4), 1.3),
     "infgrand": ("infgrand, or glnn\non propagated features", (6.45, 0.9), 2.7),
     "hops": ("mlp on propagated\nfeatures, sign, gamlp", (9.3, 0.9), 2.4),
