@@ -114,7 +114,7 @@ def folder(tmp_path):
 
 
 def run(folder, out, *overrides):
-    content = "data: {name: directory}\nteacher: {hidden: 8}\nstudent: {hidden: 8}\n"
+    content = "data: {name: directory}\nteacher: {hidden: 64}\nstudent: {hidden: 64}\n"
     content += "train: {epochs: 30, seeds: [0], device: cpu, baselines: [mlp]}\n"
     (folder.parent / "config.yaml").write_text(content)
     given = ["--config", str(folder.parent / "config.yaml"), "--out", str(out), "--overwrite"]
