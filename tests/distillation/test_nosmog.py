@@ -186,6 +186,7 @@ def test_waits_for_nothing(tiny_config, device):
     case = Case(tiny_config, device, adversarial=0.1, similarity=0.1)
     with no_waiting(case.device):
         case.losses()["loss"].backward()
+    assert all(p.grad is not None and p.grad.any() for p in case.mlp.parameters())
 
 
 def test_sparse_inputs_are_the_same(tiny_config):

@@ -377,8 +377,7 @@ def test_a_batch_has_its_part_and_waits_for_nothing(method, task, kl, tiny_confi
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
 def test_total_of_infgrand_and_glnn(task, tiny_config):
     """λ of the supervised errors, the rest by the definition edge by edge."""
-    view = view_of(task, known=0.8)
-    view = view if task == "multilabel" else view_of(task)
+    view = view_of(task, known=0.8) if task == "multilabel" else view_of(task)
     config = tiny_config.replace("distillation", lambda_=0.3, delta1=0.6, delta2=1.4, gamma2=0.7)
     influence = torch.rand(40)
     logits, out = (view.labels.nan_to_num() + torch.randn(40, 3) for _ in range(2))

@@ -55,8 +55,8 @@ class Experiment:
         data: the fingerprint of the dataset and of what of it a run may see.
         scores: the influence last computed, for the picture.
         told: what was said of a seed's split, which others need not say again.
-        lean: its models are trained to be compared on the validation nodes: no test nodes are
-            looked at, no times taken, no history kept.
+        lean: its models are trained to be compared on the validation nodes: no figure of the test
+            nodes leaves the training, no times are taken, no history is kept.
     """
 
     config: Config

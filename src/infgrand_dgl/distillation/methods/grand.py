@@ -11,7 +11,8 @@ Where paper and code (THUDM/GRAND) differ, or we from both:
   the features by $1 - \delta$ when it serves. We follow the code.
 - The code ends training by validation loss or accuracy and keeps the epoch of the least loss; here
   as everywhere that of the best `train.metric`.
-- The code draws masks in each step, and so do we, or stored views (`random_propagation.stored`).
+- The code draws masks in each epoch, which is one step there; so do we, also where an epoch has
+  several, or of stored views (`random_propagation.stored`).
 - With `student.norm: batch` (Pubmed) the code normalizes the features too, and each view by itself;
   here the hidden layers are, all views of a step as one batch.
 - The code draws weights from ±1/√(units), here they are those of torch's linear layers.

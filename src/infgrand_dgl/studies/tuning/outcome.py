@@ -98,7 +98,7 @@ def _page(found: Trials, best: Trial | None, shares: Mapping[str, float]) -> Lin
     else:
         lines += [f"Trial {best.number} is the best: {_scored(found, best)}.", *_first(found), ""]
         lines += ["`best.yaml` is the experiment with its settings. Trials were compared on the "]
-        lines[-1] += "validation nodes alone; the test nodes were not looked at."
+        lines[-1] += "validation nodes alone; none of the test nodes has a part in it."
         lines += ["", "## The best settings", "", *_settings(found, best, shares), ""]
         lines += _drawn(found, best, shares, done)
         lines += [f"## The best {min(TOP, len(done))} trials", "", *_top(found), ""]
