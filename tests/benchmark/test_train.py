@@ -8,6 +8,9 @@ from infgrand_dgl.data import load_source
 from infgrand_dgl.registry import teachers
 from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 
+VIEWS = ("view_fused", "view_masked_first")
+STUDENTS = {"features": "student_random", "products": "student_products"}
+
 
 def test_epochs_of_each_backend_and_a_seed(tmp_path):
     found = run("train", *MODELS, "--set", "train.epochs=2", tmp_path=tmp_path)
@@ -16,10 +19,10 @@ def test_epochs_of_each_backend_and_a_seed(tmp_path):
         for t in teachers.in_order()
         for kind in (*backends.BACKENDS, *(f"pyg_{form}" for form in pyg.FORMS[t.name]))
     ]
-    students, views = ["student", "student_random"], ["view_fused", "view_masked_first"]
+    students, views = ["student", "student_random", "student_products"], [*VIEWS]
     assert [row["method"] for row in found["rows"]] == [*names, *students, *views, "seed"]
     epochs = [row.get("epochs") for row in found["rows"]]
-    assert epochs == [*[1] * (len(names) + 2), None, None, 2]
+    assert epochs == [*[1] * (len(names) + 3), None, None, 2]
     check_rows(found["rows"], alike="epochs")
     assert found["size"]["seed_epochs"] == 2 and found["size"]["hidden"] == 8
 
@@ -67,20 +70,22 @@ def test_sizes_go_with_a_generated_graph(tiny, capsys):
 def test_both_ways_make_the_same_view(pooling, tiny):
     config = load_config(tiny, [f"propagation.pooling={pooling}", "propagation.hops=3"])
     made = train.contenders(config, load_source(config.data), torch.device("cpu"))
-    fused, first = (c.prepare()() for c in made if c.method.startswith("view_"))
+    fused, first = (c.prepare()() for c in made if c.method in VIEWS)
+    assert ("student_products" in [c.method for c in made]) == (pooling == "mean")
     assert not torch.equal(first, torch.zeros_like(first))
     torch.testing.assert_close(fused, first)
 
 
-def test_the_random_student_has_views_and_consistency(tiny, monkeypatch):
+@pytest.mark.parametrize("of", ["features", "products"])
+def test_the_random_student_has_views_and_consistency(of, tiny, monkeypatch):
     """Whatever the experiment has."""
     seen = []
     monkeypatch.setattr(train, "train_student", lambda config, *_: seen.append(config))
     config = load_config(tiny, ["method=grand", "random_propagation.views=5"])
     made = train.contenders(config, load_source(config.data), torch.device("cpu"))
-    (contender,) = [c for c in made if c.method == "student_random"]
+    (contender,) = [c for c in made if c.method == STUDENTS[of]]
     contender.prepare()()
     (found,) = seen
     r = found.random_propagation
-    assert (r.mask, r.views, r.stored) == (0.5, 2, 0)
+    assert (r.of, r.mask, r.views, r.stored) == (of, 0.5, 2, 0)
     assert found.method == "infgrand" and found.consistency.weight == 1

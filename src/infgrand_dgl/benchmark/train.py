@@ -61,14 +61,7 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
             columns={"epochs": 1},
             laps=True,
         ),
-        Contender(
-            "student_random",
-            partial(_student, _augmented(short), view, device, seed),
-            needs=(2 + 4 * VIEWS) * matrix,
-            holds=(1 + VIEWS) * matrix,
-            columns={"epochs": 1},
-            laps=True,
-        ),
+        *_random(config, short, view, device, seed),
         *_views(config, view, device, matrix),
         Contender(  # it takes what memory there is
             "seed",
@@ -79,9 +72,28 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     ]
 
 
-def _augmented(config: Config) -> Config:
+def _random(
+    config: Config, short: Config, view: NodeDataset, device: torch.device, seed: int
+) -> Iterator[Contender]:
+    """The student on random views: of the features, and of products where there are such."""
+    matrix = 4 * view.num_nodes * view.num_features
+    ways = {"student_random": ("features", 2 + 4 * VIEWS, 1 + VIEWS)}
+    if config.propagation.pooling in ("mean", "last"):
+        ways["student_products"] = ("products", 2 + VIEWS, 2)
+    for name, (of, needs, holds) in ways.items():
+        yield Contender(
+            name,
+            partial(_student, _augmented(short, of), view, device, seed),
+            needs=needs * matrix,
+            holds=holds * matrix,
+            columns={"epochs": 1},
+            laps=True,
+        )
+
+
+def _augmented(config: Config, of: str) -> Config:
     """The student on random views, made for every epoch, and with consistency."""
-    made = config.replace("random_propagation", mask=MASK, views=VIEWS, stored=0)
+    made = config.replace("random_propagation", of=of, mask=MASK, views=VIEWS, stored=0)
     return made.replace(method="infgrand").replace("consistency", weight=1.0)
 
 

@@ -362,6 +362,13 @@ class Config(Section):
             raise ValueError(f"{where}: random_propagation.mask: only for student.model: mlp")
         return self
 
+    @model_validator(mode="after")
+    def _has_products(self) -> Config:
+        if "random_propagation" in methods[self.method].sections:
+            s, pooling = self.student, self.propagation.pooling
+            self.random_propagation.check(s.model, s.batch_size, pooling)
+        return self
+
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(by_alias=True), sort_keys=False)
 

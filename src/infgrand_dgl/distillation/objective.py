@@ -85,23 +85,26 @@ class Objective:
             them, their part of "loss", which is minimised, and of the terms that the history
             records. It must not wait for a GPU: no mask that makes a shape, no number read.
         nodes: the nodes of the rows, int64 `[n]`; None: all.
-        all_at_once: whether it takes all nodes in one step, in order.
+        all_at_once: the setting that takes all nodes in one step, in order; none: "".
         reads_inputs: whether `x` is read at all.
         renewed: before an epoch, from its number (from 1) and a function that gives the student's
             logits of the rows' nodes, at least float32 `[n, C]` on its device: new values of some
             of the rows. It draws at random by epoch and seed alone, so that a training goes on from
             a checkpoint as if it had not been interrupted, on every process alike.
         module: parameters that are trained with the student and buffers that checkpoints have.
+        evaluated: in evaluation mode, from the student, its logits of all nodes, `[N, C]`, made in
+            another way than by reading their inputs; None: there is none.
         copies: dense float32 ones of a step's inputs, `[b, D]`, that `losses` holds.
     """
 
     rows: Rows
     losses: Callable[[Student, Rows], dict[str, Tensor]]
     nodes: Tensor | None = None
-    all_at_once: bool = False
+    all_at_once: str = ""
     reads_inputs: bool = True
     renewed: Callable[[int, Callable[[], Tensor]], Rows] | None = None
     module: nn.Module | None = None
+    evaluated: Callable[[Student], Tensor] | None = None
     copies: int = 0
 
 
@@ -149,8 +152,11 @@ def distilling(
         consistency = Consistency(config.consistency, view.task, view.num_nodes, device)
     lambda_ = 1.0 if distillation is None else config.distillation.lambda_
     rows: Rows = {"labels": lesson.task.training_labels(view), "influence": influence.float()}
-    all_at_once = distillation is not None and distillation.form != "collapsed"
-    if distillation is not None and not all_at_once:
+    collapsed = distillation is None or distillation.form == "collapsed"
+    all_at_once = "" if collapsed else f"distillation.loss: {config.distillation.loss}"
+    if views.products is not None:
+        all_at_once = "random_propagation.of: products"
+    if distillation is not None and collapsed:
         rows |= distillation.per_node()
 
     def supervised(logits: Tensor, batch: Rows) -> Tensor:
@@ -169,7 +175,7 @@ def distilling(
         terms = {"supervised_loss": mean([supervised(z, batch) for z in logits])}
         loss = lambda_ * terms["supervised_loss"]
         if distillation is not None:
-            constant = () if all_at_once else (batch["targets"], batch["own"])
+            constant = (batch["targets"], batch["own"]) if collapsed else ()
             terms["distillation_loss"] = mean([distillation(z, *constant) for z in logits])
             loss = loss + (1 - lambda_) * terms["distillation_loss"]
         if consistency is not None:
@@ -187,8 +193,9 @@ def distilling(
         rows | views.rows,
         losses,
         all_at_once=all_at_once,
-        reads_inputs=views.random is None,
+        reads_inputs=views.random is None and views.products is None,
         renewed=renewed if changes else None,
+        evaluated=None if views.products is None else views.evaluated,
     )
 
 

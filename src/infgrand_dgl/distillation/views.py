@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..config.schema import Config
 from ..data.dataset import NodeDataset
+from ..propagation.products import RandomProducts
 from ..propagation.views import RandomViews
 from ..registry import methods
 from ..system.runtime import Runtime
@@ -22,11 +23,14 @@ class Views:
 
     Args:
         count: S.
-        random: where they come from; None: each is the node's input.
+        random: where they come from, or
+        products: what makes them of the first layer's products; of neither, each is the node's
+            input.
     """
 
     count: int = 1
     random: RandomViews | None = None
+    products: RandomProducts | None = None
 
     @property
     def rows(self) -> dict[str, Tensor]:
@@ -37,6 +41,8 @@ class Views:
     def of(cls, config: Config, view: NodeDataset, runtime: Runtime, seed: int) -> Views:
         """By the section `random_propagation` (`RandomViews`)."""
         r = config.random_propagation
+        if r.of == "products":
+            return cls(r.views, products=RandomProducts(config, view, runtime))
         return cls(r.views, RandomViews(config, view, runtime, seed) if r.mask else None)
 
     def of_epoch(self, epoch: int) -> dict[str, Tensor]:
@@ -44,7 +50,10 @@ class Views:
         return {} if self.random is None else dict(self.random.of(epoch))
 
     def logits(self, student: Callable[..., Tensor], batch: Mapping[str, Any]) -> list[Tensor]:
-        """The student's of each view, `[b, C]`; one pass of all."""
+        """The student's of each view, `[b, C]`; one pass of all, but of products."""
+        if self.products is not None:
+            p = self.products
+            return [student(p.x, propagated=p) for _ in range(self.count)]
         if self.random is not None:
             x = torch.cat([batch[name] for name in self.random.names])
         elif self.count == 1:
@@ -54,8 +63,19 @@ class Views:
             x = x[torch.arange(x.shape[0], device=x.device).repeat(self.count)]
         return list(student(x).chunk(self.count))
 
+    def evaluated(self, student: Callable[..., Tensor]) -> Tensor:
+        """The logits of X~, `[N, C]`, of a student in evaluation mode, by its products."""
+        assert self.products is not None
+        return student(self.products.x, propagated=self.products.whole)
+
 
 ONE_VIEW = Views()
+
+
+def in_products(config: Config) -> bool:
+    """Whether views are made inside the student."""
+    has_views = "random_propagation" in methods[config.method].sections
+    return has_views and config.random_propagation.of == "products"
 
 
 def views_of(config: Config) -> int:

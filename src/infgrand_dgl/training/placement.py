@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..config.fields import Task
 from ..config.schema import Config
-from ..distillation.views import views_of
+from ..distillation.views import in_products, views_of
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..nn.students import inner_width, kept_share, shape_of
@@ -57,7 +57,12 @@ def place(
     shape = shape_of(config, matrix.num_columns, classes)
     per_node = 20 * inner_width(shape) + 32 * (classes + several)
     per_node += 4 * copies * matrix.num_columns
-    if (views := views_of(config)) > 1 or kept_share(config) < 1:
+    views = views_of(config)
+    if in_products(config):
+        # X, and of each view its products before and after propagation, masked and with gradients.
+        per_row += 4 * matrix.num_columns
+        per_node = views * (per_node + 16 * shape["hidden"])
+    elif views > 1 or kept_share(config) < 1:
         # Those of an epoch are rows beside the inputs; a step has all of them in one, in float32.
         per_row += 4 * views * matrix.num_columns
         per_node = views * (per_node + 4 * matrix.num_columns)

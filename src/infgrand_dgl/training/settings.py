@@ -51,8 +51,9 @@ def _check_views(config: Config, task: Task) -> None:
     Raises:
         InputError: views or consistency are asked for, and cannot be had.
     """
-    if config.random_propagation.mask:
-        where = f"random_propagation.mask: {config.random_propagation.mask}"
+    r = config.random_propagation
+    if r.mask or r.of == "products":
+        where = f"random_propagation.{f'mask: {r.mask}' if r.mask else 'of: products'}"
         if not reads_propagated(config):
             raise InputError(f"{where}: needs propagated inputs, found student.features: raw")
     if config.consistency.weight and task == "regression":

@@ -76,11 +76,7 @@ def train_student(
     objective = methods[config.method].objective(lesson)
     placement = place(config, inputs, view.num_classes, runtime, view.task, objective.copies)
     if objective.all_at_once and (placement.step is not None or runtime.ranks.size > 1):
-        form = config.distillation.loss
-        by_form = methods[config.method].reads("loss") and form != "collapsed"
-        what = f"distillation.loss: {form}" if by_form else f"method: {config.method}"
-        other = "; collapsed does not" if by_form else ""
-        raise InputError(f"{what} needs all nodes in one step of one process{other}")
+        raise InputError(f"{objective.all_at_once} needs all nodes in one step of one process")
     batches = _batches(objective, placement, runtime, seed)
     seed_everything(seed)
     model = _model(config, placement.inputs.shape[1], view.num_classes, runtime)
@@ -171,10 +167,14 @@ def _task(
             yield {name: scale * loss for name, loss in losses.items()}
 
     def evaluate() -> Scores:
-        read = {
-            name: outputs(alone, inputs, ids, device, scorer.read)
-            for name, (ids, _) in parts.items()
-        }
+        if objective.evaluated is not None:
+            logits = objective.evaluated(student)
+            read = {name: scorer.read(logits[ids.to(device)]) for name, (ids, _) in parts.items()}
+        else:
+            read = {
+                name: outputs(alone, inputs, ids, device, scorer.read)
+                for name, (ids, _) in parts.items()
+            }
         return {
             name: scorer.value(read[name], labels, view.num_classes)
             for name, (_, labels) in parts.items()

@@ -59,7 +59,7 @@ def ffg2m(lesson: Lesson) -> Objective:
     tau = lesson.config.distillation.tau
     high = EdgeDifferences(kept(csr, device), lesson.logits.to(device), tau)
     made = distilling(lesson, BothFrequencies(low, high), even, 1.0, 0.0)
-    return replace(made, all_at_once=True)
+    return replace(made, all_at_once="method: ffg2m")
 
 
 methods.add(

@@ -1,0 +1,153 @@
+"""Views that are made of the first layer's products, against those of the features."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from infgrand_dgl.config.reading import load_config
+from infgrand_dgl.data import load_dataset
+from infgrand_dgl.errors import InputError
+from infgrand_dgl.features.sparse import SparseMatrix
+from infgrand_dgl.nn.mlp import MLP
+from infgrand_dgl.ops import propagate, propagate_reference
+from infgrand_dgl.propagation import random
+from infgrand_dgl.propagation.inputs import student_inputs
+from infgrand_dgl.propagation.products import RandomProducts
+from infgrand_dgl.system.memory import Budget, resident
+from infgrand_dgl.system.runtime import Runtime
+from infgrand_dgl.training import placement
+from infgrand_dgl.training.settings import for_task
+from infgrand_dgl.training.student import train_student
+
+HERE = Runtime.on("cpu")
+INSIDE = ["random_propagation.of=products", "random_propagation.mask=0.5", "propagation.hops=3"]
+
+
+def configured(tiny, *overrides):
+    config = load_config(tiny, [*INSIDE, *overrides])
+    return config, load_dataset(config, 1).observed_view()
+
+
+@pytest.mark.parametrize("inputs", ["dense", "sparse"])
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_student_reads_the_same_view(layers, pooling, inputs, device, tiny, monkeypatch):
+    """Values and gradients: in float64, of the features masked, propagated and then multiplied."""
+    config, view = configured(tiny, f"propagation.pooling={pooling}", f"train.inputs={inputs}")
+    masks = []
+
+    def noted(graph, x, *, mask, **settings):
+        masks.append(mask)
+        return propagate(graph, x, mask=mask, **settings)
+
+    monkeypatch.setattr(random, "propagate", noted)
+    made = RandomProducts(config, view, Runtime.on(device))
+    assert isinstance(made.x, SparseMatrix) == (inputs == "sparse")
+    student = MLP(view.num_features, 5, view.num_classes, layers=layers).to(device)
+    found, upstream = (
+        student(made.x, propagated=made),
+        torch.randn(view.num_nodes, view.num_classes),
+    )
+    found.backward(upstream.to(device))
+
+    p, (mask,) = config.propagation, masks
+    assert mask.device == found.device and 0.3 < float(mask.double().mean()) < 0.7
+    settings = {"hops": p.hops, "pooling": pooling, "self_loop_weight": p.self_loop_weight}
+    x = mask.cpu()[:, None] * view.dense_features().double()
+    other = MLP(view.num_features, 5, view.num_classes, layers=layers).double()
+    other.load_state_dict(student.state_dict())
+    right = other(propagate_reference(view.csr, x, **settings))
+    right.backward(upstream.double())
+    torch.testing.assert_close(found.double().cpu(), right, rtol=1e-4, atol=1e-5)
+    for (name, ours), theirs in zip(student.named_parameters(), other.parameters(), strict=True):
+        assert ours.grad is not None and theirs.grad is not None
+        expected = theirs.grad.to(device)
+        bound = 1e-5 * float(expected.abs().max())
+        torch.testing.assert_close(ours.grad.double(), expected, rtol=1e-4, atol=bound, msg=name)
+
+
+def test_every_view_is_another(tiny):
+    config, view = configured(tiny)
+    made, w = RandomProducts(config, view, HERE), torch.ones(view.num_nodes, 2)
+    first, second = made(w), made(w)
+    assert not torch.equal(first, second)
+    mean = torch.stack([made(w) for _ in range(1500)]).mean(0)
+    assert float((mean - 0.5 * made.whole(w)).abs().max()) < 0.15 * float(made.whole(w).max())
+    unmasked = RandomProducts(config.replace("random_propagation", mask=0.0), view, HERE)
+    assert torch.equal(unmasked(w), made.whole(w))
+
+
+def trained(config, view):
+    inputs, scores = student_inputs(config, view, HERE), []
+    logits = view.dense_features()[:, : view.num_classes].clone()
+    influence = torch.linspace(0, 1, view.num_nodes)
+    model = train_student(
+        config, view, inputs, influence, logits, HERE, 1, lambda e, values: scores.append(values)
+    )
+    return model, inputs, scores
+
+
+@pytest.mark.parametrize("method", ["infgrand", "grand"])
+def test_without_masks_training_is_that_on_propagated_features(method, tiny):
+    """The same losses and, of every epoch, the same scores; the weights to rounding."""
+    overrides = [f"method={method}", "random_propagation.mask=0", "train.epochs=5"]
+    overrides += ["student.dropout=0", "consistency.weight=0.5", "random_propagation.views=2"]
+    config, view = configured(tiny, *overrides)
+    inside, inputs, scores = trained(config, view)
+    plain, _, others = trained(config.replace("random_propagation", of="features"), view)
+    torch.testing.assert_close(inside(inputs), plain(inputs), rtol=1e-3, atol=1e-4)
+    for ours, theirs in zip(scores, others, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=2e-2)  # two nodes of a hundred
+
+
+def test_what_an_epoch_records_is_what_is_served(tiny):
+    """With masks and dropout of features, too: of the best epoch, by reading the inputs."""
+    overrides = ["method=grand", "train.epochs=20", "student.input_dropout=0.3"]
+    config, view = configured(tiny, *overrides)
+    model, inputs, scores = trained(config, view)
+    served = (model(inputs)[view.val].argmax(1) == view.labels[view.val]).double().mean()
+    assert float(served) == pytest.approx(max(s["val_accuracy"] for s in scores), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("student.model=sign", "expected student.model: mlp; found sign"),
+        ("student.batch_size=50", "expected student.batch_size: null; found 50"),
+        ("propagation.pooling=max", "expected propagation.pooling: mean or last; found max"),
+        ("random_propagation.stored=9", "stored: of: products stores none; expected 0, found 9"),
+    ],
+)
+def test_what_products_cannot_have(override, expected, tiny):
+    overrides = [o for o in INSIDE if "mask" not in o]
+    with pytest.raises(InputError, match=re.escape(expected)):
+        load_config(tiny, [*overrides, override])
+    assert load_config(tiny, [override]).random_propagation.of == "features"
+
+
+def test_a_student_of_raw_features_has_no_products(tiny):
+    config, _ = configured(tiny, "student.features=raw", "random_propagation.mask=0")
+    told = "random_propagation.of: products: needs propagated inputs, found student.features: raw"
+    with pytest.raises(InputError, match=told):
+        for_task(config, "classification")
+
+
+def test_all_nodes_in_one_step_or_one_error(tiny, monkeypatch):
+    config, view = configured(tiny, "method=grand")
+    x = student_inputs(config, view, HERE)
+    monkeypatch.setattr(placement, "MIN_STEP", 10)
+
+    class Left(Budget):
+        def left(self, device="cpu"):
+            return 8 * x.nbytes
+
+    few, wide = replace(HERE, budget=Left(1 << 50)), config.replace("student", hidden=4096)
+    assert placement.place(wide, x, 3, few).step is not None
+    told = "^random_propagation.of: products needs all nodes in one step of one process$"
+    with pytest.raises(InputError, match=told):
+        train_student(wide, view, x, None, None, few, 1, lambda *_: None)
+    tight = Runtime(torch.device("cpu"), Budget(resident() + (1 << 10)))
+    with pytest.raises(InputError, match="resources.memory: .* to propagate products in training"):
+        RandomProducts(config, view, tight)
