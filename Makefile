@@ -17,11 +17,11 @@ train: $(VENV)/.installed
 # Two processes of one thread each; JOBS=8 where there are more cores.
 JOBS ?= 2
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal --ignore=tests/ops/test_sanitized.py
 
 # The op tests under AddressSanitizer and UBSan, CPU kernels and emulated CUDA kernels.
 sanitize: $(VENV)/.installed
-	$(BIN)/pytest tests/ops/test_sanitized.py
+	$(BIN)/pytest -n $(JOBS) tests/ops/test_sanitized.py
 
 # Both libraries against the oldest torch that is supported: its headers, its symbols.
 abi: $(VENV)/.installed

@@ -1,13 +1,24 @@
 """What is shipped for a cell, and what stands in for a graph that is not at hand."""
 
+import re
+
 import pytest
 
 from infgrand_dgl import InputError
+from infgrand_dgl.distillation.objective import reads_propagated
 from infgrand_dgl.registry import methods, studies
 from infgrand_dgl.studies import published
 from infgrand_dgl.studies.catalog import table1
 from infgrand_dgl.studies.grid import cells_of, teachers
-from infgrand_dgl.studies.published import DATASETS, LARGE, SETTINGS, Published, every
+from infgrand_dgl.studies.published import (
+    DATASETS,
+    EXPERIMENTS,
+    LARGE,
+    SETTINGS,
+    Published,
+    every,
+    taught_by,
+)
 from tests.studies.made_up import results
 
 ARXIV = ("ogbn-arxiv", "gat", "inductive")
@@ -93,3 +104,28 @@ def test_table1_takes_a_rivals_own_settings(tmp_path, monkeypatch):
         assert cell.own == names and other.own == []
         assert [cell.students[name].student.dropout for name in names] == [0.3125] * len(names)
         assert cell.students["glnn"].student.dropout == cell.config.student.dropout
+
+
+RECIPES = sorted((EXPERIMENTS / "best").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_recipe_is_a_student_of_each_cell(setting, file):
+    """Of its dataset, under the cell's teacher and data, and with the command that found it."""
+    assert file.stem in DATASETS
+    for teacher in ("gcn", "sage", "gat"):
+        published = Published(file.stem, teacher, setting)
+        recipe = published.recipe()
+        assert recipe is not None and recipe.data.name == file.stem and reads_propagated(recipe)
+        made = taught_by(published.config, recipe)
+        assert (made.teacher, made.data) == (published.config.teacher, published.config.data)
+        assert (made.student, made.consistency) == (recipe.student, recipe.consistency)
+    lines = file.read_text().splitlines()
+    found = re.fullmatch(
+        r"# .*: trial \d+, the best of (\d+): validation accuracy .* %.*", lines[0]
+    )
+    assert found is not None
+    command = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
+    base = f"infgrand-dgl tune --config {file.stem}_gcn_transductive --trials {found[1]} "
+    assert base in command
