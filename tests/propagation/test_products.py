@@ -111,6 +111,13 @@ def test_what_an_epoch_records_is_what_is_served(tiny):
     assert float(served) == pytest.approx(max(s["val_accuracy"] for s in scores), abs=1e-6)
 
 
+def test_such_a_student_is_not_compiled(tiny):
+    config, view = configured(tiny, "method=grand", "train.epochs=3")
+    plain, inputs, _ = trained(config, view)
+    other, _, _ = trained(config.replace("train", compile=True), view)
+    assert torch.equal(plain(inputs), other(inputs))
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [

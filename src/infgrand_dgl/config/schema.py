@@ -287,7 +287,7 @@ class TrainConfig(Section):
     baselines: list[MethodName] = Field([])
     """Methods trained beside, for comparison, with the student's sizes and the same teacher."""
     compile: bool = False
-    """torch.compile of student and baselines."""
+    """torch.compile of student and baselines, but where `random_propagation.of` is products."""
     checkpoint_every: int = Field(20, ge=0)
     """Epochs from one checkpoint to the next; 0: only when interrupted."""
     tensorboard: bool = False

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..config.schema import Config
 from ..data import NodeDataset
 from ..distillation.objective import Lesson, Objective, Student
+from ..distillation.views import in_products
 from ..errors import InputError
 from ..features.sparse import SparseMatrix
 from ..nn.mlp import MLP
@@ -123,7 +124,8 @@ def _model(config: Config, in_features: int, classes: int, runtime: Runtime) -> 
     model = build(shape, dropout=s.dropout, input_dropout=s.input_dropout).to(runtime.device)
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and s.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    if config.train.compile:  # not the wrapper, which torch.compile cannot see through
+    # Not the wrapper, nor what makes views of products: torch.compile cannot see through them.
+    if config.train.compile and not in_products(config):
         model.compile()
     return model
 
