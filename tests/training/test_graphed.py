@@ -88,6 +88,7 @@ CASES = [
                  "student.input_dropout": 0.3}),
     ("student", {"random_propagation.of": "products", "random_propagation.mask": 0.4,
                  "random_propagation.views": 2, "consistency.weight": 0.5}),
+    ("student", {"student.ema": 0.8, "student.norm": "batch"}),
     ("student", {"method": "glnn"}),
     ("student", {"method": "mlp"}),
     ("student", {"train.metric": "macro_f1", "train.class_weights": "balanced"}),

@@ -33,6 +33,9 @@ class StudentConfig(Section):
     """Learning rate of Adam."""
     weight_decay: float = Field(5e-4, ge=0)
     """L2 penalty of Adam."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """β, the decay of an exponential moving average of its weights over steps, which is what is
+    validated and kept; 0: none."""
     epochs: Epochs | None = None
     """At most, of student and baselines; null: `train.epochs`."""
     batch_size: int | None = Field(None, ge=2)

@@ -6,6 +6,7 @@ On a GPU nothing in an epoch waits for it: losses and metrics are read together,
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from ..system.allocator import freed_memory_kept
 from ..system.precision import forward_in
 from ..system.ranks import ALONE, Ranks
 from ..system.runtime import Runtime
+from .averaging import Average
 from .checkpoint import Checkpoint, TrainingState
 from .graphed import graphed
 from .interrupts import interruptible, obey
@@ -64,6 +66,7 @@ def fit(
     on_epoch: OnEpoch,
     checkpoint: Checkpoint | None = None,
     ranks: Ranks = ALONE,
+    ema: float = 0.0,
 ) -> None:
     """Trains `model` and leaves it, in eval mode, with the weights of its best validation epoch.
 
@@ -75,16 +78,19 @@ def fit(
         checkpoint: where to go on from, and what to save; an interrupt is heeded at the end of the
             epoch, when that is saved.
         ranks: the processes that train together; the first one's metrics count.
+        ema: the decay of an average of the weights, which is evaluated and left; 0: there is none.
 
     Raises:
         InputError: the loss is no longer finite, or the validation metric is no number.
         KeyboardInterrupt, SystemExit: on SIGINT and SIGTERM.
     """
+    average = Average(model, optimizer, ema) if ema else None
+    evaluated = average.in_place if average is not None else nullcontext
     state = checkpoint.restore(model, optimizer) if checkpoint else TrainingState()
     metric = METRICS[task.metric]
 
     def epoch() -> tuple[list[str], Tensor]:
-        return _epoch(model, task, state.epoch, optimizer, ranks)
+        return _epoch(model, task, state.epoch, optimizer, ranks, evaluated)
 
     if task.repeats:
         epoch = graphed(epoch, optimizer, next(model.parameters()).device)
@@ -102,7 +108,8 @@ def fit(
                     f"training diverged in epoch {state.epoch}: {wrong}; a lower lr may help"
                 )
             on_epoch(state.epoch, recorded)
-            state.record(model, metric.sign * val)
+            with evaluated():
+                state.record(model, metric.sign * val)
             signalled = ranks.greatest(interrupted())
             if checkpoint and (signalled or checkpoint.due(state.epoch)):
                 checkpoint.save(model, optimizer, state)
@@ -110,17 +117,24 @@ def fit(
     best = state.best_epoch, state.epoch, metric.label, metric.sign * state.best_val
     log.info("best epoch %d of %d: validation %s %.4f", *best)
     model.load_state_dict(state.best_state)
+    if average is not None:
+        average.leave(model)
     model.eval()
     optimizer.zero_grad(set_to_none=True)
 
 
 def _epoch(
-    model: nn.Module, task: Task, number: int, optimizer: torch.optim.Optimizer, ranks: Ranks
+    model: nn.Module,
+    task: Task,
+    number: int,
+    optimizer: torch.optim.Optimizer,
+    ranks: Ranks,
+    evaluated: Callable[[], AbstractContextManager[None]],
 ) -> tuple[list[str], Tensor]:
     """Trains and evaluates; names and values that the history records, which stay on the device."""
     losses = _mean_losses(model, task.steps(number), optimizer, ranks)
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), evaluated():
         scores = task.evaluate()
     recorded = losses | {f"{name}_{task.metric}": value for name, value in scores.items()}
     return list(recorded), torch.stack([value.double() for value in recorded.values()])

@@ -95,6 +95,7 @@ def train_student(
             on_epoch=on_epoch,
             checkpoint=checkpoint,
             ranks=runtime.ranks,
+            ema=config.student.ema,
         )
     if objective.module is not None:
         delattr(model, BESIDE)
