@@ -127,5 +127,5 @@ def test_every_recipe_is_a_student_of_each_cell(setting, file):
     )
     assert found is not None
     command = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
-    base = f"infgrand-dgl tune --config {file.stem}_gcn_transductive --trials {found[1]} "
-    assert base in command
+    base = rf"infgrand-dgl tune --config {file.stem}_gcn_\w+ --trials {found[1]} "
+    assert re.search(base, command)
