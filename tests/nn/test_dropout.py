@@ -10,8 +10,9 @@ def test_dropout(p, device):
     y = dropout(x, p, True)
     kept = y != 0
     n, share = x.numel(), float(kept.double().mean())
-    assert abs(share - (1 - p)) <= 6 * (p * (1 - p) / n) ** 0.5 + 2**-16
-    dropped = min(p, 65535 / 65536) if device == "cpu" else p
+    # In 65536ths, and at most 65535 of them.
+    dropped = min(round(p * 65536), 65535) / 65536 if device == "cpu" else p
+    assert abs(share - (1 - dropped)) <= 6 * (dropped * (1 - dropped) / n) ** 0.5
     deviation = (dropped / (1 - dropped) / n) ** 0.5
     assert float(y.detach().double().mean()) == pytest.approx(1, abs=6 * deviation)
     assert torch.equal(torch.autograd.grad(y.sum(), x)[0], y)

@@ -66,6 +66,13 @@ def test_the_shipped_space_is_what_is_to_be_chosen():
     assert not [key for key in left if key.startswith(("student.", "propagation."))]
 
 
+def test_the_space_of_the_recipe():
+    """Narrower, and whether the graph's self-loops count twice."""
+    wide, narrow = (read_space(find_space(name), DEMO) for name in ("student", "recipe"))
+    assert narrow.keys() == wide.keys() | {"propagation.self_loop_weight"}
+    assert 0 not in narrow["distillation.lambda"] and 1 in narrow["distillation.lambda"]
+
+
 def test_what_one_of_the_methods_reads_stays(tmp_path):
     text = "teacher.lr: [0.01]\ninfluence.hops: [1, 2]\ndistillation.gamma2: [0.1]\n"
     mlp = DEMO.replace(method="mlp")
