@@ -76,6 +76,20 @@ def test_both_ways_make_the_same_view(pooling, tiny):
     torch.testing.assert_close(fused, first)
 
 
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("student.batch_size=50", ["student_random"]),
+        ("student.model=gamlp", []),
+        ("train.epochs=9", [*STUDENTS.values()]),
+    ],
+)
+def test_a_student_without_such_views_is_measured_without(override, expected, tiny):
+    config = load_config(tiny, [override])
+    made = train.contenders(config, load_source(config.data), torch.device("cpu"))
+    assert [c.method for c in made if c.method in STUDENTS.values()] == expected
+
+
 @pytest.mark.parametrize("of", ["features", "products"])
 def test_the_random_student_has_views_and_consistency(of, tiny, monkeypatch):
     """Whatever the experiment has."""
@@ -89,3 +103,9 @@ def test_the_random_student_has_views_and_consistency(of, tiny, monkeypatch):
     r = found.random_propagation
     assert (r.of, r.mask, r.views, r.stored) == (of, 0.5, 2, 0)
     assert found.method == "infgrand" and found.consistency.weight == 1
+
+
+@pytest.mark.parametrize("method", ["grand", "infgrand"])
+def test_a_seed_with_and_without_a_teacher(method, tiny):
+    (seconds,) = train.end_to_end(load_config(tiny, [f"method={method}", "train.epochs=2"]))
+    assert 0 < seconds < 600

@@ -75,10 +75,12 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
 def _random(
     config: Config, short: Config, view: NodeDataset, device: torch.device, seed: int
 ) -> Iterator[Contender]:
-    """The student on random views: of the features, and of products where there are such."""
-    matrix = 4 * view.num_nodes * view.num_features
-    ways = {"student_random": ("features", 2 + 4 * VIEWS, 1 + VIEWS)}
-    if config.propagation.pooling in ("mean", "last"):
+    """The student on random views, of the features and of products, where it can have them."""
+    matrix, s = 4 * view.num_nodes * view.num_features, config.student
+    ways = {}
+    if not s.reads_hops:
+        ways["student_random"] = ("features", 2 + 4 * VIEWS, 1 + VIEWS)
+    if ways and s.batch_size is None and config.propagation.pooling in ("mean", "last"):
         ways["student_products"] = ("products", 2 + VIEWS, 2)
     for name, (of, needs, holds) in ways.items():
         yield Contender(
@@ -196,4 +198,4 @@ def end_to_end(config: Config) -> list[float]:
         metrics = train(config, Path(folder) / "run", overwrite=False, report=Silent())
     seconds: dict[str, Any] = metrics["seconds"]
     once, per_seed = ("influence", "propagate"), ("teacher", "student")
-    return [sum(seconds[k] for k in once) + sum(seconds[k][0] for k in per_seed)]
+    return [sum(seconds[k] for k in once) + sum(seconds[k][0] for k in per_seed if k in seconds)]

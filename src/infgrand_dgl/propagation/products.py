@@ -45,8 +45,7 @@ class RandomProducts:
         self.propagation = Propagation(p.hops, p.self_loop_weight, p.pooling)
         runtime.budget.require("propagate products in training", *matrix_needs(view, device, 1))
         self.csr = kept(view.csr, device)
-        values = view.matrix.values
-        x = values if view.matrix.is_sparse else kept(values, device)
+        x = kept(view.features, device)
         self.x: Tensor | SparseMatrix = first_layer_input(x, device, config.train.inputs)
 
     def __call__(self, products: Tensor) -> Tensor:

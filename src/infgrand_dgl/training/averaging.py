@@ -5,6 +5,8 @@ $$\bar\theta_t = \sum_{s=1}^t \beta^{t-s} \theta_s \Big/ \sum_{s=1}^t \beta^{t-s
 with $\theta_s$ the weights after step s (Polyak and Juditsky, 1992, with the exponential weights
 of Tarvainen and Valpola, NeurIPS 2017: Mean teachers). Dropout moves a student from epoch to epoch,
 and the best of many is partly the luckiest; the average moves less.
+
+torch's `AveragedModel` is a second model, and reads its count of steps, for which a GPU is waited.
 """
 
 from collections.abc import Iterator
