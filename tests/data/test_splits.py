@@ -7,7 +7,7 @@ from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import DataConfig
 from infgrand_dgl.data import load_source, with_split
 from infgrand_dgl.data.dataset import NodeDataset, Split, check_labels, check_split
-from infgrand_dgl.data.splits import by_influence, per_class, with_observed
+from infgrand_dgl.data.splits import by_influence, for_choosing, per_class, with_observed
 
 LABELS = torch.randint(5, (4000,), generator=torch.Generator().manual_seed(0))
 
@@ -65,6 +65,45 @@ def test_inductive_hides_a_fifth_of_the_test_nodes():
     s, t = d.graph.edges()
     keep = inside[s] & inside[t]
     assert found == set(zip(s[keep].tolist(), t[keep].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("setting", ["transductive", "inductive"])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_settings_are_chosen_by_halves_of_the_validation_nodes(setting, standardize):
+    config = DataConfig(name="synthetic", nodes=2000, setting=setting, standardize=standardize)
+    source = load_source(config)
+    whole = {seed: with_split(source, config, seed) for seed in (6, 7)}
+    found = {seed: for_choosing(dataset, config, seed) for seed, dataset in whole.items()}
+    for seed, d in found.items():
+        view, inductive = whole[seed].observed_view(), setting == "inductive"
+        assert d.num_nodes == view.num_nodes and d.csr is view.csr
+        assert torch.equal(d.train, view.train) and not len(d.parts.test_observed)
+        assert torch.equal(torch.cat([d.val, d.test]).sort().values, view.val)
+        assert abs(len(d.val) - len(d.test)) <= 1
+        observed = torch.arange(view.num_nodes)
+        if inductive:
+            observed = observed[~torch.isin(observed, d.test)]
+            assert d.parts.observed is not None and torch.equal(d.parts.observed, observed)
+        assert d.observed_view().num_nodes == len(observed)
+        assert d.features.layout == source.features.layout
+        if standardize:  # by what training sees now
+            spread = d.dense_features()[observed].double().std(0, correction=0)
+            some = spread > 0
+            torch.testing.assert_close(spread[some], torch.ones_like(spread)[some])
+
+    a, b = found[6], found[7]
+    if setting == "transductive":  # one graph, and the halves swapped
+        assert torch.equal(a.val, b.test) and torch.equal(a.test, b.val)
+        again = for_choosing(whole[6], config, 8)
+        assert not torch.equal(again.val, a.val) and not torch.equal(again.val, a.test)
+
+
+def test_one_validation_node_cannot_be_halved():
+    config = DataConfig(name="synthetic", nodes=300)
+    d = with_split(load_source(config), config, 0)
+    few = replace(d, split=replace(d.parts, val=d.val[:1]))
+    with pytest.raises(InputError, match=r"split val: expected two nodes or more, .*; found 1"):
+        for_choosing(few, config, 0)
 
 
 def test_nodes_outside_the_splits_stay_observed():

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ..errors import InputError
-from ..features.convert import from_scipy
+from ..features.convert import rows_of
 from .dataset import NodeDataset, Split
 from .labels import UNLABELLED
 
@@ -52,7 +52,7 @@ def largest_component(dataset: NodeDataset) -> NodeDataset:
     return replace(
         dataset,
         csr=part,
-        features=_rows(dataset.features, nodes) if make is None else make(part),
+        features=rows_of(dataset.features, nodes) if make is None else make(part),
         labels=labels,
         split=None,
         splits=(),
@@ -60,13 +60,6 @@ def largest_component(dataset: NodeDataset) -> NodeDataset:
         provenance=provenance,
         nodes=nodes,
     )
-
-
-def _rows(x: Tensor, nodes: Tensor) -> Tensor:
-    if x.layout == torch.strided:
-        return x[nodes]
-    parts = (x.values().numpy(), x.col_indices().numpy(), x.crow_indices().numpy())
-    return from_scipy(sp.csr_matrix(parts, x.shape)[nodes.numpy()])
 
 
 def _check_counts(labels: Tensor, dataset: NodeDataset) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..config.schema import DataConfig
 from ..errors import InputError
+from ..features.convert import rows_of
 from .dataset import PARTS as PARTS
 from .dataset import UNLABELLED, NodeDataset, Split, check_labels, check_split
 from .protocol import of_each_class
@@ -48,6 +49,37 @@ def with_observed(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDa
     if config.setting == "inductive" and given:
         split = hide(_chosen(dataset, config, seed), config, seed, dataset.num_nodes)
     return _seen(replace(dataset, split=split), config)
+
+
+def for_choosing(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
+    """What settings are chosen by: of the dataset that training may see, one half of the
+    validation nodes, and the other half as test nodes; these are hidden when inductive.
+
+    A best epoch thus has no part in what it is worth, and hidden nodes are served as those of a
+    run are. Of seeds 2k and 2k + 1 one tests what the other validates by.
+
+    Args:
+        dataset: with its split of the seed.
+
+    Raises:
+        InputError: there is one validation node.
+    """
+    view, seen = dataset.observed_view(), dataset.parts.observed
+    count = len(view.val)
+    if count < 2:
+        expected = "expected two nodes or more, to choose settings by"
+        raise InputError(f"{dataset.name}: split val: {expected}; found {count}")
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed // 2))
+    halves = [view.val[half].sort().values for half in order.tensor_split(2)]
+    val, held = halves if seed % 2 else halves[::-1]
+    rest = None
+    if seen is not None:
+        if dataset.features_of is None:  # sparse, where they are
+            view = replace(view, features=rows_of(dataset.features, seen))
+        observed = torch.ones(view.num_nodes, dtype=torch.bool)
+        observed[held] = False
+        rest = observed.nonzero().flatten()
+    return _seen(replace(view, split=Split(view.train, val, held, observed=rest)), config)
 
 
 def _seen(dataset: NodeDataset, config: DataConfig) -> NodeDataset:

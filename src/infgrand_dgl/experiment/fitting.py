@@ -44,8 +44,8 @@ class Outcome:
 
     def __str__(self) -> str:
         named = "" if self.metric == "accuracy" else f"{METRICS[self.metric].label}: "
-        test = f", test {self.scores['test']:.4f}" if "test" in self.scores else ""
-        return f"{self.seconds:.1f} s, {named}validation {self.val:.4f}{test}"
+        test = self.scores["test"]
+        return f"{self.seconds:.1f} s, {named}validation {self.val:.4f}, test {test:.4f}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Fitting:
         runtime: of the run; a model may be trained in another.
         checkpoint_every: epochs.
         metric: of `METRICS`.
+        lean: no other metric is computed.
     """
 
     run: RunDirectory
@@ -65,6 +66,7 @@ class Fitting:
     report: Reporter
     checkpoint_every: int
     metric: str
+    lean: bool = False
 
     def fit(
         self,
@@ -126,7 +128,7 @@ class Fitting:
             outcome = Outcome(judge(), seconds, self.metric)
             if self.runtime.ranks.first:
                 bar.result = str(outcome)
-        told = self.runtime.ranks.first and "test" in outcome.scores
+        told = self.runtime.ranks.first and not self.lean
         if told and (text := warning(outcome.metrics, self.metric)):
             self.report.warn(f"{label} {text}")
         return outcome

@@ -21,7 +21,7 @@ from ..training.evaluation import (
     evaluate,
     milliseconds_per_1000_nodes,
     milliseconds_per_request,
-    validate,
+    scores,
     with_production,
 )
 from ..training.student import outputs
@@ -36,7 +36,7 @@ class Judge:
     """
     Args:
         dataset: with its split of the seed.
-        lean: by the validation nodes alone, and no times.
+        lean: by the metric alone, and no times.
     """
 
     config: Config
@@ -51,7 +51,7 @@ class Judge:
     def metrics(self, of_nodes: Outputs, cold: Outputs | None) -> Metrics:
         data, metric = self.config.data, self.config.train.metric
         if self.lean:
-            return validate(of_nodes, self.dataset, metric)
+            return scores(of_nodes, self.dataset, metric)
         found = evaluate(of_nodes, self.dataset, metric, cold=cold)
         return with_production(found, data.split_rate) if data.protocol == "glnn" else found
 

@@ -55,8 +55,8 @@ class Experiment:
         data: the fingerprint of the dataset and of what of it a run may see.
         scores: the influence last computed, for the picture.
         told: what was said of a seed's split, which others need not say again.
-        lean: its models are trained to be compared on the validation nodes: no figure of the test
-            nodes leaves the training, no times are taken, no history is kept.
+        lean: its models are trained to be compared by one metric: no other is computed, no times
+            are taken, no history is kept.
     """
 
     config: Config
@@ -90,7 +90,7 @@ class Experiment:
         history = History(run.path / "history.csv", metric, board, writes)
         artifacts = Artifacts(run.path, stages, runtime, report)
         every = config.train.checkpoint_every
-        fitting = Fitting(run, stages, history, runtime, report, every, metric)
+        fitting = Fitting(run, stages, history, runtime, report, every, metric, lean)
         return cls(config, students, data, run, runtime, report, artifacts, fitting, lean=lean)
 
     def tell(self, dataset: NodeDataset) -> None:

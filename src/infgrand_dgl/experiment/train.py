@@ -95,7 +95,10 @@ def all_seeds(
     release_notes()
 
     experiment = Experiment.of(config, students, source, run, runtime, report)
-    outcomes = [one_seed(experiment, source, seed) for seed in config.train.seeds]
+    outcomes = [
+        one_seed(experiment, with_split(source, config.data, seed), seed)
+        for seed in config.train.seeds
+    ]
 
     seconds |= experiment.artifacts.seconds
     models = ["teacher", *students]
@@ -117,10 +120,13 @@ def _for_task(
     return made, {name: told.get(name, made) for name in students}
 
 
-def one_seed(experiment: Experiment, source: NodeDataset, seed: int) -> dict[str, Outcome]:
-    """The models of one seed, by name."""
+def one_seed(experiment: Experiment, dataset: NodeDataset, seed: int) -> dict[str, Outcome]:
+    """The models of one seed, by name.
+
+    Args:
+        dataset: with its split of the seed.
+    """
     config, students = experiment.config, experiment.students
-    dataset = with_split(source, config.data, seed)
     steps = Steps(experiment, dataset, seed)
     if config.data.label_choice != "random":
         steps.choose_labels()

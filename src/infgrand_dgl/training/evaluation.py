@@ -101,13 +101,13 @@ def evaluate(
 
 
 @torch.no_grad()
-def validate(
-    outputs: Callable[[Tensor, Read], Tensor], dataset: NodeDataset, metric: str | None = None
-) -> dict[str, Any]:
-    """The metric on the validation nodes alone, for those who choose by it; as in `evaluate`."""
-    scorer = chosen(metric, dataset.task).of(dataset.task)
-    read = outputs(dataset.val, scorer.read).cpu()
-    return {"val": float(scorer.value(read, dataset.labels[dataset.val], dataset.num_classes))}
+def scores(outputs: Outputs, dataset: NodeDataset, metric: str | None = None) -> dict[str, float]:
+    """The metric alone by part of the split, for those who choose by it; as in `evaluate`."""
+    scorer, C = chosen(metric, dataset.task).of(dataset.task), dataset.num_classes
+    return {
+        part: float(scorer.value(outputs(ids, scorer.read).cpu(), dataset.labels[ids], C))
+        for part, ids in _parts(dataset).items()
+    }
 
 
 def _parts(dataset: NodeDataset) -> dict[str, Tensor]:

@@ -3,27 +3,33 @@
 import json
 import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
 from itertools import count
+from statistics import fmean
 from threading import Thread
 
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from infgrand_dgl import InputError
 from infgrand_dgl.cli import main
 from infgrand_dgl.config.reading import load_config
-from infgrand_dgl.experiment.directory import RunDirectory
+from infgrand_dgl.data import with_split
+from infgrand_dgl.experiment.judging import of_inputs
 from infgrand_dgl.present.console import Reporter
+from infgrand_dgl.propagation.inputs import student_inputs
+from infgrand_dgl.serving import load_student
 from infgrand_dgl.studies.tuning.search import suggest
 from infgrand_dgl.studies.tuning.space import with_values
 from infgrand_dgl.studies.tuning.trials import Bench, Trial
+from infgrand_dgl.system.memory import Budget
+from infgrand_dgl.system.runtime import Runtime
 from tests.studies.tuning.small import SPACE, run, search, told
 from tests.tasks import settings, write
 
@@ -57,7 +63,6 @@ def test_four_trials(tiny, tmp_path):
     config = load_config(one / "best.yaml")
     assert config == with_values(load_config(tiny), best.values)
     assert main(["train", "--config", str(one / "best.yaml"), "--out", str(tmp_path / "run")]) == 0
-    assert list(RunDirectory(tmp_path / "run").val.values()) == best.scores
 
     page = (one / "tune.md").read_text()
     assert f"Trial {best.number} is the best: validation accuracy" in page
@@ -67,31 +72,80 @@ def test_four_trials(tiny, tmp_path):
     assert "Trials: 4 finished" in html and html == (one / "report.html").read_text()
 
 
-def test_no_test_node_has_a_part(tiny, tmp_path):
-    """Neither in the choice nor in anything that is written."""
+@pytest.mark.parametrize("setting", ["transductive", "inductive"])
+def test_no_test_node_has_a_part(setting, tiny, tmp_path):
+    """Neither in the choice nor in anything that is written: their labels have none, and nothing
+    that is known of hidden ones."""
     config = load_config(tiny).replace("train", checkpoint_every=0)
+    config = config.replace("data", setting=setting)
     bench = Bench(config, tmp_path / "work")
     before = bench.student(config, 1)
-    assert before.metrics == {"val": before.val}
-    parts = bench.source.parts
-    wrong = (bench.source.labels + 1) % bench.source.num_classes
-    labels = bench.source.labels.clone()
-    labels[parts.test] = wrong[parts.test]
-    other = Bench(config, tmp_path / "other")
-    other.source = replace(other.source, labels=labels)
-    assert not torch.equal(other.source.labels, bench.source.labels)
-    assert other.student(config, 1).val == before.val
+    assert set(before.metrics) == {"val", "test"}  # of the halves of the validation nodes
+    source, real = bench.source, with_split(bench.source, config.data, 1).test
+    labels, features = source.labels.clone(), source.features.clone()
+    labels[source.parts.test] = (labels[source.parts.test] + 1) % source.num_classes
+    if setting == "inductive":
+        features[real] = 7.0
+    other = Bench(config, tmp_path / "other", replace(source, labels=labels, features=features))
+    assert other.student(config, 1).metrics == before.metrics
 
     files = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
     names = {path.name for path in files}
     assert names >= {"stages.json", "student.safetensors"} and "history.csv" not in names
-    assert '"test' not in (tmp_path / "work/stages.json").read_text()
 
-    run(search(tiny), tmp_path / "out", 4)
-    for file in ("tune.json", "trials.csv", "best.yaml", "tune.md"):
-        text = (tmp_path / "out" / file).read_text()
-        said = "validation nodes alone; none of the test nodes has a part in it"
-        assert not re.search(r"\btest", text.replace(said, ""), re.IGNORECASE), file
+
+@pytest.mark.parametrize("setting", ["transductive", "inductive"])
+def test_one_half_scores_what_the_other_has_chosen(setting, tiny, tmp_path):
+    """Labels of the half that scores change its score, and no weight of the student."""
+    config = load_config(tiny).replace("train", checkpoint_every=0)
+    config = config.replace("data", setting=setting)
+    bench = Bench(config, tmp_path / "work")
+    before = bench.student(config, 1)
+    d = bench.dataset(config, 1)
+    held, chosen = d.labels[d.test], d.labels[d.val]
+    logits = _outputs(config, tmp_path / "work", d)
+    assert before.val == float((logits[d.val].argmax(1) == chosen).double().mean())
+    assert before.scores["test"] == float((logits[d.test].argmax(1) == held).double().mean())
+
+    whole = with_split(bench.source, config.data, 1)
+    seen = whole.parts.observed
+    mine = torch.arange(whole.num_nodes) if seen is None else seen
+    labels = bench.source.labels.clone()
+    labels[mine[d.test]] = (held + 1) % bench.source.num_classes
+    other = Bench(config, tmp_path / "other", replace(bench.source, labels=labels))
+    after = other.student(config, 1)
+    assert after.val == before.val and after.scores["test"] != before.scores["test"]
+    weights = [load_file(tmp_path / f / "seed-1/student.safetensors") for f in ("work", "other")]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def _outputs(config, folder, dataset):
+    """The student's logits of all nodes, served as a run's are: each node by what it may see."""
+    runtime = Runtime(torch.device("cpu"), Budget.of(config.resources))
+    x = student_inputs(of_inputs(config), dataset, runtime)
+    student = load_student(folder / "seed-1/student.safetensors")
+    return student(x).detach()
+
+
+def test_over_both_settings(tiny, tmp_path):
+    """The mean of what each has alone."""
+    both = run(search(tiny, across=("transductive", "inductive")), tmp_path / "both", 3)
+    each = []
+    for setting in ("transductive", "inductive"):
+        config = with_values(both.search.config, both.ended[0].values)
+        config = config.replace("train", checkpoint_every=0).replace("data", setting=setting)
+        bench = Bench(config, tmp_path / setting)
+        each.append([bench.student(config, seed).scores["test"] for seed in (1, 2)])
+    assert both.ended[0].scores == [fmean(pair) for pair in zip(*each, strict=True)]
+    assert "over 2 seeds and 2 settings" in (tmp_path / "both/best.yaml").read_text()
+    assert "setting" not in (tmp_path / "both/best.yaml").read_text().split("extends")[1]
+
+
+def test_given_logits_are_of_nodes_that_are_hidden(tiny, tmp_path):
+    asked = search(tiny, overrides=["teacher.logits=logits.npy", "data.setting=inductive"])
+    with pytest.raises(InputError, match=r"teacher\.logits: tune hides .* found .*logits\.npy"):
+        run(asked, tmp_path / "out", 1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_resumed(tiny, tmp_path):
@@ -174,7 +228,7 @@ def test_a_killed_process_is_a_failed_trial(tiny, tmp_path):
     asked = replace(asked, seed=next(seed for seed in count() if suggested(seed) == 1))
 
     def kill():
-        taught = tmp_path / "out/work/0/seed-1/teacher.safetensors"
+        taught = tmp_path / "out/work/0/transductive/seed-1/teacher.safetensors"
         while not taught.exists():
             time.sleep(0.01)
         os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)

@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--trials", type=count, required=True, metavar="N", help="in all; those of --out count")
     add("--jobs", type=jobs, default=1, metavar="J", help="trials at a time (default: 1)")
     add("--seed", type=options.SEED, default=0, help="of what is tried (default: 0)")
+    text = "over which a trial is scored: transductive, inductive (default: the experiment's)"
+    add("--settings", nargs="+", default=[], metavar="S", help=text)
     add("--prune", action="store_true", help="end trials early whose first seeds are poor")
     add("--out", type=Path, metavar="DIR", help="trials in it are kept (default: tuned/<config>)")
     options.device(parser)
@@ -22,9 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ...config.reading import find_config, load_config
+    from ...errors import check_choice
+    from ...studies.published import SETTINGS
     from ...studies.tuning.search import require_optuna
 
     require_optuna()
+    across = tuple(dict.fromkeys(args.settings))
+    for setting in across:
+        check_choice("--settings", setting, SETTINGS)
     file = find_config(args.config)
     device = [] if args.device is None else [f"train.device={args.device}"]
     config = load_config(file, [*args.set, *device])
@@ -44,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--space {args.space}: nothing is left of it to try")
     out = args.out or Path("tuned") / file.stem
     found = tune(
-        Search(file, config, space, args.seed, args.prune),
+        Search(file, config, space, args.seed, args.prune, across),
         out,
         trials=args.trials,
         jobs=args.jobs,

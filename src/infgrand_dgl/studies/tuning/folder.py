@@ -34,6 +34,7 @@ class Search:
         config: the experiment as it is without the space.
         seed: of what is tried.
         prune: whether a trial ends early whose first seeds are poor.
+        across: the settings over which a trial is scored; none: the experiment's own.
     """
 
     file: Path
@@ -41,6 +42,7 @@ class Search:
     space: Space
     seed: int = 0
     prune: bool = False
+    across: tuple[str, ...] = ()
 
     def settings(self) -> dict[str, Any]:
         """What all trials of a folder have alike, by key; not where they run."""
@@ -49,7 +51,8 @@ class Search:
         if not sources[config.data.name].needs_root:  # of a user's graph it says which
             config = config.replace("data", root=None)
         space = {f"space: {key}": part.written() for key, part in self.space.items()}
-        return {**flat(config), **space, "--seed": self.seed, "--prune": self.prune}
+        options = {"--seed": self.seed, "--prune": self.prune, "--settings": list(self.across)}
+        return {**flat(config), **space, **options}
 
 
 @dataclass

@@ -86,7 +86,8 @@ def _extended(file: Path, out: Path) -> str:
 def _scored(found: Trials, trial: Trial) -> str:
     metric, seeds = found.metric, len(trial.scores)
     shown = f"{trial.shown(metric)}{' %' * metric.percent}"
-    return f"validation {metric.label} {shown} over {seeds} seed{'s' * (seeds > 1)}"
+    settings = f" and {count} settings" if (count := len(found.search.across)) > 1 else ""
+    return f"validation {metric.label} {shown} over {seeds} seed{'s' * (seeds > 1)}{settings}"
 
 
 def _page(found: Trials, best: Trial | None, shares: Mapping[str, float]) -> Lines:
@@ -97,8 +98,8 @@ def _page(found: Trials, best: Trial | None, shares: Mapping[str, float]) -> Lin
         lines += ["No trial has finished.", ""]
     else:
         lines += [f"Trial {best.number} is the best: {_scored(found, best)}.", *_first(found), ""]
-        lines += ["`best.yaml` is the experiment with its settings. Trials were compared on the "]
-        lines[-1] += "validation nodes alone; none of the test nodes has a part in it."
+        lines += ["`best.yaml` is the experiment with its settings. One half of the validation "]
+        lines[-1] += "nodes scored what the other half chose an epoch of; no test node was seen."
         lines += ["", "## The best settings", "", *_settings(found, best, shares), ""]
         lines += _drawn(found, best, shares, done)
         lines += [f"## The best {min(TOP, len(done))} trials", "", *_top(found), ""]

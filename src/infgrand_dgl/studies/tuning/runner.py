@@ -15,7 +15,6 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from ...config.schema import Config
 from ...errors import InputError
 from ...present.console import Bar, Reporter
 from .folder import WORK, Search, Trials, opened
@@ -62,10 +61,9 @@ def tune(
 class _Worker:
     """A process that trains; its trial, and when that began."""
 
-    def __init__(self, context: Any, config: Config, folder: Path, threads: int | None) -> None:
+    def __init__(self, context: Any, *arguments: Any) -> None:
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, config, folder, threads)
-        self.process = context.Process(target=work, args=arguments, daemon=True)
+        self.process = context.Process(target=work, args=(theirs, *arguments), daemon=True)
         self.process.start()
         theirs.close()  # so that its end is seen here
         self.trial: Trial | None = None
@@ -116,7 +114,8 @@ class _Pool:
 
     def _started(self, number: int) -> _Worker:
         folder = self.found.out / WORK / str(number)
-        return _Worker(self.context, self.config, folder, self.threads)
+        settings = self.found.search.across or (self.config.data.setting,)
+        return _Worker(self.context, self.config, settings, folder, self.threads)
 
     def _heard(self, worker: _Worker) -> bool:
         """Does as a process says, and gives it its next trial; False where it is no more."""

@@ -7,9 +7,10 @@ from statistics import fmean, median, pstdev
 from typing import Any
 
 from ...config.schema import Config
-from ...data import load_source, with_split
+from ...data import NodeDataset, load_source, with_split
 from ...data.dataset import describe
-from ...errors import one_line
+from ...data.splits import for_choosing
+from ...errors import InputError, one_line
 from ...experiment.directory import RunDirectory
 from ...experiment.fitting import Outcome
 from ...experiment.steps import Experiment
@@ -31,7 +32,8 @@ class Trial:
     Args:
         number: from 0; what is chosen depends on it.
         values: by `section.key`.
-        scores: the validation metric of the student of each seed, in their order.
+        scores: the student's metric on the nodes that are kept to score it, of each seed in their
+            order; the mean over the settings.
         training: seconds that students trained, of all the `seconds`.
         error: of a failed one.
     """
@@ -88,29 +90,43 @@ def is_poor(trial: Trial, others: list[Trial], sign: int) -> bool:
 
 
 class Bench:
-    """Trains students of one dataset, in a folder where stages whose inputs are unchanged (the
-    teacher, influence, propagated features) stay from one trial to the next.
+    """Trains students of one dataset in one setting, in a folder where stages whose inputs are
+    unchanged (the teacher, influence, propagated features) stay from one trial to the next.
+
+    Args:
+        config: the experiment in that setting.
+        source: the dataset, where it is loaded already.
 
     Raises:
         InputError: the dataset cannot be loaded, or has not what the experiment asks for.
     """
 
-    def __init__(self, config: Config, folder: Path) -> None:
+    def __init__(self, config: Config, folder: Path, source: NodeDataset | None = None) -> None:
         self.run = RunDirectory(folder)
         self.run.scratch.mkdir(parents=True, exist_ok=True)
-        self.source = load_source(config.data)
+        self.source = load_source(config.data) if source is None else source
         self.metric = str(for_task(config, self.source.task).train.metric)
+        self.setting = config.data.setting
+        if self.setting == "inductive" and config.teacher.logits is not None:
+            raise InputError(
+                "teacher.logits: tune hides other nodes than its teacher knew: expected null, or "
+                f"transductive alone; found {config.teacher.logits}"
+            )
         for seed in config.train.seeds:
-            with_split(self.source, config.data, seed)
+            self.dataset(config, seed)
         device = resolve_device(config.train.device)
         self.runtime = Runtime(device, Budget.of(config.resources), self.run.scratch)
         self.about = describe(self.source)
 
+    def dataset(self, config: Config, seed: int) -> NodeDataset:
+        """In which one half of the validation nodes tests what the other validates."""
+        return for_choosing(with_split(self.source, config.data, seed), config.data, seed)
+
     def student(self, config: Config, seed: int) -> Outcome:
-        """Its student, as `train` has it, judged on the validation nodes alone."""
-        config = for_task(config, self.source.task)
+        """Its student, as `train` has it of that dataset, in this setting."""
+        config = for_task(config.replace("data", setting=self.setting), self.source.task)
         students: Mapping[str, Config] = {"student": config}
         experiment = Experiment.of(
             config, students, self.source, self.run, self.runtime, Silent(), lean=True
         )
-        return one_seed(experiment, self.source, seed)["student"]
+        return one_seed(experiment, self.dataset(config, seed), seed)["student"]
