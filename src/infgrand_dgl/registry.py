@@ -90,6 +90,7 @@ class Method(Choice):
         teacher: what it needs of the teacher beside its logits, `Lesson.hidden`,
             `Lesson.perturbed`.
         positions: whether the student reads positions of nodes beside their features.
+        all_at_once: whether a step takes all nodes.
         tasks: that it has an objective for.
     """
 
@@ -101,6 +102,7 @@ class Method(Choice):
     sections: tuple[str, ...] = ()
     teacher: frozenset[str] = frozenset()
     positions: bool = False
+    all_at_once: bool = False
     tasks: tuple[str, ...] = ("classification",)
 
     def reads(self, setting: str) -> bool:

@@ -68,16 +68,21 @@ def test_equals_the_formula(weighted, config, device):
     torch.testing.assert_close(said.grad.cpu().double(), out.grad, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("how", ["batches", "processes"])
-def test_all_nodes_in_one_step(how, config, monkeypatch):
+def test_no_batches(config):
+    """It is told before anything is trained."""
+    expected = "needs all nodes in one step; expected student.batch_size: null; found 10"
+    with pytest.raises(InputError, match=f"^config: method: ffg2m: {expected}$"):
+        config.replace("student", batch_size=10)
+    batches = config.replace(method="glnn").replace("student", batch_size=10)
+    with pytest.raises(InputError, match=expected):
+        batches.baseline("ffg2m")
+
+
+def test_all_nodes_in_one_step(config, monkeypatch):
     csr, logits = random_undirected(40, 90), torch.randn(40, 3)
     view = lesson(config, csr, logits, None).view
-    runtime = Runtime.on("cpu")
-    if how == "batches":
-        config = config.replace("student", batch_size=10)
-    else:
-        runtime = replace(runtime, ranks=Ranks(0, 2))
-        monkeypatch.setattr(Ranks, "tell", lambda self, value: value)
+    runtime = replace(Runtime.on("cpu"), ranks=Ranks(0, 2))
+    monkeypatch.setattr(Ranks, "tell", lambda self, value: value)
     expected = "^method: ffg2m needs all nodes in one step of one process$"
     with pytest.raises(InputError, match=expected):
         train_student(config, view, view.features, None, logits, runtime, 1, lambda *_: None)

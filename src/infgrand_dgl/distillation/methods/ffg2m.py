@@ -71,5 +71,6 @@ methods.add(
         place=3,
         objective=ffg2m,
         settings=frozenset({"lambda_", "tau"}),
+        all_at_once=True,
     )
 )
