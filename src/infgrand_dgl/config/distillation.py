@@ -32,6 +32,7 @@ class DistillationConfig(Section):
     loss: Literal["collapsed", "apply_edges", "edge_kl"] = "collapsed"
     """How L_d is computed: as a sum over nodes, or edge by edge on DGL, or by our op."""
     assistants: int = Field(0, ge=0, le=64)
-    """Of `infgrand` and `glnn`: K students that learn from the teacher first, as this one would
-    but for their random numbers; it then learns from the mean of their predictions. 0: from the
-    teacher."""
+    """Of `infgrand` and `glnn`: K students that are trained first, as this one would be but for
+    their random numbers; it then learns from the mean of their predictions. 0: from the teacher."""
+    assistants_lambda: float | None = Field(None, ge=0, le=1)
+    """λ of theirs; 1: they have no teacher. null: `lambda`."""

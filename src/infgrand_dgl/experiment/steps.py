@@ -43,6 +43,8 @@ from .directory import RunDirectory
 from .fitting import Metrics, Outcome
 from .judging import Judge, of_inputs
 
+OF_ASSISTANTS = {"assistants", "assistants_lambda"}  # what they are says their mean
+
 
 class Steps:
     """Of one seed. What they return depends on their arguments alone; what is there is reused."""
@@ -224,7 +226,8 @@ class Steps:
             return replace(outcome, seconds=seconds)
         self.experiment.report.warn(f"{name}: {WARNING}")
         again = f"{name}_retrained"
-        second = self.learn(name, teacher, again, targets=targets, weight_decay=0.0)
+        changed = config.replace("student", weight_decay=0.0)
+        second = self.learn(name, teacher, again, targets=targets, changed=changed)
         seconds += second.seconds
         if second.val <= outcome.val:
             return replace(outcome, seconds=seconds)
@@ -241,12 +244,14 @@ class Steps:
         config, run = self.experiment.students[name], self.experiment.run
         if not methods[config.method].reads("assistants"):
             return None, 0.0
-        numbers = range(1, 1 + config.distillation.assistants)
-        outcomes = {f"{name}_assistant{k}": k for k in numbers}
-        trained = {
-            model: self.learn(name, teacher, model, seed=mixed(self.seed, k))
-            for model, k in outcomes.items()
-        }
+        d = config.distillation
+        changed = config
+        if d.assistants_lambda is not None:
+            changed = config.replace("distillation", lambda_=d.assistants_lambda)
+        trained = {}
+        for k in range(1, 1 + d.assistants):
+            model, seed = f"{name}_assistant{k}", mixed(self.seed, k)
+            trained[model] = self.learn(name, teacher, model, seed=seed, changed=changed)
         seconds = sum(outcome.seconds for outcome in trained.values())
         models = [m for m, outcome in trained.items() if not has_collapsed(config, outcome, judged)]
         if not models:
@@ -274,7 +279,7 @@ class Steps:
         *,
         targets: Artifact | None = None,
         seed: int | None = None,
-        **changes: Any,
+        changed: Config | None = None,
     ) -> Outcome:
         """One student.
 
@@ -282,7 +287,7 @@ class Steps:
             model: under which name it is kept; by default its own.
             targets: logits `[N, C]` that it learns from instead of the teacher's.
             seed: of its training; by default that of the run.
-            changes: in how it is trained, of `student`.
+            changed: how it is trained; by default as it is configured.
         """
         config, model = self.experiment.students[name], model or name
         method, view = methods[config.method], self.dataset.observed_view()
@@ -298,7 +303,7 @@ class Steps:
         made_of = [a.fingerprint for a in given if a is not None]
         raw = inputs.values is self.dataset.features
         x = view.features if raw else self._observed(inputs)
-        trained = config.replace("student", **changes)
+        trained = changed or config
 
         def work(checkpoint: Checkpoint, on_epoch: OnEpoch) -> Callable[[], Metrics]:
             student = train_student(
@@ -317,7 +322,7 @@ class Steps:
             return lambda: self.judge.student(student, inputs.values, config)
 
         keys = None if method.settings is None else set(method.settings)
-        settings = config.distillation.model_dump(include=keys)
+        settings = trained.distillation.model_dump(include=keys, exclude=OF_ASSISTANTS)
         settings |= {name: getattr(config, name) for name in method.sections}
         basis = [self.basis, *made_of, *([] if seed is None else [seed])]
         processes = self.runtime.ranks.size
