@@ -45,3 +45,15 @@ def test_where_all_fail(tiny, tmp_path, capsys):
     assert "0 finished, 0 pruned, 2 failed" in said.out and "no trial has finished" in said.err
     assert "No trial has finished." in (tmp_path / "out/tune.md").read_text()
     assert not (tmp_path / "out/best.yaml").exists()
+
+
+def test_over_which_settings(tiny, tmp_path, capsys):
+    command = ["tune", "--config", str(tiny), "--trials", "1", "--out", str(tmp_path / "out")]
+    assert main([*command, "--settings", "transductive", "production"]) == 2
+    expected = "--settings: expected transductive or inductive, found 'production'"
+    assert expected in capsys.readouterr().err
+    both = ["--settings", "transductive", "inductive"]
+    assert main([*command, *both, "--set", "method=mlp", "-q"]) == 0
+    assert "2 settings" in (tmp_path / "out/best.yaml").read_text()
+    assert main([*command, "--settings", "inductive", "--set", "method=mlp"]) == 2
+    assert "other settings (--settings: " in capsys.readouterr().err
