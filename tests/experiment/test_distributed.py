@@ -33,7 +33,6 @@ def experiment(tmp_path, tiny):
     content = yaml.safe_load(tiny.read_text())
     content["data"] |= {"style": "arxiv", "nodes": 1000, "features": 40}
     content["student"] |= {"layers": 3, "dropout": 0.0, "norm": "layer"}
-    content["distillation"] = {"assistants": 1}
     content["train"] |= {"seeds": [1], "baselines": ["mlp"]}
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -57,7 +56,7 @@ def test_two_processes_equal_one(batch_size, experiment, tmp_path):
     for name in ("influence.npy", "propagated.npy"):
         one, two = (np.load(tmp_path / run / name) for run in ("one", "two"))
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-6)
-    for name in ("mlp", "teacher", "student", "student_assistant1"):
+    for name in ("mlp", "teacher", "student"):
         one, two = (weights(tmp_path / run, name) for run in ("one", "two"))
         for key in one:
             np.testing.assert_allclose(two[key], one[key], rtol=0, atol=1e-5, err_msg=key)

@@ -1,8 +1,8 @@
 """The steps of an experiment, each with the fingerprint of what it is made of."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from torch import Tensor
 
 from ..config import Config
 from ..data import NodeDataset, by_influence
+from ..data.summary import seen, untrained
 from ..distillation.objective import reads_propagated
 from ..influence.compute import influence
 from ..influence.scores import flat_warning, spread
+from ..present.console import Reporter
 from ..propagation.inputs import student_inputs
 from ..propagation.positions import READ, beside, positions
 from ..registry import measures, methods
@@ -25,8 +27,8 @@ from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
 from ..training.evaluation import check_defined
 from ..training.loop import OnEpoch
+from ..training.metrics import chosen
 from ..training.readings import READINGS, load_teacher
-from ..training.sampling import mixed
 from ..training.student import train_student
 from ..training.teacher import (
     is_sampled,
@@ -35,15 +37,72 @@ from ..training.teacher import (
     teacher_logits,
     train_teacher,
 )
-from .artifacts import Artifact, fingerprint
-from .assistants import write_mean
+from .artifacts import Artifact, Artifacts, Stages, fingerprint
 from .collapse import WARNING, has_collapsed
-from .context import Experiment
 from .directory import RunDirectory
-from .fitting import Metrics, Outcome
+from .fitting import Fitting, Metrics, Outcome
+from .history import History
 from .judging import Judge, of_inputs
 
-OF_ASSISTANTS = {"assistants", "assistants_lambda"}  # what they are says their mean
+
+@dataclass(frozen=True)
+class Experiment:
+    """What all seeds of a run have in common.
+
+    Args:
+        config: of the teacher, and of the student whose arrays the run directory keeps.
+        students: by name.
+        data: the fingerprint of the dataset and of what of it a run may see.
+        scores: the influence last computed, for the picture.
+        told: what was said of a seed's split, which others need not say again.
+        lean: its models are trained to be compared by one metric: no other is computed, no times
+            are taken, no history is kept.
+    """
+
+    config: Config
+    students: Mapping[str, Config]
+    data: str
+    run: RunDirectory
+    runtime: Runtime
+    report: Reporter
+    artifacts: Artifacts
+    fitting: Fitting
+    scores: list[Tensor] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+    lean: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        students: Mapping[str, Config],
+        source: NodeDataset,
+        run: RunDirectory,
+        runtime: Runtime,
+        report: Reporter,
+        lean: bool = False,
+    ) -> "Experiment":
+        data = fingerprint(source.fingerprint, config.data.of_splits())
+        stages = Stages(run.path)
+        board = run.path / "tensorboard" if config.train.tensorboard else None
+        metric = chosen(config.train.metric, source.task).name
+        writes = runtime.ranks.first and not lean
+        history = History(run.path / "history.csv", metric, board, writes)
+        artifacts = Artifacts(run.path, stages, runtime, report)
+        every = config.train.checkpoint_every
+        fitting = Fitting(run, stages, history, runtime, report, every, metric, lean)
+        return cls(config, students, data, run, runtime, report, artifacts, fitting, lean=lean)
+
+    def tell(self, dataset: NodeDataset) -> None:
+        """What training sees when inductive, and which classes it does not learn: once."""
+        news: dict[str, Callable[[str], None]] = {}
+        if dataset.parts.observed is not None:
+            news[seen(dataset, self.config.data)] = self.report.line
+        if missing := untrained(dataset):
+            news[missing] = self.report.warn
+        for text in news.keys() - self.told if self.runtime.ranks.first else ():
+            news[text](text)
+        self.told.update(news)
 
 
 class Steps:
@@ -61,7 +120,6 @@ class Steps:
         self.basis = [experiment.data, seed, t.epochs, t.patience, t.inputs, t.precision, device]
         self.basis += [t.metric, t.class_weights]
         check_defined(t.metric, dataset)
-        self.made_of: dict[str, str] = {}  # trained students, by name
 
     def choose_labels(self) -> None:
         """Training keeps the labels of the most, or of the least influential nodes."""
@@ -219,16 +277,13 @@ class Steps:
     def distil(self, name: str, teacher: Artifact, judged: Outcome) -> Outcome:
         """One student of the teacher, and if it collapses, once more without weight decay."""
         config = self.experiment.students[name]
-        targets, seconds = self.assistants(name, teacher, judged)
-        outcome = self.learn(name, teacher, targets=targets)
-        seconds += outcome.seconds
+        outcome = self.learn(name, teacher)
         if not has_collapsed(config, outcome, judged):
-            return replace(outcome, seconds=seconds)
+            return outcome
         self.experiment.report.warn(f"{name}: {WARNING}")
         again = f"{name}_retrained"
-        changed = config.replace("student", weight_decay=0.0)
-        second = self.learn(name, teacher, again, targets=targets, changed=changed)
-        seconds += second.seconds
+        second = self.learn(name, teacher, again, weight_decay=0.0)
+        seconds = outcome.seconds + second.seconds
         if second.val <= outcome.val:
             return replace(outcome, seconds=seconds)
         if self.runtime.ranks.first:
@@ -236,64 +291,20 @@ class Steps:
             shutil.copyfile(run.weights(self.seed, again), run.weights(self.seed, name))
         return replace(second, seconds=seconds, retrained=True)
 
-    def assistants(
-        self, name: str, teacher: Artifact, judged: Outcome
-    ) -> tuple[Artifact | None, float]:
-        """The mean prediction of the student's assistants, `[N, C]`, and the seconds of their
-        training; those that collapse have no part in it. None: there are none."""
-        config, run = self.experiment.students[name], self.experiment.run
-        if not methods[config.method].reads("assistants"):
-            return None, 0.0
-        d = config.distillation
-        changed = config
-        if d.assistants_lambda is not None:
-            changed = config.replace("distillation", lambda_=d.assistants_lambda)
-        trained = {}
-        for k in range(1, 1 + d.assistants):
-            model, seed = f"{name}_assistant{k}", mixed(self.seed, k)
-            trained[model] = self.learn(name, teacher, model, seed=seed, changed=changed)
-        seconds = sum(outcome.seconds for outcome in trained.values())
-        models = [m for m, outcome in trained.items() if not has_collapsed(config, outcome, judged)]
-        if not models:
-            return None, seconds
-        inputs, ranks = self.inputs(config).values, self.runtime.ranks
-
-        def compute(path: Path | None, runtime: Runtime) -> Tensor:
-            assert path is not None
-            with ranks.together():
-                if ranks.first:
-                    files = [run.weights(self.seed, model) for model in models]
-                    write_mean(path, files, inputs, self.dataset.task, runtime.device)
-            return self.experiment.artifacts.read(path)
-
-        made_of = fingerprint("assistants", *(self.made_of[model] for model in models))
-        stage, file = f"{name}: assistants", f"{name}_assistants.npy"
-        targets = self.experiment.artifacts.array(stage, made_of, run.key(self.seed, file), compute)
-        return targets, seconds
-
     def learn(
-        self,
-        name: str,
-        teacher: Artifact | None = None,
-        model: str = "",
-        *,
-        targets: Artifact | None = None,
-        seed: int | None = None,
-        changed: Config | None = None,
+        self, name: str, teacher: Artifact | None = None, model: str = "", **changes: Any
     ) -> Outcome:
         """One student.
 
         Args:
             model: under which name it is kept; by default its own.
-            targets: logits `[N, C]` that it learns from instead of the teacher's.
-            seed: of its training; by default that of the run.
-            changed: how it is trained; by default as it is configured.
+            changes: in how it is trained, of `student`.
         """
         config, model = self.experiment.students[name], model or name
         method, view = methods[config.method], self.dataset.observed_view()
         scores = self.influence(config, teacher) if method.needs_influence else None
         inputs = self.inputs(config)
-        logits = (targets or teacher) if method.needs_teacher else None
+        logits = teacher if method.needs_teacher else None
         readings = {}
         if teacher is not None:
             readings = {
@@ -303,7 +314,7 @@ class Steps:
         made_of = [a.fingerprint for a in given if a is not None]
         raw = inputs.values is self.dataset.features
         x = view.features if raw else self._observed(inputs)
-        trained = changed or config
+        trained = config.replace("student", **changes)
 
         def work(checkpoint: Checkpoint, on_epoch: OnEpoch) -> Callable[[], Metrics]:
             student = train_student(
@@ -313,7 +324,7 @@ class Steps:
                 self._observed(scores),
                 self._observed(logits),
                 self.runtime,
-                self.seed if seed is None else seed,
+                self.seed,
                 on_epoch,
                 checkpoint,
                 **{name: self._observed(reading) for name, reading in readings.items()},
@@ -322,17 +333,15 @@ class Steps:
             return lambda: self.judge.student(student, inputs.values, config)
 
         keys = None if method.settings is None else set(method.settings)
-        settings = trained.distillation.model_dump(include=keys, exclude=OF_ASSISTANTS)
+        settings = config.distillation.model_dump(include=keys)
         settings |= {name: getattr(config, name) for name in method.sections}
-        basis = [self.basis, *made_of, *([] if seed is None else [seed])]
+        basis = [self.basis, *made_of]
         processes = self.runtime.ranks.size
-        basis += [config.method, trained.student, settings, processes]
-        self.made_of[model] = fingerprint(*basis)
         return self.experiment.fitting.fit(
             self.seed,
             model,
             work,
-            fingerprint=self.made_of[model],
+            fingerprint=fingerprint(basis, config.method, trained.student, settings, processes),
             files=[f"{model}.safetensors"],
             epochs=config.student.epochs or config.train.epochs,
             runtime=self.runtime,

@@ -23,11 +23,10 @@ from ..system.runtime import Runtime, resolve_device
 from ..system.writing import save_array
 from ..training.metrics import recorded
 from ..training.settings import for_task
-from .context import Experiment
 from .directory import RunDirectory, is_complete, is_damaged, shared_run
 from .fitting import Metrics, Outcome
 from .metrics import metrics_of
-from .steps import Steps
+from .steps import Experiment, Steps
 
 
 def train(

@@ -30,7 +30,7 @@ methods.add(
         marker="^",
         place=2,
         objective=glnn,
-        settings=frozenset({"lambda_", "tau", "loss", "assistants", "assistants_lambda"}),
+        settings=frozenset({"lambda_", "tau", "loss"}),
         tasks=TASKS,
     )
 )

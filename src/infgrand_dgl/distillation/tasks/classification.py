@@ -11,7 +11,6 @@ The constant of node i, $\sum_j a_{ij}\,q_j\cdot\log q_j$, or $w_i$, is its `own
 
 from __future__ import annotations
 
-from math import log
 from typing import Any
 
 import torch
@@ -88,11 +87,6 @@ class Categorical(Divergence):
         if self.kl == "reverse":
             return _CollapsedReverse.apply(scaled, own, targets)
         return own.sum() - (targets * scaled.log_softmax(dim=1)).sum()
-
-    @staticmethod
-    def mean_of(outputs: Tensor) -> Tensor:
-        """The logarithms of mean probabilities."""
-        return outputs.log_softmax(dim=2).logsumexp(dim=0) - log(len(outputs))
 
     def readable(self, outputs: Tensor) -> Tensor:
         """Of probabilities the logarithms."""

@@ -99,10 +99,6 @@ class Bernoulli(Divergence):
             per_label = s.sigmoid() * (w * s - targets) - w * softplus(s)
         return per_label.sum() / outputs.shape[1] + last.sum()
 
-    @staticmethod
-    def mean_of(outputs: Tensor) -> Tensor:
-        return logsigmoid(outputs).logsumexp(dim=0) - logsigmoid(-outputs).logsumexp(dim=0)
-
     def readable(self, outputs: Tensor) -> Tensor:
         """Logarithms of the probabilities of 1 and of 0, `[N, 2C]`."""
         scaled = outputs / self.tau

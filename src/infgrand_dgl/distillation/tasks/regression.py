@@ -106,10 +106,6 @@ class SquaredError(Divergence):
         off = (outputs - self.shift) / self.scale - targets
         return (w * off.square()).sum() / outputs.shape[1] + spread.sum()
 
-    @staticmethod
-    def mean_of(outputs: Tensor) -> Tensor:
-        return outputs.mean(dim=0)
-
     def readable(self, outputs: Tensor) -> Tensor:
         return outputs / self.scale.to(outputs.device, outputs.dtype)
 

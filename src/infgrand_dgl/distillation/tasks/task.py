@@ -131,12 +131,6 @@ class Divergence(nn.Module, ABC):
         """The sum of f over some nodes, from the student's outputs `[n, C]` in the dtype of
         `targets`."""
 
-    @staticmethod
-    @abstractmethod
-    def mean_of(outputs: Tensor) -> Tensor:
-        """Of K models' outputs `[K, n, C]` those, `[n, C]`, whose prediction is the mean of their
-        predictions."""
-
     @abstractmethod
     def readable(self, outputs: Tensor) -> Tensor:
         """Outputs `[N, C]` as `along_edges` takes them, of student and teacher."""

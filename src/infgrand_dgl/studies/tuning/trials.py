@@ -11,9 +11,9 @@ from ...data import NodeDataset, load_source, with_split
 from ...data.dataset import describe
 from ...data.splits import for_choosing
 from ...errors import InputError, one_line
-from ...experiment.context import Experiment
 from ...experiment.directory import RunDirectory
 from ...experiment.fitting import Outcome
+from ...experiment.steps import Experiment
 from ...experiment.train import one_seed
 from ...present.console import Silent
 from ...system.memory import Budget
