@@ -82,3 +82,15 @@ def test_the_best_comes_first():
     trials.append(Trial(4, {}, "pruned", [5.0]))
     assert [trial.number for trial in ranked(trials, 1)] == [1, 2, 0, 3]
     assert [trial.number for trial in ranked(trials, -1)] == [3, 0, 1, 2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_tried_twice(seed):
+    """While something else is left; then all goes on."""
+    space: Space = {"a.x": Choices((1, 2, 3, 4)), "a.y": Choices(("p", "q", "r"))}
+    trials: list[Trial] = []
+    for number in range(14):
+        values = suggest(space, trials, number, seed, 1)
+        trials.append(Trial(number, values, "finished", [float(values["a.x"] == 2)]))
+    tried = [tuple(trial.values.values()) for trial in trials]
+    assert len(set(tried[:12])) == 12 and set(tried[12:]) <= set(tried[:12])

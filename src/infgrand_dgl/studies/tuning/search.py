@@ -13,6 +13,7 @@ from ...errors import InputError
 from .space import Choices, Range, Space
 from .trials import Trial, finished
 
+ATTEMPTS = 16
 STATES = {"running": "RUNNING", "finished": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 
@@ -33,12 +34,19 @@ def suggest(
     space: Space, trials: Sequence[Trial], number: int, seed: int, sign: int
 ) -> dict[str, Any]:
     """Values for the trial of that number, by the tree-structured Parzen estimator (Bergstra et
-    al., 2011); those of running trials count as bad, so that others are tried beside them."""
+    al., 2011); those of running trials count as bad, so that others are tried beside them. What it
+    draws that has been tried is drawn again, at last at random; there may be nothing else."""
     optuna = require_optuna()
-    own = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
-    study = _study(space, trials, sign, optuna.samplers.TPESampler(seed=own))
-    trial = study.ask(_distributions(space))
-    return {key: _read(part, trial.params[key]) for key, part in space.items()}
+    tried, values = [trial.values for trial in trials], {}
+    random = np.random.SeedSequence((seed, number)).generate_state(2 * ATTEMPTS)
+    for attempt, own in enumerate(random.tolist()):
+        of = optuna.samplers.TPESampler if attempt < ATTEMPTS else optuna.samplers.RandomSampler
+        study = _study(space, trials, sign, of(seed=own))
+        trial = study.ask(_distributions(space))
+        values = {key: _read(part, trial.params[key]) for key, part in space.items()}
+        if values not in tried:
+            break
+    return values
 
 
 def importances(space: Space, trials: Sequence[Trial], sign: int) -> dict[str, float]:
