@@ -99,7 +99,8 @@ def _page(found: Trials, best: Trial | None, shares: Mapping[str, float]) -> Lin
     else:
         lines += [f"Trial {best.number} is the best: {_scored(found, best)}.", *_first(found), ""]
         lines += ["`best.yaml` is the experiment with its settings. One half of the validation "]
-        lines[-1] += "nodes scored what the other half chose an epoch of; no test node was seen."
+        lines[-1] += "nodes scored what the other half chose an epoch of. No test node's label "
+        lines[-1] += "had a part in it."
         lines += ["", "## The best settings", "", *_settings(found, best, shares), ""]
         lines += _drawn(found, best, shares, done)
         lines += [f"## The best {min(TOP, len(done))} trials", "", *_top(found), ""]
