@@ -67,29 +67,49 @@ def test_inductive_hides_a_fifth_of_the_test_nodes():
     assert found == set(zip(s[keep].tolist(), t[keep].tolist(), strict=True))
 
 
+def adjacency(d):
+    source, target = d.graph.edges()
+    dense = torch.zeros(d.num_nodes, d.num_nodes, dtype=torch.bool)
+    dense[source, target] = True
+    return dense
+
+
 @pytest.mark.parametrize("setting", ["transductive", "inductive"])
 @pytest.mark.parametrize("standardize", [False, True])
-def test_settings_are_chosen_by_halves_of_the_validation_nodes(setting, standardize):
-    config = DataConfig(name="synthetic", nodes=2000, setting=setting, standardize=standardize)
+@pytest.mark.parametrize("observed", ["all", "authors"])
+def test_settings_are_chosen_by_halves_of_the_validation_nodes(setting, standardize, observed):
+    config = DataConfig(
+        name="synthetic", nodes=3000, setting=setting, standardize=standardize, observed=observed
+    )
     source = load_source(config)
+    source = replace(source, split=per_class(source.labels, 0))  # some nodes are in no part
     whole = {seed: with_split(source, config, seed) for seed in (6, 7)}
     found = {seed: for_choosing(dataset, config, seed) for seed, dataset in whole.items()}
     for seed, d in found.items():
-        view, inductive = whole[seed].observed_view(), setting == "inductive"
-        assert d.num_nodes == view.num_nodes and d.csr is view.csr
-        assert torch.equal(d.train, view.train) and not len(d.parts.test_observed)
-        assert torch.equal(torch.cat([d.val, d.test]).sort().values, view.val)
+        run = whole[seed]
+        ids, seen = torch.arange(run.num_nodes), torch.arange(run.num_nodes)
+        if setting == "inductive":  # what is hidden in the run is not there at all
+            assert run.parts.observed is not None and d.parts.observed is not None
+            ids, seen = ids[~torch.isin(ids, run.test)], run.parts.observed
+            training = ids[d.parts.observed]
+            assert set(training.tolist()) == set(seen.tolist()) - set(ids[d.test].tolist())
+        else:
+            training = ids
+            assert d.parts.observed is None and d.csr is run.csr
+        assert d.num_nodes == len(ids) and torch.equal(d.labels, run.labels[ids])
+        assert torch.equal(ids[d.train], run.train) and not len(d.parts.test_observed)
+        assert torch.equal(ids[torch.cat([d.val, d.test])].sort().values, run.val)
         assert abs(len(d.val) - len(d.test)) <= 1
-        observed = torch.arange(view.num_nodes)
-        if inductive:
-            observed = observed[~torch.isin(observed, d.test)]
-            assert d.parts.observed is not None and torch.equal(d.parts.observed, observed)
-        assert d.observed_view().num_nodes == len(observed)
+        assert torch.equal(adjacency(d), adjacency(run)[ids][:, ids])
         assert d.features.layout == source.features.layout
+        rows = d.dense_features()
+        spread = rows if d.parts.observed is None else rows[d.parts.observed]
         if standardize:  # by what training sees now
-            spread = d.dense_features()[observed].double().std(0, correction=0)
+            spread = spread.double().std(0, correction=0)
             some = spread > 0
             torch.testing.assert_close(spread[some], torch.ones_like(spread)[some])
+        else:
+            assert torch.equal(spread, source.dense_features()[training])
 
     a, b = found[6], found[7]
     if setting == "transductive":  # one graph, and the halves swapped

@@ -52,11 +52,12 @@ def with_observed(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDa
 
 
 def for_choosing(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDataset:
-    """What settings are chosen by: of the dataset that training may see, one half of the
-    validation nodes, and the other half as test nodes; these are hidden when inductive.
+    """What settings are chosen by: the dataset with one half of its validation nodes, and the other
+    half as test nodes. When inductive, these are hidden, and the hidden ones are not there.
 
     A best epoch thus has no part in what it is worth, and hidden nodes are served as those of a
-    run are. Of seeds 2k and 2k + 1 one tests what the other validates by.
+    run are: of a graph that has nodes which training did not see. Of seeds 2k and 2k + 1 one tests
+    what the other validates by.
 
     Args:
         dataset: with its split of the seed.
@@ -64,22 +65,36 @@ def for_choosing(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDat
     Raises:
         InputError: there is one validation node.
     """
-    view, seen = dataset.observed_view(), dataset.parts.observed
-    count = len(view.val)
-    if count < 2:
+    train, val, observed = dataset.train, dataset.val, dataset.parts.observed
+    if len(val) < 2:
         expected = "expected two nodes or more, to choose settings by"
-        raise InputError(f"{dataset.name}: split val: {expected}; found {count}")
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed // 2))
-    halves = [view.val[half].sort().values for half in order.tensor_split(2)]
-    val, held = halves if seed % 2 else halves[::-1]
-    rest = None
-    if seen is not None:
-        if dataset.features_of is None:  # sparse, where they are
-            view = replace(view, features=rows_of(dataset.features, seen))
-        observed = torch.ones(view.num_nodes, dtype=torch.bool)
-        observed[held] = False
-        rest = observed.nonzero().flatten()
-    return _seen(replace(view, split=Split(view.train, val, held, observed=rest)), config)
+        raise InputError(f"{dataset.name}: split val: {expected}; found {len(val)}")
+    order = torch.randperm(len(val), generator=torch.Generator().manual_seed(seed // 2))
+    halves = [val[half].sort().values for half in order.tensor_split(2)]
+    chosen, held = halves if seed % 2 else halves[::-1]
+    if observed is None:
+        return replace(dataset, split=Split(train, chosen, held))
+    known = torch.ones(dataset.num_nodes, dtype=torch.bool)
+    known[dataset.test] = False
+    local = known.cumsum(0) - 1
+    rest = observed[~torch.isin(observed, held)]
+    split = Split(local[train], local[chosen], local[held], observed=local[rest])
+    return _seen(replace(_part(dataset, known.nonzero().flatten()), split=split), config)
+
+
+def _part(dataset: NodeDataset, nodes: Tensor) -> NodeDataset:
+    """The dataset of these nodes alone, in their order, without a split."""
+    csr, make = dataset.csr.subgraph(nodes), dataset.features_of
+    return replace(
+        dataset,
+        csr=csr,
+        features=rows_of(dataset.features, nodes) if make is None else make(csr),
+        labels=dataset.labels[nodes],
+        split=None,
+        splits=(),
+        content=None,
+        nodes=None,
+    )
 
 
 def _seen(dataset: NodeDataset, config: DataConfig) -> NodeDataset:
