@@ -14,9 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ..errors import InputError
-from ..features.convert import rows_of
 from .dataset import NodeDataset, Split
 from .labels import UNLABELLED
+from .part import part_of
 
 TRAIN, VAL = 20, 30  # of each class
 
@@ -43,22 +43,15 @@ def largest_component(dataset: NodeDataset) -> NodeDataset:
     labels = dataset.labels[nodes]
     if dataset.num_classes:  # else `lacks` says it
         _check_counts(labels, dataset)
-    part, make = csr.subgraph(nodes), dataset.features_of
     provenance = {name: told for name, told in dataset.provenance.items() if name != "split"}
     provenance |= {
         "component": f"{len(nodes):,} of {N:,} nodes",
         "split": f"{TRAIN} and {VAL} per class, the rest (glnn)",
     }
     return replace(
-        dataset,
-        csr=part,
-        features=rows_of(dataset.features, nodes) if make is None else make(part),
-        labels=labels,
-        split=None,
-        splits=(),
+        part_of(dataset, nodes),
         lacks=None if dataset.num_classes else dataset.lacks,
         provenance=provenance,
-        nodes=nodes,
     )
 
 

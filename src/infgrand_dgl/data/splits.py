@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ..config.schema import DataConfig
 from ..errors import InputError
-from ..features.convert import rows_of
 from .dataset import PARTS as PARTS
 from .dataset import UNLABELLED, NodeDataset, Split, check_labels, check_split
+from .part import part_of
 from .protocol import of_each_class
 from .scaling import standardized
 
@@ -79,22 +79,7 @@ def for_choosing(dataset: NodeDataset, config: DataConfig, seed: int) -> NodeDat
     local = known.cumsum(0) - 1
     rest = observed[~torch.isin(observed, held)]
     split = Split(local[train], local[chosen], local[held], observed=local[rest])
-    return _seen(replace(_part(dataset, known.nonzero().flatten()), split=split), config)
-
-
-def _part(dataset: NodeDataset, nodes: Tensor) -> NodeDataset:
-    """The dataset of these nodes alone, in their order, without a split."""
-    csr, make = dataset.csr.subgraph(nodes), dataset.features_of
-    return replace(
-        dataset,
-        csr=csr,
-        features=rows_of(dataset.features, nodes) if make is None else make(csr),
-        labels=dataset.labels[nodes],
-        split=None,
-        splits=(),
-        content=None,
-        nodes=None,
-    )
+    return _seen(replace(part_of(dataset, known.nonzero().flatten()), split=split), config)
 
 
 def _seen(dataset: NodeDataset, config: DataConfig) -> NodeDataset:

@@ -93,11 +93,3 @@ def check_numbers(values: Any, where: str) -> None:
             f"{where}: expected numbers [N, D], N and D at least 1, found {numbers.dtype} "
             f"{list(values.shape)}"
         )
-
-
-def rows_of(x: Tensor, nodes: Tensor) -> Tensor:
-    """Rows of features, `[n, D]`; of sparse CSR ones sparse CSR."""
-    if x.layout == torch.strided:
-        return x[nodes]
-    parts = (x.values().numpy(), x.col_indices().numpy(), x.crow_indices().numpy())
-    return from_scipy(sp.csr_matrix(parts, x.shape)[nodes.numpy()])
