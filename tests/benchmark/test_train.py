@@ -101,7 +101,7 @@ def test_the_random_student_has_views_and_consistency(of, tiny, monkeypatch):
     contender.prepare()()
     (found,) = seen
     r = found.random_propagation
-    assert (r.of, r.mask, r.views, r.stored) == (of, 0.5, 2, 0)
+    assert (found.propagation.of, r.mask, r.views, r.stored) == (of, 0.5, 2, 0)
     assert found.method == "infgrand" and found.consistency.weight == 1
 
 

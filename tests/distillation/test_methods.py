@@ -11,7 +11,7 @@ from infgrand_dgl import InputError
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.data import NodeDataset, Split, load_dataset
 from infgrand_dgl.distillation.loss import Form
-from infgrand_dgl.distillation.objective import Lesson, reads_propagated
+from infgrand_dgl.distillation.objective import Lesson
 from infgrand_dgl.experiment import steps
 from infgrand_dgl.experiment.directory import RunDirectory
 from infgrand_dgl.experiment.train import train
@@ -140,7 +140,7 @@ def test_what_a_student_reads(tiny):
             expected = (
                 methods[method].propagated if features == "auto" else features == "propagated"
             )
-            assert reads_propagated(config) == expected
+            assert config.reads_propagated == expected
 
 
 @pytest.mark.parametrize("setting", ["transductive", "inductive"])

@@ -63,7 +63,7 @@ def train(model, config, device=CPU):
         weights = train_teacher(config, dataset, *last).state_dict()
     else:
         torch.manual_seed(3)
-        columns = dataset.num_features if config.random_propagation.of == "products" else 12
+        columns = dataset.num_features if config.in_products else 12
         given = torch.randn(300, columns), torch.rand(300), 3 * torch.randn(300, 3)
         weights = train_student(config, dataset, *given, *last).state_dict()
     return epochs, [w.cpu() for w in weights.values()]
@@ -86,7 +86,7 @@ CASES = [
     ("student", {"student.model": "gamlp", "train.precision": "bfloat16"}),
     ("student", {"random_propagation.views": 2, "consistency.weight": 0.5,
                  "student.input_dropout": 0.3}),
-    ("student", {"random_propagation.of": "products", "random_propagation.mask": 0.4,
+    ("student", {"propagation.of": "products", "random_propagation.mask": 0.4,
                  "random_propagation.views": 2, "consistency.weight": 0.5}),
     ("student", {"student.ema": 0.8, "student.norm": "batch"}),
     ("student", {"method": "glnn"}),

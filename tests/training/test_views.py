@@ -45,7 +45,7 @@ def student(config, checkpoint=None, stop=None):
 @pytest.mark.parametrize("stored", [0, 5, "products"])
 @pytest.mark.parametrize("method", ["infgrand", "grand"])
 def test_resumed_bit_for_bit(method, stored, batch_size, tiny, tmp_path):
-    how = {"products": "random_propagation.of=products"}
+    how = {"products": "propagation.of=products"}
     views = how.get(stored, f"random_propagation.stored={stored}")
     if stored == "products" and batch_size:
         pytest.skip("products take all nodes in one step")

@@ -95,7 +95,8 @@ def _random(
 
 def _augmented(config: Config, of: str) -> Config:
     """The student on random views, made for every epoch, and with consistency."""
-    made = config.replace("random_propagation", of=of, mask=MASK, views=VIEWS, stored=0)
+    made = config.replace("random_propagation", mask=MASK, views=VIEWS, stored=0)
+    made = made.replace("propagation", of=of)
     return made.replace(method="infgrand").replace("consistency", weight=1.0)
 
 

@@ -14,10 +14,6 @@ class RandomPropagationConfig(Section):
     """Of `infgrand` and `grand`: views of X~ in training, POOL of Ã^p (m ⊙ X) with nodes masked at
     random."""
 
-    of: Literal["features", "products"] = "features"
-    """What is masked and propagated: X, or X W, the products of the student's first layer, which
-    are the same views read by it, for H columns instead of D. `products` takes all nodes in one
-    step and `propagation.pooling` mean or last, and `student.input_dropout` is of X."""
     mask: float = Field(0.0, ge=0, lt=1)
     """δ, the share of nodes whose features are masked; the student is served X~, times 1 - δ."""
     views: int = Field(1, ge=1, le=64)
@@ -32,21 +28,7 @@ class RandomPropagationConfig(Section):
             raise ValueError(
                 f"stored: expected 0, or at least views: {self.views}; found {self.stored}"
             )
-        if self.stored and self.of == "products":
-            raise ValueError(f"stored: of: products stores none; expected 0, found {self.stored}")
         return self
-
-    def check(self, model: str, batch_size: int | None, pooling: str) -> None:
-        """Of a student and its propagation; ValueError: they cannot have `products`."""
-        for wrong, expected, found in (
-            (model != "mlp", "student.model: mlp", model),
-            (batch_size is not None, "student.batch_size: null", batch_size),
-            (pooling not in ("mean", "last"), "propagation.pooling: mean or last", pooling),
-        ):
-            if wrong and self.of == "products":
-                raise ValueError(
-                    f"random_propagation.of: products: expected {expected}; found {found}"
-                )
 
 
 class ConsistencyConfig(Section):

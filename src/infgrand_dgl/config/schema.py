@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ..errors import InputError
 from ..registry import Registry, measures, methods, sources, teachers
@@ -18,8 +18,6 @@ from .fields import (
     Layers,
     MeasureName,
     MethodName,
-    MetricName,
-    Precision,
     Seed,
     SourceName,
     Style,
@@ -33,8 +31,10 @@ from .methods import (
     NosmogConfig,
     RandomPropagationConfig,
 )
+from .propagation import PropagationConfig
 from .section import Section
 from .student import StudentConfig
+from .train import TrainConfig
 
 
 def _check_taken(section: Section, keys: set[str], key: str, registry: Registry[Any]) -> None:
@@ -147,17 +147,6 @@ class DataConfig(Section):
         return self
 
 
-class PropagationConfig(Section):
-    """The student's input, POOL of X^(0) to X^(P), or all of them side by side."""
-
-    hops: Hops = 2
-    """P."""
-    pooling: Literal["mean", "max", "min", "last"] = "mean"
-    """POOL, elementwise, or X^(P) alone; of sign and gamlp, which read all of them, none."""
-    self_loop_weight: float = Field(1.0, ge=0)
-    """w of the self-loops; 1 is the paper's text, 2 the authors' code."""
-
-
 class InfluenceConfig(Section):
     """The global scores I_g."""
 
@@ -260,47 +249,6 @@ class DistillationConfig(Section):
     """How L_d is computed: as a sum over nodes, or edge by edge on DGL, or by our op."""
 
 
-class TrainConfig(Section):
-    """What teacher, student and baselines have in common."""
-
-    epochs: Epochs = 500
-    """At most."""
-    patience: Epochs = 50
-    """Epochs without a validation metric as high as the best, after which training ends."""
-    metric: MetricName | None = None
-    """What the best epoch is chosen by, on the validation nodes, and what is shown; null: accuracy
-    of classes, roc_auc of several labels, r2 of numbers. roc_auc and average_precision rank the
-    nodes: of two classes by class 1, of more each against the others (macro)."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """Of the labelled nodes in the cross-entropies of teacher, student and baselines; balanced:
-    every class weighs the same in all."""
-    seeds: list[Seed] = Field([2022, 2023, 2024, 2025, 2026], min_length=1)
-    """One run each."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: a GPU where there is one."""
-    precision: Precision = "float32"
-    """Of matrix products in training; tf32: on a GPU, elsewhere float32; bfloat16: autocast, and
-    hidden layers are aggregated in it."""
-    inputs: Literal["auto", "dense", "sparse"] = "auto"
-    """How first layers take their input; auto: sparse below the density where that is faster. Of
-    sign and gamlp always dense."""
-    baselines: list[MethodName] = Field([])
-    """Methods trained beside, for comparison, with the student's sizes and the same teacher."""
-    compile: bool = False
-    """torch.compile of student and baselines, but where `random_propagation.of` is products."""
-    checkpoint_every: int = Field(20, ge=0)
-    """Epochs from one checkpoint to the next; 0: only when interrupted."""
-    tensorboard: bool = False
-    """Scalars into <run>/tensorboard."""
-
-    @field_validator("seeds", "baselines")
-    @classmethod
-    def _distinct(cls, values: list[Any], info: ValidationInfo) -> list[Any]:
-        if len(set(values)) < len(values):
-            raise ValueError(f"expected distinct {info.field_name}, found {values}")
-        return values
-
-
 class ResourcesConfig(Section):
     """What a process may take: bytes, such as 12GB; null: a share of what is free."""
 
@@ -351,7 +299,7 @@ class Config(Section):
         if not self.student.reads_hops:
             return self
         features, where = self.student.features, f"student.model: {self.student.model}"
-        if features == "raw" or (features == "auto" and not methods[self.method].propagated):
+        if not self.reads_propagated:
             raise ValueError(
                 f"{where}: reads propagated features, and student.features: {features} of method: "
                 f"{self.method} are raw; set student.features: propagated"
@@ -367,10 +315,34 @@ class Config(Section):
         if methods[self.method].all_at_once and self.student.batch_size is not None:
             expected = f"expected student.batch_size: null; found {self.student.batch_size}"
             raise ValueError(f"method: {self.method}: needs all nodes in one step; {expected}")
-        if "random_propagation" in methods[self.method].sections:
-            s, pooling = self.student, self.propagation.pooling
-            self.random_propagation.check(s.model, s.batch_size, pooling)
         return self
+
+    @model_validator(mode="after")
+    def _has_products(self) -> Config:
+        if not self.in_products:
+            return self
+        s, stored = self.student, self.random_propagation.stored
+        for wrong, expected, found in (
+            (s.model != "mlp", "student.model: mlp", s.model),
+            (s.batch_size is not None, "student.batch_size: null", s.batch_size),
+            (bool(stored), "random_propagation.stored: 0 or null", stored),
+            (methods[self.method].positions, "a method without positions", self.method),
+        ):
+            if wrong:
+                raise ValueError(f"propagation.of: products: expected {expected}; found {found}")
+        return self
+
+    @property
+    def reads_propagated(self) -> bool:
+        """Whether the student's inputs are propagated features."""
+        if self.student.features == "auto":
+            return methods[self.method].propagated
+        return self.student.features == "propagated"
+
+    @property
+    def in_products(self) -> bool:
+        """Whether they are propagated inside the student."""
+        return self.propagation.of == "products" and self.reads_propagated
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(by_alias=True), sort_keys=False)

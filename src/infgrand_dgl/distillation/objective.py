@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from ..config import Config
 from ..data import NodeDataset
 from ..graph import CSRGraph
-from ..registry import methods
 from ..system.arrays import new_array
 from ..system.kept import kept
 from ..system.runtime import Runtime
@@ -25,7 +24,7 @@ from .loss import DistillationLoss, supervised_loss
 from .tasks import DIVERGENCES, TASKS, LearningTask
 from .views import ONE_VIEW, Views
 
-Rows: TypeAlias = dict[str, Any]  # Tensor or SparseMatrix, [n, ...]
+Rows: TypeAlias = dict[str, Any]  # Tensor, SparseMatrix or PropagatedMatrix, [n, ...]
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,6 @@ class Objective:
             of the rows. It draws at random by epoch and seed alone, so that a training goes on from
             a checkpoint as if it had not been interrupted, on every process alike.
         module: parameters that are trained with the student and buffers that checkpoints have.
-        evaluated: in evaluation mode, from the student, its logits of all nodes, `[N, C]`, made in
-            another way than by reading their inputs; None: there is none.
         copies: dense float32 ones of a step's inputs, `[b, D]`, that `losses` holds.
     """
 
@@ -104,15 +101,7 @@ class Objective:
     reads_inputs: bool = True
     renewed: Callable[[int, Callable[[], Tensor]], Rows] | None = None
     module: nn.Module | None = None
-    evaluated: Callable[[Student], Tensor] | None = None
     copies: int = 0
-
-
-def reads_propagated(config: Config) -> bool:
-    """Whether the student's inputs are propagated features."""
-    if config.student.features == "auto":
-        return methods[config.method].propagated
-    return config.student.features == "propagated"
 
 
 class Distillation(Protocol):
@@ -154,8 +143,6 @@ def distilling(
     rows: Rows = {"labels": lesson.task.training_labels(view), "influence": influence.float()}
     collapsed = distillation is None or distillation.form == "collapsed"
     all_at_once = "" if collapsed else f"distillation.loss: {config.distillation.loss}"
-    if views.products is not None:
-        all_at_once = "random_propagation.of: products"
     if distillation is not None and collapsed:
         rows |= distillation.per_node()
 
@@ -193,9 +180,8 @@ def distilling(
         rows | views.rows,
         losses,
         all_at_once=all_at_once,
-        reads_inputs=views.random is None and views.products is None,
+        reads_inputs=views.random is None,
         renewed=renewed if changes else None,
-        evaluated=None if views.products is None else views.evaluated,
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..config.schema import Config
 from ..data.dataset import NodeDataset
-from ..propagation.products import RandomProducts
+from ..propagation.products import PropagatedMatrix
 from ..propagation.views import RandomViews
 from ..registry import methods
 from ..system.runtime import Runtime
@@ -23,14 +23,14 @@ class Views:
 
     Args:
         count: S.
-        random: where they come from, or
-        products: what makes them of the first layer's products; of neither, each is the node's
-            input.
+        random: where they come from; None: each is of the node's input, where that is propagated
+            inside the student with a share
+        mask: of the nodes masked, anew for each.
     """
 
     count: int = 1
     random: RandomViews | None = None
-    products: RandomProducts | None = None
+    mask: float = 0.0
 
     @property
     def rows(self) -> dict[str, Tensor]:
@@ -41,8 +41,8 @@ class Views:
     def of(cls, config: Config, view: NodeDataset, runtime: Runtime, seed: int) -> Views:
         """By the section `random_propagation` (`RandomViews`)."""
         r = config.random_propagation
-        if r.of == "products":
-            return cls(r.views, products=RandomProducts(config, view, runtime))
+        if config.in_products:
+            return cls(r.views, mask=r.mask)
         return cls(r.views, RandomViews(config, view, runtime, seed) if r.mask else None)
 
     def of_epoch(self, epoch: int) -> dict[str, Tensor]:
@@ -51,31 +51,21 @@ class Views:
 
     def logits(self, student: Callable[..., Tensor], batch: Mapping[str, Any]) -> list[Tensor]:
         """The student's of each view, `[b, C]`; one pass of all, but of products."""
-        if self.products is not None:
-            p = self.products
-            return [student(p.x, propagated=p) for _ in range(self.count)]
         if self.random is not None:
-            x = torch.cat([batch[name] for name in self.random.names])
-        elif self.count == 1:
-            return [student(batch["x"])]
-        else:
-            x = batch["x"]
-            x = x[torch.arange(x.shape[0], device=x.device).repeat(self.count)]
-        return list(student(x).chunk(self.count))
+            return self._together(student, torch.cat([batch[n] for n in self.random.names]))
+        x = batch["x"]
+        if isinstance(x, PropagatedMatrix):
+            return [student(x.masked(self.mask)) for _ in range(self.count)]
+        if self.count == 1:
+            return [student(x)]
+        rows = torch.arange(x.shape[0], device=x.device)
+        return self._together(student, x[rows.repeat(self.count)])
 
-    def evaluated(self, student: Callable[..., Tensor]) -> Tensor:
-        """The logits of X~, `[N, C]`, of a student in evaluation mode, by its products."""
-        assert self.products is not None
-        return student(self.products.x, propagated=self.products.whole)
+    def _together(self, student: Callable[..., Tensor], x: Any) -> list[Tensor]:
+        return list(student(x).chunk(self.count))
 
 
 ONE_VIEW = Views()
-
-
-def in_products(config: Config) -> bool:
-    """Whether views are made inside the student."""
-    has_views = "random_propagation" in methods[config.method].sections
-    return has_views and config.random_propagation.of == "products"
 
 
 def views_of(config: Config) -> int:

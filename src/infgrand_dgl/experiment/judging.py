@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..config import Config
 from ..data import NodeDataset
-from ..distillation.objective import reads_propagated
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import Inputs, first_layer_input
 from ..nn.gnn import GNN
@@ -131,4 +130,4 @@ class Judge:
 
 def of_inputs(config: Config) -> Config:
     """By which `student_inputs` makes what the student reads: X is X~ of no hops."""
-    return config if reads_propagated(config) else config.replace("propagation", hops=0)
+    return config if config.reads_propagated else config.replace("propagation", hops=0)

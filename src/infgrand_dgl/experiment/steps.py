@@ -13,7 +13,6 @@ from torch import Tensor
 from ..config import Config
 from ..data import NodeDataset, by_influence
 from ..data.summary import seen, untrained
-from ..distillation.objective import reads_propagated
 from ..influence.compute import influence
 from ..influence.scores import flat_warning, spread
 from ..present.console import Reporter
@@ -163,7 +162,7 @@ class Steps:
     def inputs(self, config: Config) -> Artifact:
         """What the student reads, `[N, D]`: X~, or X; or X^(0) to X^(P), `[N, (P + 1) D]`; with
         positions beside, `[N, D + d]`."""
-        propagated = reads_propagated(config)
+        propagated = config.reads_propagated
         placed = self.positions(config) if methods[config.method].positions else None
         made = self.dataset.features_of is not None or self.config.data.standardize
         varies = self.inductive and (propagated or made)  # with the split
@@ -181,7 +180,8 @@ class Steps:
                 save_array(path, x)
             return x
 
-        basis = [self.experiment.data, self.seed if per_seed else None, config.propagation]
+        p = config.propagation.model_dump(exclude={"of"})
+        basis = [self.experiment.data, self.seed if per_seed else None, p]
         basis += ["hops"] if config.student.reads_hops else []
         made_of = fingerprint("propagate", *basis, *([placed.fingerprint] if placed else []))
         return self.experiment.artifacts.array("propagate", made_of, file, compute)
@@ -335,6 +335,7 @@ class Steps:
         keys = None if method.settings is None else set(method.settings)
         settings = config.distillation.model_dump(include=keys)
         settings |= {name: getattr(config, name) for name in method.sections}
+        settings |= {"of": "products"} if config.in_products else {}
         basis = [self.basis, *made_of]
         processes = self.runtime.ranks.size
         return self.experiment.fitting.fit(

@@ -1,6 +1,6 @@
 """A multi-layer perceptron, which needs neither DGL nor a graph: the student, or the end of one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
@@ -19,7 +19,7 @@ NORMS: dict[str, type[nn.Module]] = {
 
 
 class Multiplied(Protocol):
-    """A matrix that is no tensor (`SparseMatrix`, of which serving knows nothing)."""
+    """A matrix that is no tensor (`SparseMatrix`, `PropagatedMatrix`; serving knows of neither)."""
 
     values: Tensor
 
@@ -91,24 +91,18 @@ class MLP(nn.Module):
         """Outputs in the units of labels of that mean and standard deviation, `[C]`."""
         self.units, self.shape["units"] = Units(shift, scale), True
 
-    def forward(
-        self,
-        x: Tensor | Multiplied,
-        hidden: bool = False,
-        propagated: Callable[[Tensor], Tensor] | None = None,
-    ) -> Any:
-        """Features `[n, D]`, dense or `SparseMatrix`, to logits or numbers `[n, C]`.
+    def forward(self, x: Tensor | Multiplied, hidden: bool = False) -> Any:
+        """Features `[n, D]`, dense or multiplied, to logits or numbers `[n, C]`.
 
         Args:
             hidden: also what the last norm reads, `[n, H]`; of a linear student the logits.
-            propagated: a linear map over nodes, of the first layer's products instead of `x`.
         """
         h = None
         x = self.read(x)
         for layer, norm in zip(self.layers, self.norms, strict=False):
-            h = _linear(layer, x, propagated)
-            x, propagated = self.dropout(norm(h).relu()), None
-        out = _linear(self.layers[-1], x, propagated)
+            h = _linear(layer, x)
+            x = self.dropout(norm(h).relu())
+        out = _linear(self.layers[-1], x)
         out = out if self.units is None else self.units(out)
         return (out, out if h is None else h) if hidden else out
 
@@ -119,14 +113,9 @@ class MLP(nn.Module):
         return dropped(x, self.input_dropout) if self.input_dropout else x
 
 
-def _linear(
-    layer: Any, x: Tensor | Multiplied, propagated: Callable[[Tensor], Tensor] | None = None
-) -> Tensor:
-    if isinstance(x, Tensor) and propagated is None:
-        out: Tensor = layer(x)
-        return out
-    products = x @ layer.weight.T
-    return (products if propagated is None else propagated(products)) + layer.bias
+def _linear(layer: Any, x: Tensor | Multiplied) -> Tensor:
+    out: Tensor = layer(x) if isinstance(x, Tensor) else x @ layer.weight.T + layer.bias
+    return out
 
 
 def dropped(x: Any, p: float) -> Any:

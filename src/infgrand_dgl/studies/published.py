@@ -124,9 +124,10 @@ def taught_by(config: Config, own: Config) -> Config:
 
 
 def on_propagated(student: Config, config: Config) -> Config:
-    """The same student on `config`'s propagated features."""
-    reading = student.replace("student", features="propagated")
-    return reading.replace(propagation=config.propagation.model_dump())
+    """The same student on `config`'s propagated features; made, where it has positions beside."""
+    p = config.propagation.model_dump()
+    p |= {"of": "features"} if methods[student.method].positions else {}
+    return student.replace(propagation=p).replace("student", features="propagated")
 
 
 def at_hand(data: DataConfig) -> bool:

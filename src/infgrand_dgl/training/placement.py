@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..config.fields import Task
 from ..config.schema import Config
-from ..distillation.views import in_products, views_of
+from ..distillation.views import views_of
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import Inputs, SparseMatrix, first_layer_input
 from ..nn.students import inner_width, kept_share, shape_of
@@ -43,6 +43,7 @@ def place(
 ) -> Placement:
     """On the device, all in one step, where that fits; else by steps, and where the inputs alone do
     not fit, from where they lie, so many rows at a time. The first process decides for all.
+    Inputs that are propagated inside the student stay where they are: it does not read them.
 
     Args:
         copies: dense ones of a step's inputs that it holds.
@@ -58,9 +59,9 @@ def place(
     per_node = 20 * inner_width(shape) + 32 * (classes + several)
     per_node += 4 * copies * matrix.num_columns
     views = views_of(config)
-    if in_products(config):
-        # X, and of each view its products before and after propagation, masked and with gradients.
-        per_row += 4 * matrix.num_columns
+    if config.in_products:
+        # Instead of the inputs X, as large at most; of each view its products before and after
+        # propagation, masked and with gradients.
         per_node = views * (per_node + 16 * shape["hidden"])
     elif views > 1 or kept_share(config) < 1:
         # Those of an epoch are rows beside the inputs; a step has all of them in one, in float32.
@@ -77,6 +78,8 @@ def place(
     step, pool = runtime.ranks.tell((step, pool))
     if pool is not None:
         return Placement(inputs, step or min(MAX_STEP, N), pool)
+    if config.in_products:
+        return Placement(inputs, step, None)
     kind: Inputs = "dense" if s.reads_hops else config.train.inputs
     return Placement(_on_device(matrix, device, kind), step, None)
 

@@ -2,7 +2,6 @@
 
 from ..config.fields import Task
 from ..config.schema import Config
-from ..distillation.objective import reads_propagated
 from ..distillation.tasks import DIVERGENCES
 from ..errors import InputError
 from ..influence.measure import check_task
@@ -51,11 +50,11 @@ def _check_views(config: Config, task: Task) -> None:
     Raises:
         InputError: views or consistency are asked for, and cannot be had.
     """
-    r = config.random_propagation
-    if r.mask or r.of == "products":
-        where = f"random_propagation.{f'mask: {r.mask}' if r.mask else 'of: products'}"
-        if not reads_propagated(config):
-            raise InputError(f"{where}: needs propagated inputs, found student.features: raw")
+    mask = config.random_propagation.mask
+    if mask and not config.reads_propagated:
+        raise InputError(
+            f"random_propagation.mask: {mask}: needs propagated inputs, found student.features: raw"
+        )
     if config.consistency.weight and task == "regression":
         raise InputError(
             f"consistency.weight: {config.consistency.weight}: sharpens probabilities, which "

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from ..config.schema import Config
 from ..data import NodeDataset
 from ..distillation.objective import Lesson, Objective, Student
-from ..distillation.views import in_products
 from ..errors import InputError
 from ..features.sparse import SparseMatrix
 from ..nn.mlp import MLP
 from ..nn.students import build, shape_of
+from ..propagation.products import PropagatedMatrix
 from ..registry import methods
 from ..system.arrays import release
 from ..system.precision import products_in
@@ -37,7 +37,7 @@ from .placement import Placement, place
 
 EVALUATED_ROWS = 1 << 14  # at once
 BESIDE = "beside"  # the name, while a student trains, of its objective's module
-Features = Tensor | SparseMatrix
+Features = Tensor | SparseMatrix | PropagatedMatrix
 
 
 def train_student(
@@ -76,11 +76,15 @@ def train_student(
     lesson = Lesson(config, view, influence, logits, runtime, seed, **taught)
     objective = methods[config.method].objective(lesson)
     placement = place(config, inputs, view.num_classes, runtime, view.task, objective.copies)
-    if objective.all_at_once and (placement.step is not None or runtime.ranks.size > 1):
-        raise InputError(f"{objective.all_at_once} needs all nodes in one step of one process")
-    batches = _batches(objective, placement, runtime, seed)
+    all_at_once = "propagation.of: products" if config.in_products else objective.all_at_once
+    if all_at_once and (placement.step is not None or runtime.ranks.size > 1):
+        raise InputError(f"{all_at_once} needs all nodes in one step of one process")
+    x: Features = placement.inputs
+    if config.in_products:
+        x = PropagatedMatrix.of(config, view, runtime)
+    batches = _batches(objective, x, placement, runtime, seed)
     seed_everything(seed)
-    model = _model(config, placement.inputs.shape[1], view.num_classes, runtime)
+    model = _model(config, x.shape[1], view.num_classes, runtime)
     if lesson.task.units is not None:
         model.set_units(*lesson.task.units)
     if objective.module is not None:
@@ -88,7 +92,7 @@ def train_student(
     with products_in(config.train.precision, runtime.device):
         fit(
             model,
-            _task(config, view, model, objective, placement.inputs, batches, runtime),
+            _task(config, view, model, objective, x, batches, runtime),
             optimizer=adam(model, config.student),
             epochs=config.student.epochs or config.train.epochs,
             patience=config.train.patience,
@@ -103,9 +107,9 @@ def train_student(
 
 
 def _batches(
-    objective: Objective, placement: Placement, runtime: Runtime, seed: int
+    objective: Objective, x: Features, placement: Placement, runtime: Runtime, seed: int
 ) -> NodeBatches:
-    x, nodes, rows = placement.inputs, objective.nodes, dict(objective.rows)
+    nodes, rows = objective.nodes, dict(objective.rows)
     if objective.reads_inputs:
         rows["x"] = x if nodes is None else x[nodes.to(x.device)]
     where = runtime.device if placement.pool is None else torch.device("cpu")
@@ -125,8 +129,8 @@ def _model(config: Config, in_features: int, classes: int, runtime: Runtime) -> 
     model = build(shape, dropout=s.dropout, input_dropout=s.input_dropout).to(runtime.device)
     if runtime.ranks.size > 1 and runtime.device.type == "cuda" and s.norm == "batch":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    # Not the wrapper, nor what makes views of products: torch.compile cannot see through them.
-    if config.train.compile and not in_products(config):
+    # Not the wrapper, nor what propagates products: torch.compile cannot see through them.
+    if config.train.compile and not config.in_products:
         model.compile()
     return model
 
@@ -170,9 +174,9 @@ def _task(
             yield {name: scale * loss for name, loss in losses.items()}
 
     def evaluate() -> Scores:
-        if objective.evaluated is not None:
-            logits = objective.evaluated(student)
-            read = {name: scorer.read(logits[ids.to(device)]) for name, (ids, _) in parts.items()}
+        if isinstance(inputs, PropagatedMatrix):  # all of them at once
+            logits = alone(inputs)
+            read = {name: scorer.read(logits[ids]) for name, (ids, _) in parts.items()}
         else:
             read = {
                 name: outputs(alone, inputs, ids, device, scorer.read)
@@ -185,7 +189,8 @@ def _task(
 
     # An epoch must be one step of one process, and its evaluation, on what lies on the device.
     # (Rows of a `SparseMatrix` have to be counted; compiled code has graphs of its own.)
-    resident = isinstance(inputs, Tensor) and inputs.device.type == device.type
+    whole = isinstance(inputs, Tensor | PropagatedMatrix)
+    resident = whole and inputs.device.type == device.type
     one_step = batches.full is not None and runtime.ranks.size == 1
     repeats = resident and one_step and not config.train.compile and objective.renewed is None
     return Task(steps, evaluate, metric.name, repeats)
@@ -203,7 +208,8 @@ def outputs(
     By default the likeliest class.
     """
     parts = []
-    for part in ids.split(EVALUATED_ROWS):
+    rows = len(ids) if isinstance(inputs, PropagatedMatrix) else EVALUATED_ROWS
+    for part in ids.split(rows):
         x = inputs[part.to(inputs.device)]
         if isinstance(inputs, Tensor):
             release(inputs)

@@ -15,7 +15,7 @@ Where paper and code (THUDM/GRAND) differ, or we from both:
   several, or of stored views (`random_propagation.stored`).
 - With `student.norm: batch` (Pubmed) the code normalizes the features too, and each view by itself;
   here the hidden layers are, all views of a step as one batch (each by itself with
-  `random_propagation.of: products`).
+  `propagation.of: products`).
 - The code draws weights from ±1/√(units), here they are those of torch's linear layers.
 """
 

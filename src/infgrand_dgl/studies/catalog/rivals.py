@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...config.schema import Config
-from ...distillation.objective import reads_propagated
 from ...present.style import BLACK, look
 from ...registry import Study, methods, studies
 from ..charts import DASHES, Figures, Kwargs, finished, panels_of, scale_of
@@ -39,7 +38,7 @@ def cases(config: Config, published: Published) -> Compared:
     for method in published.compared(config):
         student = published.student(method, config)
         pair = {method: student}
-        if not reads_propagated(student):
+        if not student.reads_propagated:
             pair[method + PROPAGATED] = on_propagated(student, config)
         students |= pair
         own += [*pair] if published.own(method) else []
