@@ -9,7 +9,8 @@ from infgrand_dgl.registry import teachers
 from tests.benchmark.conftest import MODELS, SMALL, check_rows, run
 
 VIEWS = ("view_fused", "view_masked_first")
-STUDENTS = {"features": "student_random", "products": "student_products"}
+RANDOM = {"features": "student_random", "products": "student_random_products"}
+STUDENTS = ["student", "student_products", *RANDOM.values()]
 
 
 def test_epochs_of_each_backend_and_a_seed(tmp_path):
@@ -19,10 +20,9 @@ def test_epochs_of_each_backend_and_a_seed(tmp_path):
         for t in teachers.in_order()
         for kind in (*backends.BACKENDS, *(f"pyg_{form}" for form in pyg.FORMS[t.name]))
     ]
-    students, views = ["student", "student_random", "student_products"], [*VIEWS]
-    assert [row["method"] for row in found["rows"]] == [*names, *students, *views, "seed"]
+    assert [row["method"] for row in found["rows"]] == [*names, *STUDENTS, *VIEWS, "seed"]
     epochs = [row.get("epochs") for row in found["rows"]]
-    assert epochs == [*[1] * (len(names) + 3), None, None, 2]
+    assert epochs == [*[1] * (len(names) + 4), None, None, 2]
     check_rows(found["rows"], alike="epochs")
     assert found["size"]["seed_epochs"] == 2 and found["size"]["hidden"] == 8
 
@@ -71,23 +71,27 @@ def test_both_ways_make_the_same_view(pooling, tiny):
     config = load_config(tiny, [f"propagation.pooling={pooling}", "propagation.hops=3"])
     made = train.contenders(config, load_source(config.data), torch.device("cpu"))
     fused, first = (c.prepare()() for c in made if c.method in VIEWS)
-    assert ("student_products" in [c.method for c in made]) == (pooling == "mean")
     assert not torch.equal(first, torch.zeros_like(first))
     torch.testing.assert_close(fused, first)
 
 
 @pytest.mark.parametrize(
-    ("override", "expected"),
+    ("overrides", "expected"),
     [
-        ("student.batch_size=50", ["student_random"]),
-        ("student.model=gamlp", []),
-        ("train.epochs=9", [*STUDENTS.values()]),
+        ([], STUDENTS),
+        (["propagation.of=products"], ["student", *RANDOM.values()]),
+        (["student.batch_size=50"], ["student", "student_random"]),
+        (["propagation.pooling=max"], ["student", "student_random"]),
+        (["student.model=gamlp"], ["student"]),
+        (["method=glnn"], ["student", *RANDOM.values()]),  # which reads raw features
+        (["method=glnn", "student.features=propagated"], STUDENTS),
+        (["method=nosmog", "student.features=propagated"], ["student", *RANDOM.values()]),
     ],
 )
-def test_a_student_without_such_views_is_measured_without(override, expected, tiny):
-    config = load_config(tiny, [override])
+def test_a_student_is_measured_in_all_ways_that_it_has(overrides, expected, tiny):
+    config = load_config(tiny, overrides)
     made = train.contenders(config, load_source(config.data), torch.device("cpu"))
-    assert [c.method for c in made if c.method in STUDENTS.values()] == expected
+    assert [c.method for c in made if c.method in STUDENTS] == expected
 
 
 @pytest.mark.parametrize("of", ["features", "products"])
@@ -97,7 +101,7 @@ def test_the_random_student_has_views_and_consistency(of, tiny, monkeypatch):
     monkeypatch.setattr(train, "train_student", lambda config, *_: seen.append(config))
     config = load_config(tiny, ["method=grand", "random_propagation.views=5"])
     made = train.contenders(config, load_source(config.data), torch.device("cpu"))
-    (contender,) = [c for c in made if c.method == STUDENTS[of]]
+    (contender,) = [c for c in made if c.method == RANDOM[of]]
     contender.prepare()()
     (found,) = seen
     r = found.random_propagation

@@ -187,6 +187,7 @@ CHANGES: dict[str, tuple[dict, dict]] = {
     "loss": ({"distillation": {"gamma2": 0.9}}, {"train_student": 2}),
     "teacher": ({"teacher": {"hidden": 9}}, {"train_teacher": 2, "train_student": 2}),
     "propagation": ({"propagation": {"hops": 1}}, {"student_inputs": 1, "train_student": 2}),
+    "products": ({"propagation": {"of": "products"}}, {"train_student": 2}),
     "influence": ({"influence": {"hops": 1}}, {"influence": 1, "train_student": 2}),
     "precision": (
         {"train": {"precision": "bfloat16"}},

@@ -1,7 +1,7 @@
 """`benchmark train`: epochs of teachers and student, and one seed from the graph to the student.
 
-The student is timed as the experiment has it, and on random views with consistency; beside it
-stands what one view costs.
+The student is timed as the experiment has it, and on random views with consistency, with features
+propagated or products; beside it stands what one view costs.
 
 An epoch is one of the training loop: training step, evaluation, and the best weights kept.
 """
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..config.schema import Config
 from ..data import NodeDataset, with_split
+from ..errors import InputError
 from ..experiment.train import train
 from ..graph.csr import CSRGraph
 from ..ops import propagate
@@ -50,19 +51,10 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     count = EPOCHS + UNCOUNTED[device.type]
     short = config.replace("train", epochs=count, patience=count)
     one_seed = config.replace("train", seeds=[seed], device=device.type, baselines=[])
-    matrix = 4 * view.num_nodes * view.num_features  # bytes
     return [
         *_teachers(short, view, device, seed),
-        Contender(
-            "student",
-            partial(_student, short, view, device, seed),
-            needs=2 * matrix,
-            holds=matrix,
-            columns={"epochs": 1},
-            laps=True,
-        ),
-        *_random(config, short, view, device, seed),
-        *_views(config, view, device, matrix),
+        *_students(short, view, device, seed),
+        *_views(config, view, device),
         Contender(  # it takes what memory there is
             "seed",
             lambda: partial(end_to_end, one_seed),
@@ -72,39 +64,53 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
     ]
 
 
-def _random(
-    config: Config, short: Config, view: NodeDataset, device: torch.device, seed: int
+def _students(
+    config: Config, view: NodeDataset, device: torch.device, seed: int
 ) -> Iterator[Contender]:
-    """The student on random views, of the features and of products, where it can have them."""
-    matrix, s = 4 * view.num_nodes * view.num_features, config.student
-    ways = {}
-    if not s.reads_hops:
-        ways["student_random"] = ("features", 2 + 4 * VIEWS, 1 + VIEWS)
-    if ways and s.batch_size is None and config.propagation.pooling in ("mean", "last"):
-        ways["student_products"] = ("products", 2 + VIEWS, 2)
-    for name, (of, needs, holds) in ways.items():
-        yield Contender(
-            name,
-            partial(_student, _augmented(short, of), view, device, seed),
-            needs=needs * matrix,
-            holds=holds * matrix,
-            columns={"epochs": 1},
-            laps=True,
-        )
+    """As the experiment has it, and on random views; both by the features and by products, where
+    it can have them."""
+    matrix = 4 * view.num_nodes * view.num_features  # bytes
+    ways: dict[str, tuple[Config | None, int, int]] = {
+        "student": (config, 2, 1),
+        "student_products": (in_products(config), 2, 2),
+    }
+    if not config.student.reads_hops:
+        made = augmented(config)
+        ways["student_random"] = made, 2 + 4 * VIEWS, 1 + VIEWS
+        ways["student_random_products"] = in_products(made), 2 + VIEWS, 2
+    for name, (its, needs, holds) in ways.items():
+        if its is not None:
+            yield Contender(
+                name,
+                partial(_student, its, view, device, seed),
+                needs=needs * matrix,
+                holds=holds * matrix,
+                columns={"epochs": 1},
+                laps=True,
+            )
 
 
-def _augmented(config: Config, of: str) -> Config:
-    """The student on random views, made for every epoch, and with consistency."""
-    made = config.replace("random_propagation", mask=MASK, views=VIEWS, stored=0)
-    made = made.replace("propagation", of=of)
-    return made.replace(method="infgrand").replace("consistency", weight=1.0)
+def augmented(config: Config) -> Config:
+    """The student on random views of the features, made for every epoch, and with consistency."""
+    made = config.replace("propagation", of="features").replace(method="infgrand")
+    made = made.replace("student", features="propagated").replace("consistency", weight=1.0)
+    return made.replace("random_propagation", mask=MASK, views=VIEWS, stored=0)
 
 
-def _views(
-    config: Config, view: NodeDataset, device: torch.device, matrix: int
-) -> Iterator[Contender]:
+def in_products(config: Config) -> Config | None:
+    """The same student with propagation inside; None: it cannot have that, or has it already."""
+    if config.in_products:
+        return None
+    try:
+        made = config.replace("propagation", of="products")
+    except InputError:
+        return None
+    return made if made.in_products else None
+
+
+def _views(config: Config, view: NodeDataset, device: torch.device) -> Iterator[Contender]:
     """One random view: features read through the mask, or masked before."""
-    p = config.propagation
+    p, matrix = config.propagation, 4 * view.num_nodes * view.num_features
     settings: dict[str, Any] = {
         "hops": p.hops,
         "pooling": p.pooling,

@@ -33,7 +33,7 @@ BENCHMARK = Benchmark(
     size=size,
     note=lambda size: (
         "seconds per epoch (step, evaluation, best weights kept); student_random: two views, made "
-        "in each epoch, and consistency; student_products: the same by products; view: one of "
+        "in each epoch, and consistency; products: propagated inside; view: one of "
         "them; seed: influence, propagation, teacher and student of one seed, at most as many "
         "epochs as size says"
     ),
