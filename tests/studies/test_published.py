@@ -16,6 +16,7 @@ from infgrand_dgl.studies.published import (
     SETTINGS,
     Published,
     every,
+    on_propagated,
     taught_by,
 )
 from tests.studies.made_up import results
@@ -128,3 +129,16 @@ def test_every_recipe_is_a_student_of_each_cell(setting, file):
     command = " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
     base = rf"infgrand-dgl tune --config {file.stem}_gcn_\w+ --trials {found[1]} "
     assert re.search(base, command)
+
+
+@pytest.mark.parametrize("method", ["glnn", "krd", "nosmog"])
+def test_a_cell_propagated_inside_its_students(method):
+    """Where they can have it; in their rivals' own settings as in the cell's."""
+    published = Published("cora", "gcn", "transductive", ("propagation.of=products",))
+    student = published.student(method, published.config)
+    assert not student.in_products  # it reads raw features
+    propagated = on_propagated(student, published.config)
+    assert propagated.reads_propagated
+    # GLNN trains by batches there, and NOSMOG has positions beside.
+    assert propagated.in_products == (method == "krd")
+    assert propagated.propagation.hops == published.config.propagation.hops

@@ -19,12 +19,12 @@ from torch import Tensor
 
 from ..config.schema import Config
 from ..data import NodeDataset, with_split
-from ..errors import InputError
 from ..experiment.train import train
 from ..graph.csr import CSRGraph
 from ..ops import propagate
 from ..present.console import Silent
 from ..propagation.inputs import student_inputs
+from ..propagation.products import inside
 from ..propagation.random import node_mask
 from ..registry import teachers
 from ..system.kept import kept
@@ -70,16 +70,15 @@ def _students(
     """As the experiment has it, and on random views; both by the features and by products, where
     it can have them."""
     matrix = 4 * view.num_nodes * view.num_features  # bytes
-    ways: dict[str, tuple[Config | None, int, int]] = {
-        "student": (config, 2, 1),
-        "student_products": (in_products(config), 2, 2),
-    }
+    ways = {"student": (config, 2, 1)}
+    if not config.in_products:
+        ways["student_products"] = inside(config), 2, 2
     if not config.student.reads_hops:
         made = augmented(config)
         ways["student_random"] = made, 2 + 4 * VIEWS, 1 + VIEWS
-        ways["student_random_products"] = in_products(made), 2 + VIEWS, 2
+        ways["student_random_products"] = inside(made), 2 + VIEWS, 2
     for name, (its, needs, holds) in ways.items():
-        if its is not None:
+        if its.in_products or not name.endswith("products"):
             yield Contender(
                 name,
                 partial(_student, its, view, device, seed),
@@ -95,17 +94,6 @@ def augmented(config: Config) -> Config:
     made = config.replace("propagation", of="features").replace(method="infgrand")
     made = made.replace("student", features="propagated").replace("consistency", weight=1.0)
     return made.replace("random_propagation", mask=MASK, views=VIEWS, stored=0)
-
-
-def in_products(config: Config) -> Config | None:
-    """The same student with propagation inside; None: it cannot have that, or has it already."""
-    if config.in_products:
-        return None
-    try:
-        made = config.replace("propagation", of="products")
-    except InputError:
-        return None
-    return made if made.in_products else None
 
 
 def _views(config: Config, view: NodeDataset, device: torch.device) -> Iterator[Contender]:

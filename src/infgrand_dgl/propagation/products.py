@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..config.schema import Config
 from ..data.dataset import NodeDataset
+from ..errors import InputError
 from ..features.sparse import SparseMatrix, first_layer_input
 from ..graph.csr import CSRGraph
 from ..system.kept import kept
@@ -27,6 +28,14 @@ from .equation import Propagation
 from .inputs import propagation_of
 from .memory import matrix_needs
 from .random import MaskedPropagation
+
+
+def inside(config: Config) -> Config:
+    """The same with propagation inside the student; as it is, where that cannot be had."""
+    try:
+        return config.replace("propagation", of="products")
+    except InputError:
+        return config
 
 
 @dataclass(frozen=True, eq=False)

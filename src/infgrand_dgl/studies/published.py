@@ -11,6 +11,7 @@ from ..config.reading import load_config
 from ..config.schema import Config, DataConfig
 from ..data.ogb import folder_of
 from ..data.root import root_of
+from ..propagation.products import inside
 from ..registry import Measure, Method, methods
 
 DATASETS = ("cora", "citeseer", "pubmed", "amazon-photo", "coauthor-cs", "coauthor-physics")
@@ -124,10 +125,12 @@ def taught_by(config: Config, own: Config) -> Config:
 
 
 def on_propagated(student: Config, config: Config) -> Config:
-    """The same student on `config`'s propagated features; made, where it has positions beside."""
-    p = config.propagation.model_dump()
-    p |= {"of": "features"} if methods[student.method].positions else {}
-    return student.replace(propagation=p).replace("student", features="propagated")
+    """The same student on `config`'s propagated features, as they are there or, where it cannot
+    have them so, made before it is trained."""
+    p = config.propagation
+    reading = student.replace(propagation=p.model_dump() | {"of": "features"})
+    reading = reading.replace("student", features="propagated")
+    return inside(reading) if p.of == "products" else reading
 
 
 def at_hand(data: DataConfig) -> bool:
