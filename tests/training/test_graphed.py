@@ -63,8 +63,7 @@ def train(model, config, device=CPU):
         weights = train_teacher(config, dataset, *last).state_dict()
     else:
         torch.manual_seed(3)
-        columns = dataset.num_features if config.in_products else 12
-        given = torch.randn(300, columns), torch.rand(300), 3 * torch.randn(300, 3)
+        given = torch.randn(300, 12), torch.rand(300), 3 * torch.randn(300, 3)
         weights = train_student(config, dataset, *given, *last).state_dict()
     return epochs, [w.cpu() for w in weights.values()]
 
