@@ -40,6 +40,7 @@ def test_run_directory(tiny_config, tmp_path):
     assert load_config(out / "config.yaml") == config.replace("train", metric="accuracy")
     files = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
     assert files == {
+        "README.md",
         "config.yaml",
         "metrics.json",
         "history.csv",

@@ -55,6 +55,11 @@ def resumable_experiment(parser: argparse.ArgumentParser) -> None:
     overrides(parser)
 
 
+def student(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a run directory")
+    parser.add_argument("--seed", type=SEED, help="whose student (default: best on validation)")
+
+
 def out(parser: argparse.ArgumentParser, help: str, metavar: str = "FILE") -> None:
     parser.add_argument("--out", type=Path, required=True, metavar=metavar, help=help)
 

@@ -1,5 +1,6 @@
 """The run directory: what a training writes, and how it is read back.
 
+    README.md                 the model card
     config.yaml               the resolved experiment
     metrics.json              metrics of the models and seconds; its presence says the run is whole
     history.csv               losses and metrics of every epoch
@@ -55,7 +56,7 @@ log = logging.getLogger(__name__)
 RUN = FolderKind(
     "run",
     "metrics.json",
-    r"(config\.yaml|metrics\.json|history\.csv|stages\.json|report\.html|\w+\.npy|seed-\d+|figures"
+    r"(README\.md|config\.yaml|metrics\.json|history\.csv|stages\.json|report\.html|\w+\.npy|seed-\d+|figures"
     r"|tensorboard)",
 )
 LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"

@@ -23,6 +23,7 @@ from ..system.runtime import Runtime, resolve_device
 from ..system.writing import save_array
 from ..training.metrics import recorded
 from ..training.settings import for_task
+from .card import card_of_run
 from .directory import RunDirectory, is_complete, is_damaged, shared_run
 from .fitting import Metrics, Outcome
 from .metrics import metrics_of
@@ -150,7 +151,7 @@ def one_seed(experiment: Experiment, dataset: NodeDataset, seed: int) -> dict[st
 
 
 def write(experiment: Experiment, metrics: Metrics) -> None:
-    """The history under its models' names, the pictures, and last the metrics."""
+    """The history under its models' names, the pictures, the card, and last the metrics."""
     run, history = experiment.run, experiment.fitting.history
     history.settle(dict(zip(metrics["seeds"], metrics["retrained"], strict=True)))
     if history.rows:  # of reused stages there are none, where their file was damaged
@@ -160,4 +161,5 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
         training_curves(history.rows, curves, key, label, metric.scale)
     if experiment.scores:
         influence_histogram(experiment.scores[-1], run.path / "figures/influence_histogram.png")
+    run.write_text("README.md", card_of_run(run, metrics))
     run.write_metrics(metrics)

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--run", type=Path, required=True, metavar="DIR", help="a run directory")
-    add("--seed", type=options.SEED, help="whose student (default: best on validation)")
+    options.student(parser)
     rows = parser.add_mutually_exclusive_group()
     rows.add_argument(
         "--propagated",

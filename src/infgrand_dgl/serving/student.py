@@ -11,13 +11,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .config.fields import Task
-from .errors import InputError
-from .nn.mlp import MLP
-from .nn.students import build
-from .system.arrays import first_not_finite
-from .system.reading import reading
-from .system.writing import writing
+from ..config.fields import Task
+from ..errors import InputError
+from ..nn.mlp import MLP
+from ..nn.students import build
+from ..system.arrays import first_not_finite
+from ..system.reading import reading
+from ..system.writing import writing
 
 
 def save_weights(
@@ -25,6 +25,7 @@ def save_weights(
     model: nn.Module,
     classes: Sequence[int] | Sequence[str] | None = None,
     task: Task = "classification",
+    **metadata: str,
 ) -> None:
     """The state_dict; a student's shape rides along as JSON, so that its file is complete.
 
@@ -32,10 +33,11 @@ def save_weights(
         classes: codes or names of the classes, or names of labels or numbers, by output; None: they
             are the outputs' numbers.
         task: what the outputs are.
+        metadata: what else the file is to say, in JSON.
     """
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     # (Of several keys the order in a file is another every time.)
-    metadata = {} if task == "classification" else {"task": json.dumps(task)}
+    metadata |= {} if task == "classification" else {"task": json.dumps(task)}
     if isinstance(model, MLP):
         metadata["mlp"] = json.dumps(model.shape)
     if classes is not None:

@@ -1,0 +1,115 @@
+"""A run's student, exported."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from .. import __version__
+from ..config.schema import Config
+from ..errors import InputError
+from ..nn.mlp import MLP
+from ..serving import load_classes, load_task
+from ..serving.export import export, require, sampled_rows
+from ..serving.formats import find
+from ..serving.specification import DType, Inputs, Specification
+from ..system.reading import reading
+from ..system.writing import FolderKind, new_folder
+from .card import card
+from .directory import RunDirectory
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+class Exported(NamedTuple):
+    specification: Specification
+    difference: float
+    rows: int
+
+
+def export_run(
+    run: RunDirectory,
+    seed: int,
+    format: str,
+    out: Path,
+    *,
+    dtype: DType = "float32",
+    name: str | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """One seed's student in a format of `serving.formats`, with its specification and its card.
+
+    Args:
+        out: a folder, which appears when all is written and the export says what the student says.
+        name: of the model; by default its dataset's.
+
+    Raises:
+        InputError: the run is damaged, a package is missing, answers differ (`serving.export`), or
+            `out` cannot be written.
+    """
+    require(format)
+    if name is not None and not re.fullmatch(NAME, name):
+        expected = "expected letters, digits, '.', '_' and '-'"
+        raise InputError(f"--name: {expected}, the first a letter or digit; found {name!r}")
+    student = run.student(seed)
+    specification = specify(run, seed, student, dtype, name)
+    rows = sampled_rows(run.propagated(seed))
+    if rows.ndim != 2 or rows.shape[1] != specification.inputs.width or not len(rows):
+        path, width = run.array("propagated.npy", seed), specification.inputs.width
+        raise InputError(f"{path}: expected [n, {width}], found {list(rows.shape)}")
+    with new_folder(out, overwrite, kind(specification.name)) as folder:
+        difference = export(format, student, specification, rows, folder)
+        loading = find(format).loading(specification)
+        text = card(run.config, run.metrics, loading, seed, specification.classes)
+        (folder / "README.md").write_text(text)
+    return Exported(specification, difference, len(rows))
+
+
+def kind(name: str) -> FolderKind:
+    """An export of that name, as `--overwrite` knows it."""
+    files = r"specification\.json|README\.md|model\.(onnx|pt2|safetensors)"
+    return FolderKind("export", "specification.json", f"{files}|{re.escape(name)}")
+
+
+def specify(
+    run: RunDirectory, seed: int, student: MLP, dtype: DType, name: str | None
+) -> Specification:
+    file, inputs = run.weights(seed, "student"), run.array("propagated.npy", seed)
+    classes, config = load_classes(file), run.config
+    with reading(run.path / "metrics.json", "written by train"):
+        dataset, features = str(run.metrics["dataset"]["name"]), run.metrics["dataset"]["features"]
+        return Specification(
+            name=name or re.sub(r"[^A-Za-z0-9._-]+", "-", dataset).strip("-._") or "student",
+            made_by=f"infgrand-dgl {__version__}",
+            dataset=dataset,
+            method=config.method,
+            seed=seed,
+            task=load_task(file),
+            outputs=student.shape["classes"],
+            classes=None if classes is None else classes.tolist(),
+            dtype=dtype,
+            student=student.shape,
+            inputs=_inputs(config, student.shape["in_features"], features, _sha256(inputs)),
+        )
+
+
+def _inputs(config: Config, width: int, features: int, sha256: str) -> Inputs:
+    p, data = config.propagation, config.data
+    hops = p.hops if config.reads_propagated else 0
+    beside = config.student.reads_hops
+    return Inputs(
+        width=width,
+        features=features,
+        positions=width - features * (hops + 1 if beside else 1),
+        hops=hops,
+        pooling="side by side" if beside else p.pooling,
+        self_loop_weight=p.self_loop_weight,
+        row_normalize=data.row_normalize,
+        standardize=data.standardize,
+        sha256=sha256,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with reading(path, "a readable file"), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
