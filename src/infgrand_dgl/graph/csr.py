@@ -108,6 +108,8 @@ class CSRGraph:
         target: np.ndarray,
         num_nodes: int,
         weights: np.ndarray | None = None,
+        *,
+        weighted: bool = False,
     ) -> CSRGraph:
         """The paper's graph over integer edges `[E]`, taken as undirected, in any order.
 
@@ -115,11 +117,14 @@ class CSRGraph:
             weights: numbers `[E]`. 0: no edge; where all others are 1, the graph has no weights.
                 Parallel edges in one direction add up; where an edge is listed in both directions,
                 the mean counts.
+            weighted: it has weights all the same.
 
         Raises:
             InputError: weights that are negative, NaN or infinite, or not one an edge.
         """
         source, target, weights = listed(source, target, weights)
+        if weights is None and weighted:
+            weights = np.ones(len(source), dtype=np.float32)
         if weights is not None:
             return cls._from_keys(*both_ways(source, target, weights, num_nodes), num_nodes)
         keys = _sorted_keys(num_nodes, (target, source), (source, target))

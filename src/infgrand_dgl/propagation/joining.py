@@ -1,28 +1,27 @@
 r"""Nodes that join a graph: what propagation gives them, from their surroundings alone.
 
-Exact: $X^{(k)}$ of a node depends on the nodes within $k$ hops, and on how many edges each of these
-has. So hop $k$ of the $P$ is computed for the nodes within $P - k$ hops of those that are asked for,
-and nothing else of the graph is read: the result is that of adding all newcomers to the graph and
-propagating, up to the order of sums.
+Exact: $X^{(k)}$ of a node depends on the nodes within $k$ hops, and on how many edges each of
+these has. So hop $k$ of the $P$ is computed for the nodes within $P - k$ hops of those that are
+asked for, and nothing else of the graph is read. The result is that of adding all newcomers to the
+graph and propagating, up to the order of sums.
 
-Cached: the neighbours' $X^{(0)}$ to $X^{(P-1)}$ are those of the graph as it was, so that one gather
-of stored rows and $P$ small products suffice. Degrees are counted with the newcomers. With one hop
-both are the same; with more, cached leaves out what newcomers change in their neighbours.
+Cached: the neighbours' $X^{(0)}$ to $X^{(P-1)}$ are those of the graph as it was, so that one
+gather of stored rows and $P$ small products suffice. Degrees are counted with the newcomers. With
+one hop both are the same; with more, cached leaves out what newcomers change in their neighbours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..graph.csr import CSRGraph
 from ..ops import spmm
+from ..system.arrays import dtype_name
 from .equation import Propagation
 
 Rows = Callable[[Tensor], Tensor]  # ids, int64 `[n]`, to float32 `[n, D]`
@@ -37,7 +36,7 @@ class Joined:
         features: X of known nodes.
         newcomers: float32 `[n, D]`.
         touched: ids that edges were added to, ascending, and all newcomers; int64 `[t]`.
-        added: their new entries, row i of `touched[i]`, columns ids; a self-loop of newcomers alone.
+        added: their new entries, row i of `touched[i]`, columns ids; newcomers' self-loops too.
     """
 
     known: CSRGraph
@@ -57,77 +56,128 @@ class Joined:
     ) -> Joined:
         """
         Args:
-            edges: ids, int64 `[m, 2]`, each an undirected edge of a newcomer with any node; parallel
-                ones are merged, self-loops give way to the graph's.
-            weights: float32 `[m]`, where the graph has some; None: 1. Parallel ones are merged as by
-                `CSRGraph.from_edges`.
+            edges: ids, int64 `[m, 2]`, each an undirected edge of a newcomer with any node;
+                parallel ones are merged, self-loops give way to the graph's.
+            weights: float32 `[m]`, where the graph has some, as `CSRGraph.from_edges` takes them;
+                None: each is 1, however often it is listed.
 
         Raises:
             InputError: shapes or types that do not fit, an id that is none, an edge between known
                 nodes, weights of a graph without any.
         """
         N, n = known.num_rows, len(newcomers)
-        _check(edges, weights, known, N, n)
+        _check(edges, weights, known, n)
         touched = torch.cat([edges.flatten(), torch.arange(N, N + n)]).unique()
         source, target = torch.searchsorted(touched, edges.T.contiguous()).numpy()
-        if weights is None and known.weights is not None:
-            weights = torch.ones(len(edges))
         given = None if weights is None else weights.numpy()
-        local = CSRGraph.from_edges(source, target, len(touched), given)
-        if local.weights is None and known.weights is not None:  # all of them 1
+        local = CSRGraph.from_edges(source, target, len(touched), given, weighted=given is not None)
+        if given is None and known.weights is not None:
             local = replace(local, weights=torch.ones(local.num_edges))
         rows = torch.repeat_interleave(local.row_lengths)
         kept = (rows != local.indices) | (touched[rows] >= N)
-        lengths = torch.zeros(len(touched), dtype=torch.long).index_add_(0, rows, kept.long())
         added = CSRGraph(
-            torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
+            _pointers(rows[kept].bincount(minlength=len(touched))),
             touched[local.indices[kept].long()].int(),
             N + n,
             weights=None if local.weights is None else local.weights[kept],
         )
         return cls(known, features, newcomers, touched, added)
 
-    def degrees(self, ids: Tensor) -> Tensor:
-        """Row sums of A + I with the newcomers, float64 `[n]`."""
-        old = ids.clamp(max=self.known.num_rows - 1)
-        sums = self.known.row_sums[old].double().where(ids < self.known.num_rows, 0.0)
-        place, is_touched = self._place(ids)
-        return sums + self.added.row_sums[place].double().where(is_touched, 0.0)
-
-    def rows(self, ids: Tensor) -> Tensor:
-        """X, float32 `[n, D]`."""
+    @property
+    def ids(self) -> Tensor:
+        """Of the newcomers, int64 `[n]`."""
         N = self.known.num_rows
-        out = torch.empty(len(ids), self.newcomers.shape[1])
-        new = ids >= N
-        out[new] = self.newcomers[ids[new] - N]
-        out[~new] = self.features(ids[~new])
-        return out
+        return torch.arange(N, N + len(self.newcomers))
 
     def exact(self, propagation: Propagation, ids: Tensor) -> Tensor:
-        """What propagation gives the nodes of distinct ids, int64 `[n]`, known ones or newcomers:
-        float32 `[n, D]`, or without pooling `[n, (P + 1) D]`."""
+        """What propagation gives the nodes of distinct ids, int64 `[b]`, newcomers or known ones.
+
+        float32 `[b, D]`, or without pooling `[b, (P + 1) D]`.
+        """
         reach, graph = self._surroundings(ids, propagation.hops)
-        nodes = reach[-1]
-        scale = _scale(self.degrees(nodes), propagation)
-        x = self.rows(nodes)
+        w, scale = propagation.self_loop_weight, self._scale(reach[-1], propagation)
+        x = self.rows(reach[-1])
         steps = [x[: len(ids)]]
         for within in reversed(reach[:-1]):
-            n, w = len(within), propagation.self_loop_weight
-            block = _first(graph, n, len(x))
-            x = spmm(block, x, scale[:n], scale[: len(x)], self_weight=w - 1)
+            n = len(within)
+            x = spmm(_first(graph, n, len(x)), x, scale[:n], scale[: len(x)], self_weight=w - 1)
             steps.append(x[: len(ids)])
         return pooled(propagation, steps)
 
     def cached(self, propagation: Propagation, hops: Rows) -> Tensor:
-        """Of the newcomers, by their neighbours as they were: as `exact`, `[n, ...]`.
+        """The same of all newcomers, `[n, ...]`, by their neighbours' rows as they were.
 
         Args:
-            hops: X^(0) to X^(P - 1) side by side of known nodes, `[m, P D]`.
+            hops: X^(0) to X^(P-1) side by side of known nodes, `[b, P D]`.
         """
-        N, (n, D), w = self.known.num_rows, self.newcomers.shape, propagation.self_loop_weight
-        new = torch.arange(N, N + n)
-        _, (_, columns, weights) = torch.empty(0), self._entries(new)
-        ...
+        (n, D), w = self.newcomers.shape, propagation.self_loop_weight
+        lengths, columns, weights = self._entries(self.ids)
+        near = columns[columns < self.known.num_rows].unique()
+        nodes = torch.cat([self.ids, near])
+        graph = CSRGraph(_pointers(lengths), _places(nodes, columns), len(nodes), weights=weights)
+        scale, stored = self._scale(nodes, propagation), hops(near)
+        steps = [self.newcomers]
+        for k in range(propagation.hops):
+            x = torch.cat([steps[-1], stored[:, k * D : (k + 1) * D]])
+            steps.append(spmm(graph, x, scale[:n], scale, self_weight=w - 1))
+        return pooled(propagation, steps)
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """X, float32 `[b, D]`."""
+        N = self.known.num_rows
+        out, new = torch.empty(len(ids), self.newcomers.shape[1]), ids >= N
+        out[new] = self.newcomers[ids[new] - N]
+        out[~new] = self.features(ids[~new])
+        return out
+
+    def _scale(self, ids: Tensor, propagation: Propagation) -> Tensor:
+        r"""Of $S^{-1/2}$ with the newcomers, float32 `[b]`."""
+        old, there = ids < self.known.num_rows, self._added_rows(ids)
+        degree = torch.full((len(ids),), propagation.self_loop_weight - 1.0, dtype=torch.float64)
+        degree[old] += self.known.row_sums[ids[old]]
+        degree[there >= 0] += self.added.row_sums[there[there >= 0]]
+        return torch.where(degree > 0, degree.rsqrt(), 0.0).float()
+
+    def _surroundings(self, ids: Tensor, hops: int) -> tuple[list[Tensor], CSRGraph]:
+        """The nodes within 0 to `hops` hops, each list the beginning of the next, and the rows of
+        all but those that come in the last; columns are places in the last list."""
+        reach, newest = [ids], ids
+        found = []
+        for _ in range(hops):
+            found.append(self._entries(newest))
+            columns = found[-1][1].unique()
+            newest = columns[~torch.isin(columns, reach[-1])]
+            reach.append(torch.cat([reach[-1], newest]))
+        none = torch.empty(0, dtype=torch.long)
+        weights = [each for _, _, each in found if each is not None]
+        return reach, CSRGraph(
+            _pointers(torch.cat([none, *(lengths for lengths, _, _ in found)])),
+            _places(reach[-1], torch.cat([none, *(columns for _, columns, _ in found)])),
+            len(reach[-1]),
+            weights=torch.cat(weights) if weights else None,
+        )
+
+    def _entries(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Lengths of rows `[b]`, their columns, and their weights where edges have some."""
+        old, there = ids < self.known.num_rows, self._added_rows(ids)
+        owners, columns, weights = [], [], []
+        for csr, has, rows in ((self.known, old, ids), (self.added, there >= 0, there)):
+            entries = _entries_of(csr, rows[has])
+            owners.append(has.nonzero().flatten().repeat_interleave(csr.row_lengths[rows[has]]))
+            columns.append(csr.indices[entries])
+            weights += [] if csr.weights is None else [csr.weights[entries]]
+        owner = torch.cat(owners)
+        order = owner.argsort(stable=True)
+        return (
+            owner.bincount(minlength=len(ids)),
+            torch.cat(columns)[order].long(),
+            torch.cat(weights)[order] if weights else None,
+        )
+
+    def _added_rows(self, ids: Tensor) -> Tensor:
+        """Rows of `added`, int64 `[b]`; -1 where a node has none."""
+        place = torch.searchsorted(self.touched, ids).clamp(max=len(self.touched) - 1)
+        return place.where(self.touched[place] == ids, -1)
 
 
 def pooled(propagation: Propagation, steps: list[Tensor]) -> Tensor:
@@ -140,3 +190,44 @@ def pooled(propagation: Propagation, steps: list[Tensor]) -> Tensor:
     if propagation.pooling == "mean":
         return stack.mean(dim=0)
     return stack.amax(dim=0) if propagation.pooling == "max" else stack.amin(dim=0)
+
+
+def _entries_of(csr: CSRGraph, rows: Tensor) -> Tensor:
+    """Places of the entries of some rows, one row after the other, int64."""
+    lengths, begin = csr.row_lengths[rows], csr.indptr[rows]
+    moved = (begin - _pointers(lengths)[:-1]).repeat_interleave(lengths)
+    return moved + torch.arange(len(moved))
+
+
+def _pointers(lengths: Tensor) -> Tensor:
+    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+
+
+def _places(nodes: Tensor, ids: Tensor) -> Tensor:
+    """Where in distinct `nodes` ids are, int32."""
+    order = nodes.argsort()
+    return order[torch.searchsorted(nodes[order], ids)].int() if len(ids) else ids.int()
+
+
+def _first(graph: CSRGraph, rows: int, columns: int) -> CSRGraph:
+    """The first rows, all of whose columns are among the first so many."""
+    end = int(graph.indptr[rows])
+    weights = None if graph.weights is None else graph.weights[:end]
+    return CSRGraph(graph.indptr[: rows + 1], graph.indices[:end], columns, weights=weights)
+
+
+def _check(edges: Tensor, weights: Tensor | None, known: CSRGraph, n: int) -> None:
+    N = known.num_rows
+    if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype != torch.long:
+        found = f"{dtype_name(edges.dtype)} {list(edges.shape)}"
+        raise InputError(f"edges: expected ids, int64 [m, 2], found {found}")
+    wrong = (edges < 0) | (edges >= N + n)
+    if wrong.any():
+        expected = f"expected ids 0 to {N - 1} of known nodes, {N} to {N + n - 1} of new ones"
+        raise InputError(f"edges: {expected}; found {int(edges[wrong][0])}")
+    old = (edges < N).all(dim=1)
+    if old.any():
+        edge = edges[old][0].tolist()
+        raise InputError(f"edges: expected a new node in each, {N} or above; found {edge}")
+    if weights is not None and known.weights is None:
+        raise InputError("weights: the graph that the nodes join has none")
