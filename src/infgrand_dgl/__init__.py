@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .distillation.loss import DistillationLoss as DistillationLoss
     from .distillation.loss import supervised_loss as supervised_loss
     from .errors import InputError as InputError
+    from .experiment.predictor import Predictor as Predictor
     from .graph.csr import CSRGraph as CSRGraph
     from .influence.scores import influence_scores as influence_scores
     from .propagation.equation import propagate_features as propagate_features
@@ -28,6 +29,7 @@ _HOMES = {
     "DistillationLoss": "distillation",
     "supervised_loss": "distillation",
     "InputError": "errors",
+    "Predictor": "experiment.predictor",
     "CSRGraph": "graph",
     "influence_scores": "influence",
     "propagate_features": "propagation",

@@ -144,6 +144,7 @@ class Source(Choice):
         write: (DataConfig, folder, Store, Reporter) to the manifest's counts: the dataset into a
             prepared folder, part by part.
         official: its split is part of it; no protocol draws another.
+        row_normalized: (DataConfig) to whether rows of its X sum to 1.
         accuracy: (name, predicted, labels) to the set's own verdict, both int64 `[n]`.
     """
 
@@ -155,6 +156,7 @@ class Source(Choice):
     streamed: Callable[..., bool] = lambda config, root: False
     write: Callable[..., Any] | None = None
     official: bool = False
+    row_normalized: Callable[..., bool] = lambda config: bool(config.row_normalize)
     accuracy: Callable[..., float] | None = None
 
 

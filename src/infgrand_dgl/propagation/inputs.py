@@ -27,7 +27,12 @@ def propagation_of(config: Config) -> Propagation:
 
 
 def student_inputs(
-    config: Config, dataset: NodeDataset, runtime: Runtime, *, out: Path | None = None
+    config: Config,
+    dataset: NodeDataset,
+    runtime: Runtime,
+    *,
+    out: Path | None = None,
+    propagation: Propagation | None = None,
 ) -> Tensor:
     """X~, `[N, D]`, or of a student that reads all hops X^(0) to X^(P) side by side,
     `[N, (P + 1) D]`; float16 where the features are, else float32.
@@ -39,6 +44,7 @@ def student_inputs(
             work, it is written there, under its name when it is complete, and returned mapped.
             Otherwise nothing is written. The processes share the work only where it is given; all
             must see it.
+        propagation: instead of the configuration's.
 
     Returns:
         On the device; on the CPU where it was computed by slabs of columns.
@@ -46,33 +52,33 @@ def student_inputs(
     Raises:
         InputError: NaN or infinite features; a budget in which not even few columns fit.
     """
+    propagation = propagation or propagation_of(config)
     device, ranks, views = runtime.device, runtime.ranks, len(dataset.views())
     shared = ranks.size > 1 and out is not None
     # x and the result, on a GPU two buffers; of the observed graph once more.
-    parts = len(propagation_of(config).parts)
+    parts = len(propagation.parts)
     matrices = ((4 if device.type == "cuda" else 2) + (parts + 1 if parts > 1 else 0)) * views
     needs = matrix_needs(dataset, device, matrices, graphs=views)
     if not shared and runtime.budget.fits(*needs):
-        return dataset.by_view(lambda view: _propagated(config, view, device))
+        return dataset.by_view(lambda view: _propagated(propagation, view, device))
 
     shape = dataset.num_nodes, parts * dataset.num_features
     dtype = torch.float16 if dataset.features.dtype == torch.float16 else torch.float32
     if out is None:
         inputs = torch.empty(shape, dtype=dtype)
-        _by_slabs(config, dataset, inputs, replace(runtime, ranks=ALONE))
+        _by_slabs(propagation, dataset, inputs, replace(runtime, ranks=ALONE))
         return inputs
     with ranks.together(), ExitStack() as stack:
         with ranks.together():
             partial = stack.enter_context(writing(out)) if ranks.first else out
         inputs = shared_array(ranks.tell(partial), shape, dtype, ranks)
-        _by_slabs(config, dataset, inputs, runtime)
+        _by_slabs(propagation, dataset, inputs, runtime)
     return map_array(out)
 
 
-def _propagated(config: Config, dataset: NodeDataset, device: torch.device) -> Tensor:
+def _propagated(p: Propagation, dataset: NodeDataset, device: torch.device) -> Tensor:
     half = dataset.features.dtype == torch.float16
     features = kept(dataset.features, device) if half else dataset.dense_features(device)
-    p = propagation_of(config)
     return propagate_features(
         kept(dataset.csr, device),
         features,
@@ -82,9 +88,11 @@ def _propagated(config: Config, dataset: NodeDataset, device: torch.device) -> T
     )
 
 
-def _by_slabs(config: Config, dataset: NodeDataset, out: Tensor, runtime: Runtime) -> None:
+def _by_slabs(
+    propagation: Propagation, dataset: NodeDataset, out: Tensor, runtime: Runtime
+) -> None:
     """`student_inputs` into `out`, slab by slab of each view."""
-    propagation, device, ranks = propagation_of(config), runtime.device, runtime.ranks
+    device, ranks = runtime.device, runtime.ranks
     parts = len(propagation.parts)
     views = dataset.views()
     held = 0 if is_mapped(out) else out.nbytes

@@ -122,6 +122,28 @@ class Joined:
             steps.append(spmm(graph, x, scale[:n], scale, self_weight=w - 1))
         return pooled(propagation, steps)
 
+    def means(self, values: Rows) -> Tensor:
+        """Of values of the known neighbours of each newcomer, by the weights of edges that have
+        some, `[n, d]`; 0 where it has none, or where they are NaN.
+
+        Args:
+            values: of known nodes, `[b, d]`; a row of NaN: none.
+        """
+        lengths, columns, weights = self._entries(self.ids)
+        old = columns < self.known.num_rows
+        near = columns[old].unique()
+        owners = torch.arange(len(lengths)).repeat_interleave(lengths)[old]
+        graph = CSRGraph(
+            _pointers(owners.bincount(minlength=len(lengths))),
+            _places(near, columns[old]),
+            len(near),
+            weights=None if weights is None else weights[old],
+        )
+        found = values(near)
+        there = ~found.isnan().any(dim=1, keepdim=True)
+        sums = spmm(graph, found.where(there, 0.0))
+        return sums / spmm(graph, there.float()).clamp(min=1e-30)
+
     def rows(self, ids: Tensor) -> Tensor:
         """X, float32 `[b, D]`."""
         N = self.known.num_rows
@@ -176,8 +198,15 @@ class Joined:
 
     def _added_rows(self, ids: Tensor) -> Tensor:
         """Rows of `added`, int64 `[b]`; -1 where a node has none."""
-        place = torch.searchsorted(self.touched, ids).clamp(max=len(self.touched) - 1)
-        return place.where(self.touched[place] == ids, -1)
+        return places_of(self.touched, ids)
+
+
+def places_of(ordered: Tensor, ids: Tensor) -> Tensor:
+    """Where in distinct ascending ids each of some is, int64 `[b]`; -1: nowhere."""
+    if not len(ordered):
+        return torch.full_like(ids, -1)
+    place = torch.searchsorted(ordered, ids).clamp(max=len(ordered) - 1)
+    return place.where(ordered[place] == ids, -1)
 
 
 def pooled(propagation: Propagation, steps: list[Tensor]) -> Tensor:

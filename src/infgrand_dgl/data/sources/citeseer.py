@@ -8,6 +8,7 @@ sources.add(
         label="Citeseer",
         place=2,
         about="built into DGL",
+        row_normalized=lambda config: config.row_normalize is not False,
         load=late("data.builtin:planetoid", "CiteseerGraphDataset"),
     )
 )

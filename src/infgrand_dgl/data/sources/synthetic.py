@@ -12,6 +12,7 @@ sources.add(
             {"style", "nodes", "degree", "features", "classes", "homophily", "seed"}
         ),
         downloads=False,
+        row_normalized=lambda config: config.style == "citation",
         load=late("data.synthetic:load"),
         streamed=late("data.synthetic:streamed"),
         write=late("data.synthetic:write"),

@@ -1,0 +1,279 @@
+"""A run's student, asked about nodes of its graph, and about nodes that join it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from ..config.schema import Config
+from ..data import NodeDataset, load_source
+from ..data.scaling import Columns
+from ..data.splits import with_observed
+from ..errors import InputError
+from ..features.convert import as_features, row_normalized
+from ..features.matrix import FeatureMatrix
+from ..features.sparse import SparseMatrix, row_source
+from ..propagation.equation import Propagation
+from ..propagation.inputs import propagation_of, student_inputs
+from ..propagation.joining import Joined, places_of
+from ..registry import methods, sources
+from ..serving import load_classes, load_task, predict, rows_of
+from ..system.arrays import first_not_finite, map_array
+from ..system.runtime import Runtime
+from ..system.writing import save_array
+from .directory import RunDirectory
+from .judging import of_inputs
+
+TOGETHER = 1 << 14  # new nodes whose surroundings are read together
+HOPS = "hops.npy"
+
+
+class Predictor:
+    """Predictions of one seed's student.
+
+    Each is float32 `[n, C]`: probabilities of the classes, or of each label by itself
+    (multilabel), or numbers (regression). `stored` reads rows that the run keeps, and no graph. The
+    others load the run's dataset, once, and take the whole graph as it is, whatever training saw.
+
+    Args:
+        seed: whose student; by default the one that is best on validation.
+
+    Attributes:
+        classes: codes or names by output, `[C]`; None: the outputs' numbers.
+        task: "classification", "multilabel" or "regression".
+        num_nodes: N.
+
+    Raises:
+        InputError: no such seed, or a file of the run is missing or damaged.
+    """
+
+    def __init__(self, run: RunDirectory, seed: int | None = None) -> None:
+        self.run, self.seed = run, run.best_seed() if seed is None else seed
+        self.student, file = run.student(self.seed), run.weights(self.seed, "student")
+        self.classes, self.task = load_classes(file), load_task(file)
+        self.inputs = run.propagated(self.seed)
+        self.num_nodes = len(self.inputs)
+
+    @classmethod
+    def open(cls, path: Path | str, seed: int | None = None) -> Predictor:
+        """Of a run directory."""
+        return cls(RunDirectory.open(Path(path)), seed)
+
+    def stored(self, nodes: Any = None) -> np.ndarray:
+        """Of the run's own nodes.
+
+        Args:
+            nodes: ids `[n]`, any integers, as often as wanted; None: all.
+
+        Raises:
+            InputError: they are no ids.
+        """
+        rows = self.inputs if nodes is None else rows_of(self.inputs, _ids(nodes), "nodes")
+        return self._said(rows)
+
+    def new(
+        self, features: Any, edges: Any = None, weights: Any = None, *, cached: bool = False
+    ) -> np.ndarray:
+        """Of n nodes that join the graph together: ids N to N + n - 1.
+
+        Args:
+            features: numbers `[n, D]` as the dataset's files have them (`data.row_normalize` and
+                `data.standardize` are applied): a tensor, an array, or a sparse matrix.
+            edges: integers `[m, 2]`, each an undirected edge of a new node with a known or another
+                new one; None or none: they come without neighbours.
+            weights: numbers `[m]` where the graph has weights; None: 1.
+            cached: by what the run stores of their neighbours (`propagation.joining`), with one
+                small gather; else exactly what adding them and propagating gives, by all nodes
+                within P hops. The first time `hops.npy` is written into the run.
+
+        Raises:
+            InputError: shapes, ids or numbers that do not fit; features that are made of the graph.
+        """
+        graph = self._graph
+        x = graph.prepared(features)
+        joined = Joined.of(
+            graph.dataset.csr,
+            graph.rows,
+            x,
+            _edges(edges),
+            None if weights is None else torch.from_numpy(np.array(weights)),
+        )
+        if cached:
+            inputs = joined.cached(graph.propagation, self._hops)
+        else:
+            parts = [joined.exact(graph.propagation, ids) for ids in joined.ids.split(TOGETHER)]
+            inputs = torch.cat(parts) if parts else joined.exact(graph.propagation, joined.ids)
+        if graph.dimension:
+            inputs = torch.cat([inputs, joined.means(self._positions)], dim=1)
+        return self._said(inputs.numpy())
+
+    def changed(self, nodes: Any, features: Any) -> np.ndarray:
+        """Of known nodes, were their features these: together, and in the graph as it is.
+
+        Args:
+            nodes: distinct ids `[n]`.
+            features: numbers `[n, D]`, as of `new`.
+
+        Raises:
+            InputError: as of `new`; ids that are none or there twice.
+        """
+        graph, ids = self._graph, _ids(nodes)
+        rows_of(self.inputs[:, :0], ids, "nodes")
+        x = graph.prepared(features)
+        ordered, order = torch.from_numpy(ids.astype(np.int64)).sort()
+        if len(x) != len(ids):
+            raise InputError(
+                f"features: expected a row for each of {len(ids)} nodes, found {len(x)}"
+            )
+        if (ordered[1:] == ordered[:-1]).any():
+            twice = int(ordered[1:][ordered[1:] == ordered[:-1]][0])
+            raise InputError(f"nodes: expected each once, found {twice} twice")
+
+        def rows(wanted: Tensor) -> Tensor:
+            out = graph.rows(wanted)
+            place = places_of(ordered, wanted)
+            here = place >= 0
+            out[here] = x[order[place[here]]]
+            return out
+
+        nobody = torch.empty(0, graph.dataset.num_features)
+        joined = Joined.of(graph.dataset.csr, rows, nobody, _edges(None))
+        inputs = joined.exact(graph.propagation, ordered)[order.argsort()]
+        if graph.dimension:
+            inputs = torch.cat([inputs, self._positions(torch.from_numpy(ids))], dim=1)
+        return self._said(inputs.numpy())
+
+    def _said(self, inputs: np.ndarray) -> np.ndarray:
+        return predict(self.student, inputs, self.task).numpy()
+
+    @cached_property
+    def _graph(self) -> Surroundings:
+        graph = Surroundings.of(self.run.config, self.seed)
+        found, expected = graph.dataset.num_nodes, self.num_nodes
+        if found != expected or graph.width != self.student.shape["in_features"]:
+            raise InputError(
+                f"{self.run.path}: its dataset is another by now: expected {expected:,} nodes and "
+                f"inputs of {self.student.shape['in_features']}, found {found:,} and {graph.width}"
+            )
+        return graph
+
+    def _positions(self, ids: Tensor) -> Tensor:
+        """NaN of nodes that training did not see: theirs are means already."""
+        graph = self._graph
+        found = torch.from_numpy(self.inputs[ids.numpy(), -graph.dimension :]).float()
+        observed = graph.dataset.parts.observed
+        if observed is not None:
+            found[~torch.isin(ids, observed)] = torch.nan
+        return found
+
+    def _hops(self, ids: Tensor) -> Tensor:
+        """X^(0) to X^(P-1) side by side of known nodes, from the run's file."""
+        return self._stored_hops[ids].float()
+
+    @cached_property
+    def _stored_hops(self) -> Tensor:
+        graph, name = self._graph, HOPS
+        if self.run.config.data.standardize and self.run.config.data.setting == "inductive":
+            name = self.run.key(self.seed, HOPS)
+        path, p = self.run.path / name, graph.propagation
+        shape = [self.num_nodes, max(1, p.hops) * graph.dataset.num_features]
+        if not path.exists():
+            hops = replace(p, hops=max(0, p.hops - 1), pooling=None)
+            whole = replace(graph.dataset, split=replace(graph.dataset.parts, observed=None))
+            runtime = Runtime.on("cpu", self.run.config.resources)
+            made = student_inputs(self.run.config, whole, runtime, out=path, propagation=hops)
+            if not path.exists():
+                save_array(path, made)
+        stored = map_array(path)
+        if list(stored.shape) != shape or not stored.is_floating_point():
+            raise InputError(f"{path}: expected {shape}, found {list(stored.shape)}; remove it")
+        return stored
+
+
+class Surroundings:
+    """A run's graph as newcomers find it.
+
+    Attributes:
+        dataset: whole, with its features as the student's inputs were made of them.
+        propagation: of the student's inputs.
+        dimension: of positions beside them; 0: none.
+    """
+
+    def __init__(self, config: Config, dataset: NodeDataset, columns: Columns | None) -> None:
+        self.config, self.dataset, self.columns = config, dataset, columns
+        self.propagation: Propagation = propagation_of(of_inputs(config))
+        placed = methods[config.method].positions
+        self.dimension = config.nosmog.dimension if placed else 0
+        self._source = row_source(dataset.matrix)
+
+    @classmethod
+    def of(cls, config: Config, seed: int) -> Surroundings:
+        data = config.data
+        if data.features == "structural":
+            raise InputError(
+                "data.features: structural: are made of the whole graph; `infgrand-dgl propagate` "
+                "the graph that has the new nodes, and `predict --propagated`"
+            )
+        if not data.standardize:
+            return cls(config, with_observed(load_source(data), data, seed), None)
+        if data.prepared is not None:
+            raise InputError(
+                "data.standardize: a prepared folder has not kept the scales of columns; new nodes "
+                "need a run without data.prepared"
+            )
+        plain = config.replace("data", standardize=False).data
+        dataset = with_observed(load_source(plain), plain, seed)
+        columns = Columns.of(dataset.observed_view().matrix)
+        return cls(config, replace(dataset, features=columns.applied(dataset.features)), columns)
+
+    @property
+    def width(self) -> int:
+        """Of the student's inputs."""
+        return len(self.propagation.parts) * self.dataset.num_features + self.dimension
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """X, float32 `[b, D]`."""
+        rows = self._source[ids]
+        return rows.to_dense().float() if isinstance(rows, SparseMatrix) else rows.float()
+
+    def prepared(self, features: Any) -> Tensor:
+        """Features of somebody's files as the dataset has its own, float32 `[n, D]`.
+
+        Raises:
+            InputError: no finite numbers `[n, D]`.
+        """
+        D = self.dataset.num_features
+        if np.shape(features) == (0, D):
+            return torch.empty(0, D)
+        given = as_features(features)
+        if given.shape[1] != D:
+            raise InputError(f"features: expected [n, {D}], found {list(given.shape)}")
+        x = FeatureMatrix(given).to_dense()
+        if (row := first_not_finite(x)) is not None:
+            raise InputError(f"features: expected finite numbers, found others in row {row}")
+        if sources[self.config.data.name].row_normalized(self.config.data):
+            x = torch.from_numpy(row_normalized(sp.csr_matrix(x.numpy())).toarray())
+        return x if self.columns is None else self.columns.applied(x)
+
+
+def _ids(nodes: Any) -> np.ndarray:
+    ids = np.asarray(nodes)
+    return ids if ids.size else ids.astype(np.int64)
+
+
+def _edges(edges: Any) -> Tensor:
+    if edges is None:
+        return torch.empty(0, 2, dtype=torch.long)
+    values = edges.detach().cpu().numpy() if isinstance(edges, Tensor) else np.asarray(edges)
+    if values.ndim == 2 and values.shape[1] == 2 and values.dtype.kind in "iu":
+        return torch.from_numpy(values.astype(np.int64))
+    if values.size == 0:
+        return torch.empty(0, 2, dtype=torch.long)
+    raise InputError(f"edges: expected integers [m, 2], found {values.dtype} {list(values.shape)}")
