@@ -11,10 +11,12 @@ from infgrand_dgl import InputError
 from infgrand_dgl.cli import main
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.config.schema import Config
+from infgrand_dgl.data import load_source, with_split
 from infgrand_dgl.experiment.predictor import HOPS, Predictor
 from infgrand_dgl.experiment.train import train
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.serving import load_student
+from infgrand_dgl.training.calibration import temperature
 from tests.tasks import write
 
 N, NEW, D = 240, 6, 6
@@ -101,6 +103,24 @@ def said(grown):
     student = load_student(grown.out / "seed-1/student.safetensors")
     x = torch.from_numpy(np.load(grown.out / "propagated.npy"))
     return student(x).softmax(dim=1).detach().numpy()
+
+
+def test_calibrated(tmp_path):
+    """All answers at the temperature of the validation nodes' logits."""
+    grown = Grown(tmp_path)
+    predictor = Predictor.open(grown.out, calibrated=True)
+    data = with_split(load_source(grown.config.data), grown.config.data, 1)
+    student = load_student(grown.out / "seed-1/student.safetensors")
+    logits = student(torch.from_numpy(np.load(grown.out / "propagated.npy"))).detach()
+    T = temperature(logits[data.val], data.labels[data.val])
+    expected = (logits / T).softmax(dim=1)
+    np.testing.assert_allclose(predictor.stored(), expected, rtol=1e-4, atol=1e-6)
+    plain = Predictor.open(grown.out).new(grown.features, grown.edges)
+    found = predictor.new(grown.features, grown.edges)
+    powers = plain ** (1 / T)
+    np.testing.assert_allclose(
+        found, powers / powers.sum(axis=1, keepdims=True), rtol=1e-3, atol=1e-5
+    )
 
 
 def test_stored_nodes(tmp_path):

@@ -60,6 +60,11 @@ def student(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=SEED, help="whose student (default: best on validation)")
 
 
+def calibrated(parser: argparse.ArgumentParser) -> None:
+    help = "probabilities at the temperature that fits the validation nodes"
+    parser.add_argument("--calibrated", action="store_true", help=help)
+
+
 def out(parser: argparse.ArgumentParser, help: str, metavar: str = "FILE") -> None:
     parser.add_argument("--out", type=Path, required=True, metavar=metavar, help=help)
 

@@ -13,6 +13,7 @@ import yaml
 from ..config.schema import Config
 from ..registry import methods
 from ..serving.formats.safetensors_format import in_python
+from ..serving.specification import Specification
 from ..training.evaluation import PARTS
 from ..training.metrics import METRICS, of_task
 from .directory import RunDirectory
@@ -37,6 +38,7 @@ HIDDEN = (
     "theirs without their edges."
 )
 UNCALIBRATED = "Its probabilities are not calibrated"
+CALIBRATED = "Its probabilities are calibrated on the validation nodes, by one temperature"
 PATHS = {"data": {"root", "prepared"}, "teacher": {"logits"}}
 
 
@@ -45,14 +47,14 @@ def card(
     metrics: Mapping[str, Any],
     loading: str,
     seed: int | None = None,
-    classes: Sequence[Any] | None = None,
+    specification: Specification | None = None,
 ) -> str:
     """
     Args:
         metrics: as in metrics.json.
         loading: Markdown: how the student is loaded.
         seed: of the one student that it is about; None: all of the run.
-        classes: their codes or names; None: numbers.
+        specification: of its export; None: it is none.
     """
     dataset, method, scores = metrics["dataset"], methods[config.method], _scores(metrics, seed)
     outputs, inductive = KINDS[dataset["task"]].outputs, config.data.setting == "inductive"
@@ -61,7 +63,10 @@ def card(
     seeds = metrics["seeds"]
     of = f"Seed {seed}" if seed is not None else f"Mean ± deviation over {len(seeds)} seeds"
     hidden = HIDDEN * inductive
-    unsure = "It does not say how sure it is" if dataset["task"] == "regression" else UNCALIBRATED
+    classes = None if specification is None else specification.classes
+    calibrated = specification is not None and specification.temperature != 1
+    sure = CALIBRATED if calibrated else UNCALIBRATED
+    sure = "It does not say how sure it is" if dataset["task"] == "regression" else sure
     return f"""---
 {yaml.safe_dump(_front(dataset, scores), sort_keys=False).strip()}
 ---
@@ -96,7 +101,7 @@ be fetched at the time of the request. Rows are made before, of features and gra
 
 - It knows the {outputs} of its training nodes alone, and features in that order and scale.
 - Rows that were made before an edge came know nothing of it.
-- {unsure}.
+- {sure}.
 - Such students favour graphs whose edges join nodes that are alike.
 
 ## How to load

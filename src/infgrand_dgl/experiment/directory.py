@@ -256,6 +256,21 @@ class RunDirectory:
         """The seed whose student did best on the validation nodes; the first of equals."""
         return max(self.val, key=lambda seed: self.metric.sign * self.val[seed])
 
+    def temperature(self, seed: int) -> float:
+        """By which the probabilities of a seed's student are calibrated, from metrics.json.
+
+        Raises:
+            InputError: it has none: a regression, or a run of an older version.
+        """
+        with reading(self.path / "metrics.json", "written by train"):
+            found = self.metrics["student"].get("temperature")
+            if found is None:
+                raise InputError(
+                    f"--calibrated: the run {self.path} has no temperature: it is a regression, or "
+                    "was trained before there was one (train --overwrite --fresh)"
+                )
+            return float(found["per_seed"][self.metrics["seeds"].index(seed)])
+
     def propagated(self, seed: int) -> np.ndarray:
         """What the student reads, X̃ or X, `[N, D]`, mapped from the file."""
         return load_array(self.array("propagated.npy", seed), mmap=True)

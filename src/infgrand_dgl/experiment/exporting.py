@@ -35,6 +35,7 @@ def export_run(
     *,
     dtype: DType = "float32",
     name: str | None = None,
+    calibrated: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """One seed's student in a format of `serving.formats`, with its specification and its card.
@@ -42,6 +43,7 @@ def export_run(
     Args:
         out: a folder, which appears when all is written and the export says what the student says.
         name: of the model; by default its dataset's.
+        calibrated: its probabilities are.
 
     Raises:
         InputError: the run is damaged, a package is missing, answers differ (`serving.export`), or
@@ -52,7 +54,8 @@ def export_run(
         expected = "expected letters, digits, '.', '_' and '-'"
         raise InputError(f"--name: {expected}, the first a letter or digit; found {name!r}")
     student = run.student(seed)
-    specification = specify(run, seed, student, dtype, name)
+    temperature = run.temperature(seed) if calibrated else 1.0
+    specification = specify(run, seed, student, dtype, name, temperature)
     rows = sampled_rows(run.propagated(seed))
     if rows.ndim != 2 or rows.shape[1] != specification.inputs.width or not len(rows):
         path, width = run.array("propagated.npy", seed), specification.inputs.width
@@ -60,7 +63,7 @@ def export_run(
     with new_folder(out, overwrite, kind(specification.name)) as folder:
         difference = export(format, student, specification, rows, folder)
         loading = find(format).loading(specification)
-        text = card(run.config, run.metrics, loading, seed, specification.classes)
+        text = card(run.config, run.metrics, loading, seed, specification)
         (folder / "README.md").write_text(text)
     return Exported(specification, difference, len(rows))
 
@@ -72,7 +75,12 @@ def kind(name: str) -> FolderKind:
 
 
 def specify(
-    run: RunDirectory, seed: int, student: MLP, dtype: DType, name: str | None
+    run: RunDirectory,
+    seed: int,
+    student: MLP,
+    dtype: DType,
+    name: str | None,
+    temperature: float,
 ) -> Specification:
     file, inputs = run.weights(seed, "student"), run.array("propagated.npy", seed)
     classes, config = load_classes(file), run.config
@@ -89,6 +97,7 @@ def specify(
             classes=None if classes is None else classes.tolist(),
             dtype=dtype,
             student=student.shape,
+            temperature=temperature,
             inputs=_inputs(config, student.shape["in_features"], features, _sha256(inputs)),
         )
 

@@ -14,6 +14,7 @@ from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..propagation.cold import cold_inputs, without_edges
 from ..system.runtime import Runtime
+from ..training.calibration import temperature
 from ..training.evaluation import (
     Outputs,
     Read,
@@ -91,9 +92,9 @@ class Judge:
         }
 
     def student(self, student: MLP, inputs: Tensor, config: Config) -> Metrics:
-        """Its metrics, and the times of a pass over nodes that are on its device, in the form that
-        the teacher's inputs have there, and of a request, whose rows are taken from where they
-        are kept.
+        """Its metrics, its temperature, and the times of a pass over nodes that are on its device,
+        in the form that the teacher's inputs have there, and of a request, whose rows are taken
+        from where they are kept.
 
         Args:
             inputs: what it reads of all nodes, `[N, D]`.
@@ -121,8 +122,15 @@ class Judge:
         def serve(ids: Tensor) -> Tensor:
             return student(x[ids.to(x.device)].to(device).float())
 
+        calibration = {}
+        if self.dataset.task != "regression":
+            val = self.dataset.val
+            with torch.no_grad():
+                logits = of_nodes(val, lambda logits: logits)
+            calibration["temperature"] = temperature(logits, self.dataset.labels[val])
         return {
             **self.metrics(of_nodes, cold),
+            **calibration,
             "milliseconds_per_1000_nodes": milliseconds_per_1000_nodes(lambda: student(rows)),
             "milliseconds_per_request": milliseconds_per_request(serve, N),
         }

@@ -44,6 +44,7 @@ class Predictor:
 
     Args:
         seed: whose student; by default the one that is best on validation.
+        calibrated: probabilities at the temperature that fits the validation nodes.
 
     Attributes:
         classes: codes or names by output, `[C]`; None: the outputs' numbers.
@@ -51,20 +52,25 @@ class Predictor:
         num_nodes: N.
 
     Raises:
-        InputError: no such seed, or a file of the run is missing or damaged.
+        InputError: no such seed, or a file of the run is missing or damaged; no temperature.
     """
 
-    def __init__(self, run: RunDirectory, seed: int | None = None) -> None:
+    def __init__(
+        self, run: RunDirectory, seed: int | None = None, *, calibrated: bool = False
+    ) -> None:
         self.run, self.seed = run, run.best_seed() if seed is None else seed
         self.student, file = run.student(self.seed), run.weights(self.seed, "student")
         self.classes, self.task = load_classes(file), load_task(file)
         self.inputs = run.propagated(self.seed)
+        self.temperature = run.temperature(self.seed) if calibrated else 1.0
         self.num_nodes = len(self.inputs)
 
     @classmethod
-    def open(cls, path: Path | str, seed: int | None = None) -> Predictor:
+    def open(
+        cls, path: Path | str, seed: int | None = None, *, calibrated: bool = False
+    ) -> Predictor:
         """Of a run directory."""
-        return cls(RunDirectory.open(Path(path)), seed)
+        return cls(RunDirectory.open(Path(path)), seed, calibrated=calibrated)
 
     def stored(self, nodes: Any = None) -> np.ndarray:
         """Of the run's own nodes.
@@ -151,7 +157,8 @@ class Predictor:
         return self._said(inputs.numpy())
 
     def _said(self, inputs: np.ndarray) -> np.ndarray:
-        return predict(self.student, inputs, self.task).numpy()
+        said = predict(self.student, inputs, self.task, temperature=self.temperature)
+        return said.numpy()
 
     @cached_property
     def _graph(self) -> Surroundings:

@@ -161,5 +161,6 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
         training_curves(history.rows, curves, key, label, metric.scale)
     if experiment.scores:
         influence_histogram(experiment.scores[-1], run.path / "figures/influence_histogram.png")
-    run.write_text("README.md", card_of_run(run, metrics))
+    if "student" in metrics:
+        run.write_text("README.md", card_of_run(run, metrics))
     run.write_metrics(metrics)

@@ -28,11 +28,15 @@ class Answers(nn.Module):
         self.student = student.to(getattr(torch, specification.dtype))
         student.units = units
         self.task, self.names = specification.task, specification.answers
+        self.temperature = specification.temperature
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         logits = self.student(x).float()
-        said = (logits,) if len(self.names) == 1 else (logits, served(logits, self.task))
+        said = (logits,) if len(self.names) == 1 else (logits, self.said(logits))
         return dict(zip(self.names, said, strict=True))
+
+    def said(self, logits: Tensor) -> Tensor:
+        return served(logits, self.task, self.temperature)
 
 
 def ask(model: Callable[[Tensor], dict[str, Tensor]]) -> Ask:

@@ -58,6 +58,8 @@ class Specification(Section):
     student: dict[str, Any]
     """Its architecture."""
     inputs: Inputs
+    temperature: float = Field(1.0, gt=0)
+    """That logits are divided by for the probabilities."""
 
     @property
     def answers(self) -> tuple[str, ...]:

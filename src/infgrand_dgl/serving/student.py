@@ -97,11 +97,16 @@ def _stored(path: Path, key: str) -> Any:
         return json.loads((file.metadata() or {}).get(key, "null"))
 
 
-def served(logits: Tensor, task: Task) -> Tensor:
+def served(logits: Tensor, task: Task, temperature: float = 1.0) -> Tensor:
     """What a model's outputs `[n, C]` say: probabilities of the classes, or of each label by
-    itself (multilabel), or the numbers as they are (regression); `[n, C]`."""
+    itself (multilabel), or the numbers as they are (regression); `[n, C]`.
+
+    Args:
+        temperature: that logits are divided by (`training.calibration`).
+    """
     if task == "regression":
         return logits
+    logits = logits if temperature == 1 else logits / temperature
     return logits.sigmoid() if task == "multilabel" else logits.softmax(dim=1)
 
 
@@ -141,7 +146,12 @@ def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
 
 @torch.inference_mode()
 def predict(
-    model: MLP, inputs: np.ndarray, task: Task = "classification", batch: int = 1 << 16
+    model: MLP,
+    inputs: np.ndarray,
+    task: Task = "classification",
+    batch: int = 1 << 16,
+    *,
+    temperature: float = 1.0,
 ) -> Tensor:
     """float32 `[n, C]`: what the student alone says (`served`) of its inputs `[n, D]`.
 
@@ -150,6 +160,7 @@ def predict(
         inputs: of any floating-point type; may be mapped from a file.
         task: what its outputs are (`load_task`).
         batch: how many rows are worked on together.
+        temperature: as of `served`.
 
     Raises:
         InputError: another shape or type, or NaN or infinity in a row.
@@ -167,5 +178,5 @@ def predict(
             raise InputError(
                 f"propagated: expected finite numbers, found others in row {start + row}"
             )
-        parts.append(served(model(x), task))
+        parts.append(served(model(x), task, temperature))
     return torch.cat(parts) if parts else torch.empty(0, model.shape["classes"])

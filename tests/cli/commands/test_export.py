@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -25,9 +26,10 @@ def card(folder):
     return yaml.safe_load(front), text
 
 
-def python(text):
-    """The one block of code."""
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+def python(text, naming=""):
+    """The one block of code, or the one that names something."""
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    (code,) = (block for block in blocks if naming in block)
     return code
 
 
@@ -89,8 +91,44 @@ def test_page(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run(capsys, "export", "--run", "runs/cora", "--format", "onnx", "--out", "exports/cora")
     run(capsys, "predict", "--run", "runs/cora", "--out", "c.npy")
-    exec(python((ROOT / "docs/serving.md").read_text()), {})
+    page = (ROOT / "docs/serving.md").read_text()
+    exec(python(page, "onnxruntime"), {})
     assert capsys.readouterr().out.strip() == str(np.load("c.npy")[[3, 1, 4]].tolist())
+    code = python(page, "Predictor").replace("1433", "60")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["predictor"].seed == names["predictor"].run.best_seed()
+
+
+def test_calibrated(trained, tmp_path, capsys):
+    """The same classes; probabilities of the logits at the run's temperature, in predict, export
+    and card; in a run that is older than this an error."""
+    out, file = tmp_path / "exported", tmp_path / "p.npy"
+    path = trained / "metrics.json"
+    metrics = json.loads(path.read_text())
+    temperatures = metrics["student"]["temperature"]["per_seed"]
+    assert all(0.01 <= T <= 100 for T in temperatures)
+    calibrated = ("--run", trained, "--seed", 2, "--calibrated")
+    run(capsys, "export", *calibrated, "--format", "onnx", "--out", out)
+    run(capsys, "predict", *calibrated, "--probabilities", "--out", file)
+    session = onnxruntime.InferenceSession(out / "model.onnx")
+    x = np.load(trained / "propagated.npy")
+    logits, probabilities = session.run(None, {"x": x})
+    powers = np.exp(logits / temperatures[1])
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.load(file), expected, rtol=1e-4, atol=1e-6)
+    said = json.loads((out / "specification.json").read_text())
+    assert said["temperature"] == pytest.approx(temperatures[1])
+    assert "calibrated on the validation nodes" in card(out)[1]
+    assert "are not calibrated" in card(trained)[1]
+
+    wrong = refused(capsys, tmp_path, "predict", *calibrated, "--out", file)
+    assert "--calibrated: only with --probabilities" in wrong
+    del metrics["student"]["temperature"]
+    path.write_text(json.dumps(metrics))
+    options = ("predict", *calibrated, "--probabilities", "--out", file)
+    assert "has no temperature" in refused(capsys, tmp_path, *options)
 
 
 def test_card_of_a_run(trained, tmp_path, monkeypatch, capsys):

@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.student(parser)
     add("--format", choices=FORMATS, required=True, help="triton: a model repository; torch: .pt2")
     options.out(parser, "a folder: the model, its specification, its card", metavar="DIR")
+    options.calibrated(parser)
     dtypes = ["float32", "float16"]
     add("--dtype", choices=dtypes, default="float32", help="of weights and inputs")
     add("--name", help="of the model, as servers know it (default: its dataset's)")
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> None:
         args.out,
         dtype=args.dtype,
         name=args.name,
+        calibrated=args.calibrated,
         overwrite=args.overwrite,
     )
     if not args.quiet:

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help = "of new nodes: by stored rows of their neighbours, not by all within P hops"
     add("--cached", action="store_true", help=help)
     options.out(parser, "predictions.npy")
+    options.calibrated(parser)
     add("--probabilities", action="store_true", help="float32 [n, C] instead of classes or labels")
 
 
@@ -51,16 +52,18 @@ def run(args: argparse.Namespace) -> None:
     if task == "regression" and args.probabilities:
         raise InputError("--probabilities: a regression has none; without it numbers are written")
     _check_options(args)
+    temperature = run.temperature(seed) if args.calibrated else 1.0
     check_writable(args.out)
     if args.features is not None:
         outputs = _joining(args, run, seed)
     elif args.propagated is not None:
-        outputs = predict(student, load_array(args.propagated), task)
+        inputs = load_array(args.propagated)
+        outputs = predict(student, inputs, task, temperature=temperature)
     else:
         inputs = run.propagated(seed)
         if args.nodes is not None:
             inputs = rows_of(inputs, load_array(args.nodes), f"--nodes {args.nodes}")
-        outputs = predict(student, inputs, task)
+        outputs = predict(student, inputs, task, temperature=temperature)
     if args.probabilities or task == "regression":
         result = outputs.numpy()
     else:
@@ -77,6 +80,8 @@ def run(args: argparse.Namespace) -> None:
 def _check_options(args: argparse.Namespace) -> None:
     from ...errors import InputError
 
+    if args.calibrated and not args.probabilities:
+        raise InputError("--calibrated: only with --probabilities; the likeliest class is the same")
     for option, given in (("--edges", args.edges), ("--cached", args.cached or None)):
         if given is not None and (args.features is None or args.nodes is not None):
             raise InputError(f"{option}: only of new nodes, with --features and without --nodes")
@@ -95,7 +100,7 @@ def _joining(args: argparse.Namespace, run: RunDirectory, seed: int) -> Tensor:
     from ...experiment.predictor import Predictor
     from ...system.arrays import load_array
 
-    predictor, edges, weights = Predictor(run, seed), None, None
+    predictor, edges, weights = Predictor(run, seed, calibrated=args.calibrated), None, None
     features, ids = read_features(args.features)
     if ids is not None:
         raise InputError(f"--features {args.features}: expected no column of ids, found one")
