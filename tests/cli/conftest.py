@@ -26,12 +26,11 @@ def trained(tiny, tmp_path, capsys) -> Path:
 
 
 def refused(capsys, tmp_path, *arguments) -> str:
-    """The message of a command that ends with status 2, one line and every file as it was; else
-    what it did instead."""
+    """The message of a command that ends with status 2, one line and every file as it was."""
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     status, _, err = run(capsys, *arguments)
     lines, start = err.strip().splitlines(), "infgrand-dgl: error: "
     after = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
-    if status != 2 or len(lines) != 1 or not lines[0].startswith(start) or after != before:
-        return f"not refused: status {status}, files kept: {after == before}\n{err}"
+    assert status == 2 and len(lines) == 1 and lines[0].startswith(start), err
+    assert after == before
     return lines[0].removeprefix(start)

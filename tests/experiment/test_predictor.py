@@ -1,9 +1,11 @@
 """A run's student asked about stored, changed and new nodes, against graphs that have them."""
 
+import os
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 import yaml
 
@@ -156,14 +158,87 @@ def test_cached(hops, tmp_path):
     else:
         assert 0 < np.abs(found - exact).max() < 0.2
     path = grown.out / HOPS
-    assert path.exists() and np.load(path).shape == (N, max(1, hops) * D)
+    if not hops:
+        assert not path.exists()
+        return
+    assert np.load(path).shape == (N, hops * D)
     before = path.stat().st_mtime_ns
     again = Predictor.open(grown.out).new(grown.features, grown.edges, cached=True)
     np.testing.assert_array_equal(again, found)
     assert path.stat().st_mtime_ns == before
-    np.save(path, np.zeros((3, 3), np.float32))
-    with pytest.raises(InputError, match="hops.npy: expected .* remove it"):
-        Predictor.open(grown.out).new(grown.features, grown.edges, cached=True)
+
+
+def test_stored_rows_of_another_graph_or_damaged_are_made_anew(tmp_path):
+    grown = Grown(tmp_path)
+
+    def cached():
+        return Predictor.open(grown.out).new(grown.features, grown.edges, cached=True)
+
+    first = cached()
+    path = grown.out / HOPS
+    path.write_bytes(path.read_bytes()[:-8])
+    np.testing.assert_array_equal(cached(), first)
+    x = np.load(grown.small / "features.npy")
+    np.save(grown.small / "features.npy", x[::-1])
+    assert np.abs(cached() - first).max() > 1e-4
+    np.save(grown.small / "features.npy", x)
+    np.testing.assert_array_equal(cached(), first)
+    grown.out.chmod(0o500)
+    if not os.access(grown.out, os.W_OK):  # root writes everywhere
+        path.unlink(missing_ok=True)
+        with pytest.raises(InputError, match="--cached .*hops.npy: cannot be written"):
+            cached()
+    grown.out.chmod(0o700)
+
+
+@pytest.mark.parametrize("case", ["bags of words", "signed rows"])
+def test_features_are_made_as_the_dataset_makes_its_own(case, tmp_path, tiny):
+    """Known nodes with the features that they have are as they are stored."""
+    if case == "bags of words":  # sparse, whose columns are divided alone
+        options = ["data.features=500", "data.standardize=true"]
+        config = load_config(str(tiny), options)
+        plain = load_source(load_config(str(tiny), options[:1]).data)
+        assert plain.matrix.is_sparse
+        x = plain.features.to_dense().numpy()
+    else:  # of which some sum to 0
+        grown = Grown(tmp_path, data={"row_normalize": True}, student={"features": "raw"})
+        x = np.load(grown.small / "features.npy")
+        x[7] = [1, -1, 2, -2, 0, 0]
+        np.save(grown.small / "features.npy", x)
+        config = grown.config
+    train(config, tmp_path / "same", report=Reporter(quiet=True))
+    predictor = Predictor.open(tmp_path / "same")
+    nodes = np.arange(0, predictor.num_nodes, 7)
+    found = predictor.changed(nodes, x[nodes])
+    np.testing.assert_allclose(found, predictor.stored(nodes), rtol=1e-4, atol=1e-5)
+
+
+def test_kinds_of_arrays(tmp_path):
+    """Lists, tensors, sparse and read-only arrays, integers of all types; what is none is told."""
+    grown = Grown(tmp_path, weighted=True)
+    predictor = Predictor.open(grown.out)
+    x, edges, weights = grown.features, grown.edges, np.arange(20.0) % 3 + 1
+    expected = predictor.new(x, edges, weights)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for other in (x.tolist(), torch.from_numpy(x), sp.csr_matrix(x), sp.coo_array(x), frozen):
+        np.testing.assert_allclose(predictor.new(other, edges, weights), expected, rtol=1e-5)
+    for dtype in (np.int32, np.uint16, ">i8"):
+        found = predictor.new(x, edges.astype(dtype), weights.astype(dtype))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    heavy = torch.from_numpy(weights).bfloat16().requires_grad_()
+    np.testing.assert_allclose(predictor.new(x, edges.tolist(), heavy), expected, rtol=1e-5)
+    for arguments, message in (
+        ((x, [[N, 1], [N]]), r"edges: expected numbers \[m, 2\], found lists of other shapes"),
+        (([[1.0] * D, [1.0]], edges), "features: expected numbers"),
+        ((x, edges, ["a"] * 20), "weights: expected numbers"),
+        ((x, edges, [1.0]), "weights: expected one weight for each of the 20 edges"),
+        ((x, edges, [[1.0], [1.0, 2.0]]), "weights: expected"),
+    ):
+        with pytest.raises(InputError, match=message):
+            predictor.new(*arguments)
+    with pytest.raises(InputError, match="nodes: expected numbers"):
+        predictor.stored([[1], [1, 2]])
 
 
 def test_cold_nodes_have_themselves(tmp_path):
@@ -246,6 +321,11 @@ def test_positions_are_the_neighbours_mean(tmp_path):
     read = np.concatenate([x, places], axis=1)  # NOSMOG's own inputs are raw
     expected = student(torch.from_numpy(read)).softmax(dim=1).detach()
     np.testing.assert_allclose(predictor.new(x, edges), expected, rtol=1e-5, atol=1e-6)
+
+    nodes = np.array([hidden, one], dtype=np.uint16)  # a changed node keeps its own
+    kept = torch.from_numpy(np.concatenate([x[:2], inputs[nodes, -4:]], axis=1))
+    expected = student(kept).softmax(dim=1).detach()
+    np.testing.assert_allclose(predictor.changed(nodes, x[:2]), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])

@@ -31,9 +31,12 @@ def close(found: np.ndarray, expected: torch.Tensor, dtype: str) -> None:
     assert (np.abs(found - expected.numpy()) <= BOUNDS[dtype] * (1 + largest)).all()
 
 
-@pytest.mark.parametrize("kind", SHAPES)
+CASES = [(format, kind) for format in formats.FORMATS for kind in SHAPES]
+CASES = [case for case in CASES if case[0] != "triton" or case[1] == "mlp"]  # ONNX's file
+
+
+@pytest.mark.parametrize(("format", "kind"), CASES)
 @pytest.mark.parametrize("dtype", BOUNDS)
-@pytest.mark.parametrize("format", formats.FORMATS)
 @torch.inference_mode()
 def test_batches_of_any_size(format, dtype, kind, tmp_path):
     made = student(kind)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..config.schema import DataConfig
 from ..errors import InputError
-from ..features.convert import as_features, check_numbers, row_normalized
+from ..features.convert import as_features, check_numbers, normalized_rows, row_normalized
 from ..graph.convert import WEIGHTS
 from ..graph.csr import CSRGraph, distinct
 from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
@@ -137,10 +137,7 @@ def _features_of(values: np.ndarray | sp.csr_matrix, where: str, row_normalize: 
     if row_normalize and sp.issparse(values):
         return as_features(row_normalized(values), where)
     x = as_features(values, where)
-    if not row_normalize:
-        return x
-    sums = x.sum(dim=1, keepdim=True)
-    return torch.where(sums == 0, x, x / sums)
+    return normalized_rows(x) if row_normalize else x
 
 
 def _undirected(

@@ -177,4 +177,4 @@ def in_range(edges: EdgeList, num_nodes: int, where: str) -> np.ndarray:
 
 
 def _whole(text: str) -> bool:
-    return text.lstrip("+-").isdigit()
+    return text.lstrip("+-").isdecimal()

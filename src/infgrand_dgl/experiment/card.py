@@ -210,7 +210,8 @@ def _named(classes: Sequence[Any] | None) -> str:
     if classes is None:
         return ""
     more = ", …" if len(classes) > SHOWN else ""
-    return f" ({', '.join(map(str, classes[:SHOWN]))}{more})"
+    names = (" ".join(str(name).split()) for name in classes[:SHOWN])
+    return f" ({', '.join(names)}{more})"
 
 
 def _settings(config: Config) -> dict[str, Any]:

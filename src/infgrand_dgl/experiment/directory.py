@@ -272,8 +272,17 @@ class RunDirectory:
             return float(found["per_seed"][self.metrics["seeds"].index(seed)])
 
     def propagated(self, seed: int) -> np.ndarray:
-        """What the student reads, X̃ or X, `[N, D]`, mapped from the file."""
-        return load_array(self.array("propagated.npy", seed), mmap=True)
+        """What the student reads, X̃ or X, `[N, D]`, mapped from the file.
+
+        Raises:
+            InputError: there is no such file, or something else is in it.
+        """
+        path = self.array("propagated.npy", seed)
+        inputs = load_array(path, mmap=True)
+        if inputs.ndim != 2 or inputs.dtype.kind != "f":
+            found = f"{inputs.dtype} {list(inputs.shape)}"
+            raise InputError(f"{path}: expected floating point [N, D], found {found}")
+        return inputs
 
     def array(self, name: str, seed: int) -> Path:
         """Where an array is, which may be of all seeds or of one."""

@@ -18,7 +18,8 @@ from ..system.writing import FolderKind, new_folder
 from .card import card
 from .directory import RunDirectory
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+FILES = r"specification\.json|README\.md|model\.(onnx|pt2|safetensors)"
 
 
 class Exported(NamedTuple):
@@ -50,16 +51,17 @@ def export_run(
             `out` cannot be written.
     """
     require(format)
-    if name is not None and not re.fullmatch(NAME, name):
-        expected = "expected letters, digits, '.', '_' and '-'"
-        raise InputError(f"--name: {expected}, the first a letter or digit; found {name!r}")
+    if name is not None and (not re.fullmatch(NAME, name) or re.fullmatch(FILES, name)):
+        expected = "expected up to 100 letters, digits, '.', '_' and '-', the first of the former"
+        raise InputError(f"--name: {expected}, no file's name of an export; found {name!r}")
     student = run.student(seed)
     temperature = run.temperature(seed) if calibrated else 1.0
     specification = specify(run, seed, student, dtype, name, temperature)
     rows = sampled_rows(run.propagated(seed))
-    if rows.ndim != 2 or rows.shape[1] != specification.inputs.width or not len(rows):
+    if rows.shape[1] != specification.inputs.width or not len(rows):
         path, width = run.array("propagated.npy", seed), specification.inputs.width
         raise InputError(f"{path}: expected [n, {width}], found {list(rows.shape)}")
+    _check_model(out / specification.name, out)
     with new_folder(out, overwrite, kind(specification.name)) as folder:
         difference = export(format, student, specification, rows, folder)
         loading = find(format).loading(specification)
@@ -70,8 +72,16 @@ def export_run(
 
 def kind(name: str) -> FolderKind:
     """An export of that name, as `--overwrite` knows it."""
-    files = r"specification\.json|README\.md|model\.(onnx|pt2|safetensors)"
-    return FolderKind("export", "specification.json", f"{files}|{re.escape(name)}")
+    return FolderKind("export", "specification.json", f"{FILES}|{re.escape(name)}")
+
+
+def _check_model(folder: Path, out: Path) -> None:
+    """That what has the model's name in `out` is a model of Triton, which may be replaced."""
+    found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    foreign = [name for name in found if name not in ("1", "config.pbtxt", "labels.txt")]
+    if foreign or folder.is_file():
+        name = "/".join([folder.name, *foreign[:1]])
+        raise InputError(f"--out {out}: --overwrite would delete {name}, no part of an export")
 
 
 def specify(
@@ -87,7 +97,7 @@ def specify(
     with reading(run.path / "metrics.json", "written by train"):
         dataset, features = str(run.metrics["dataset"]["name"]), run.metrics["dataset"]["features"]
         return Specification(
-            name=name or re.sub(r"[^A-Za-z0-9._-]+", "-", dataset).strip("-._") or "student",
+            name=name or re.sub(r"[^A-Za-z0-9._-]+", "-", dataset).strip("-._")[:100] or "student",
             made_by=f"infgrand-dgl {__version__}",
             dataset=dataset,
             method=config.method,

@@ -17,9 +17,10 @@ from ..data import NodeDataset, load_source
 from ..data.scaling import Columns
 from ..data.splits import with_observed
 from ..errors import InputError
-from ..features.convert import as_features, row_normalized
+from ..features.convert import as_features, normalized_rows, row_normalized
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import SparseMatrix, row_source
+from ..graph.weights import as_array, checked
 from ..propagation.equation import Propagation
 from ..propagation.inputs import propagation_of, student_inputs
 from ..propagation.joining import Joined, places_of
@@ -27,7 +28,8 @@ from ..registry import methods, sources
 from ..serving import load_classes, load_task, predict, rows_of
 from ..system.arrays import first_not_finite, map_array
 from ..system.runtime import Runtime
-from ..system.writing import save_array
+from ..system.writing import check_writable, save_array
+from .artifacts import Stages, fingerprint
 from .directory import RunDirectory
 from .judging import of_inputs
 
@@ -103,14 +105,9 @@ class Predictor:
             InputError: shapes, ids or numbers that do not fit; features that are made of the graph.
         """
         graph = self._graph
-        x = graph.prepared(features)
-        joined = Joined.of(
-            graph.dataset.csr,
-            graph.rows,
-            x,
-            _edges(edges),
-            None if weights is None else torch.from_numpy(np.array(weights)),
-        )
+        x, ends = graph.prepared(features), _edges(edges)
+        given = None if weights is None else _weights(weights, len(ends))
+        joined = Joined.of(graph.dataset.csr, graph.rows, x, ends, given)
         if cached:
             inputs = joined.cached(graph.propagation, self._hops)
         else:
@@ -153,7 +150,8 @@ class Predictor:
         joined = Joined.of(graph.dataset.csr, rows, nobody, _edges(None))
         inputs = joined.exact(graph.propagation, ordered)[order.argsort()]
         if graph.dimension:
-            inputs = torch.cat([inputs, self._positions(torch.from_numpy(ids))], dim=1)
+            own = self.inputs[ids.astype(np.int64), -graph.dimension :]
+            inputs = torch.cat([inputs, torch.from_numpy(own).float()], dim=1)
         return self._said(inputs.numpy())
 
     def _said(self, inputs: np.ndarray) -> np.ndarray:
@@ -186,22 +184,24 @@ class Predictor:
 
     @cached_property
     def _stored_hops(self) -> Tensor:
-        graph, name = self._graph, HOPS
-        if self.run.config.data.standardize and self.run.config.data.setting == "inductive":
+        """Made anew where the run's file is of another graph, or damaged."""
+        graph, config, name = self._graph, self.run.config, HOPS
+        if config.data.standardize and config.data.setting == "inductive":
             name = self.run.key(self.seed, HOPS)
-        path, p = self.run.path / name, graph.propagation
-        shape = [self.num_nodes, max(1, p.hops) * graph.dataset.num_features]
-        if not path.exists():
-            hops = replace(p, hops=max(0, p.hops - 1), pooling=None)
-            whole = replace(graph.dataset, split=replace(graph.dataset.parts, observed=None))
-            runtime = Runtime.on("cpu", self.run.config.resources)
-            made = student_inputs(self.run.config, whole, runtime, out=path, propagation=hops)
+        path, stages = self.run.path / name, Stages(self.run.path)
+        hops = replace(graph.propagation, hops=graph.propagation.hops - 1, pooling=None)
+        whole = replace(graph.dataset, split=replace(graph.dataset.parts, observed=None))
+        made_of = fingerprint("hops", whole.fingerprint, hops.hops, hops.self_loop_weight)
+        stage = name.removesuffix(".npy")
+        if stages.finished(stage, made_of) is None:
+            check_writable(path, "--cached")
+            path.unlink(missing_ok=True)
+            runtime = Runtime.on("cpu", config.resources)
+            made = student_inputs(config, whole, runtime, out=path, propagation=hops)
             if not path.exists():
                 save_array(path, made)
-        stored = map_array(path)
-        if list(stored.shape) != shape or not stored.is_floating_point():
-            raise InputError(f"{path}: expected {shape}, found {list(stored.shape)}; remove it")
-        return stored
+            stages.finish(stage, made_of, [name], {})
+        return map_array(path)
 
 
 class Surroundings:
@@ -238,6 +238,8 @@ class Surroundings:
         plain = config.replace("data", standardize=False).data
         dataset = with_observed(load_source(plain), plain, seed)
         columns = Columns.of(dataset.observed_view().matrix)
+        if dataset.matrix.is_sparse:  # which is divided alone
+            columns = replace(columns, mean=torch.zeros_like(columns.mean))
         return cls(config, replace(dataset, features=columns.applied(dataset.features)), columns)
 
     @property
@@ -256,29 +258,51 @@ class Surroundings:
         Raises:
             InputError: no finite numbers `[n, D]`.
         """
-        D = self.dataset.num_features
-        if np.shape(features) == (0, D):
+        D, shape = self.dataset.num_features, getattr(features, "shape", None)
+        if shape is not None and tuple(shape) == (0, D):
             return torch.empty(0, D)
-        given = as_features(features)
-        if given.shape[1] != D:
-            raise InputError(f"features: expected [n, {D}], found {list(given.shape)}")
-        x = FeatureMatrix(given).to_dense()
+        given = features if sp.issparse(features) else _array(features, "features", "[n, D]")
+        if sources[self.config.data.name].row_normalized(self.config.data):
+            given = row_normalized(given) if sp.issparse(given) else as_features(given)
+            given = normalized_rows(given) if isinstance(given, Tensor) else given
+        x = FeatureMatrix(as_features(given)).to_dense()
+        if x.shape[1] != D:
+            raise InputError(f"features: expected [n, {D}], found {list(x.shape)}")
         if (row := first_not_finite(x)) is not None:
             raise InputError(f"features: expected finite numbers, found others in row {row}")
-        if sources[self.config.data.name].row_normalized(self.config.data):
-            x = torch.from_numpy(row_normalized(sp.csr_matrix(x.numpy())).toarray())
         return x if self.columns is None else self.columns.applied(x)
 
 
+def _array(values: Any, name: str, shape: str) -> np.ndarray:
+    """Of a tensor, an array, or lists, as NumPy has it, or a copy where it is not writable."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values
+        values = values.to_dense() if values.layout != torch.strided else values
+        return values.numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        raise InputError(f"{name}: expected numbers {shape}, found lists of other shapes") from None
+    return array if array.flags.writeable else array.copy()
+
+
+def _weights(weights: Any, edges: int) -> Tensor:
+    try:
+        return torch.from_numpy(checked(as_array(weights), edges))
+    except InputError as error:
+        raise InputError(str(error).replace("graph:", "weights:", 1)) from None
+
+
 def _ids(nodes: Any) -> np.ndarray:
-    ids = np.asarray(nodes)
+    ids = _array(nodes, "nodes", "[n]")
     return ids if ids.size else ids.astype(np.int64)
 
 
 def _edges(edges: Any) -> Tensor:
     if edges is None:
         return torch.empty(0, 2, dtype=torch.long)
-    values = edges.detach().cpu().numpy() if isinstance(edges, Tensor) else np.asarray(edges)
+    values = _array(edges, "edges", "[m, 2]")
     if values.ndim == 2 and values.shape[1] == 2 and values.dtype.kind in "iu":
         return torch.from_numpy(values.astype(np.int64))
     if values.size == 0:

@@ -39,10 +39,16 @@ def check_indices(matrix: sp.csr_matrix) -> None:
     matrix.check_format()
 
 
+def normalized_rows(x: Tensor) -> Tensor:
+    """Rows that sum to 1, of a dense matrix; one that sums to 0 stays as it is."""
+    sums = x.sum(dim=1, keepdim=True)
+    return torch.where(sums == 0, x, x / sums)
+
+
 def row_normalized(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    """Rows that sum to 1; a zero row stays zero."""
+    """The same of a sparse matrix."""
     sums = np.asarray(matrix.sum(axis=1)).ravel()
-    inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums != 0)
+    inverse = np.divide(1.0, sums, out=np.ones_like(sums), where=sums != 0)
     return (sp.diags(inverse) @ matrix).tocsr()
 
 

@@ -2,8 +2,8 @@ r"""Nodes that join a graph: what propagation gives them, from their surrounding
 
 Exact: $X^{(k)}$ of a node depends on the nodes within $k$ hops, and on how many edges each of
 these has. So hop $k$ of the $P$ is computed for the nodes within $P - k$ hops of those that are
-asked for, and nothing else of the graph is read. The result is that of adding all newcomers to the
-graph and propagating, up to the order of sums.
+asked for, and nothing else of the graph is read (of its weights all are summed, once). The result
+is that of adding all newcomers to the graph and propagating, up to the order of sums.
 
 Cached: the neighbours' $X^{(0)}$ to $X^{(P-1)}$ are those of the graph as it was, so that one
 gather of stored rows and $P$ small products suffice. Degrees are counted with the newcomers. With
@@ -115,7 +115,8 @@ class Joined:
         near = columns[columns < self.known.num_rows].unique()
         nodes = torch.cat([self.ids, near])
         graph = CSRGraph(_pointers(lengths), _places(nodes, columns), len(nodes), weights=weights)
-        scale, stored = self._scale(nodes, propagation), hops(near)
+        scale = self._scale(nodes, propagation)
+        stored = hops(near) if propagation.hops else self.newcomers[:0]
         steps = [self.newcomers]
         for k in range(propagation.hops):
             x = torch.cat([steps[-1], stored[:, k * D : (k + 1) * D]])

@@ -71,6 +71,10 @@ def test_export(format, trained, tmp_path, capsys, monkeypatch):
     assert run(capsys, *command, "--overwrite")[0] == 0
     (out / "mine.txt").write_text("mine")
     assert "would delete mine.txt" in refused(capsys, tmp_path, *command, "--overwrite")
+    (out / "mine.txt").unlink()
+    (out / "synthetic").mkdir(exist_ok=True)
+    (out / "synthetic/mine.txt").write_text("mine")
+    assert "delete synthetic/mine.txt" in refused(capsys, tmp_path, *command, "--overwrite")
 
 
 def test_onnx_predicts_as_predict_does(trained, tmp_path, capsys):
@@ -192,8 +196,10 @@ def test_inductive(tiny, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--name", "a/b"], "--name: expected letters, digits, '.', '_' and '-', .* found 'a/b'"),
+        (["--name", "a/b"], "--name: expected up to 100 letters, .* found 'a/b'"),
         (["--name", "../x"], "found '../x'"),
+        (["--name", "specification.json"], "no file's name of an export; found 'spec"),
+        (["--name", "x" * 101], "expected up to 100 letters"),
         (["--seed", "77"], r"--seed 77: expected one of \[1, 2\]"),
         (["--run", "nowhere"], "--run nowhere: expected a run directory"),
         (["--format", "tensorflow"], "invalid choice: 'tensorflow'"),
@@ -228,6 +234,9 @@ def test_damaged_runs(trained, tmp_path, capsys):
     assert "expected [n, 60], found [300, 9]" in refused(capsys, tmp_path, *command)
     (trained / "propagated.npy").write_bytes(b"nonsense")
     assert "not a readable .npy file" in refused(capsys, tmp_path, *command)
+    for other in (np.float32(1), np.array([["a"]]), inputs[0]):
+        np.save(trained / "propagated.npy", other)
+        assert "expected floating point [N, D], found" in refused(capsys, tmp_path, *command)
     np.save(trained / "propagated.npy", inputs)
     metrics = json.loads((trained / "metrics.json").read_text())
     del metrics["dataset"]

@@ -74,6 +74,11 @@ def test_known_nodes_with_other_features(files, trained, capsys):
         ),
         (["--features", "x.npy", "--edges", "names.csv"], "names.csv: expected node ids 0 to 302"),
         (
+            ["--features", "x.npy", "--edges", "three.npy"],
+            "--edges three.npy: expected two columns of ids, and where edges have weights one",
+        ),
+        (["--features", "x.npy", "--edges", "texts.npy"], "expected node ids 0 to 302"),
+        (
             ["--features", "x.npy", "--edges", "heavy.csv"],
             "weights: the graph that the nodes join has none",
         ),
@@ -83,6 +88,8 @@ def test_errors(options, message, files, trained, tmp_path, capsys):
     x, _ = files
     np.save("narrow.npy", x[:, 1:])
     np.save("known.npy", [[300, 1], [3, 4]])
+    np.save("three.npy", [[300.0, 1.0, 2.5]])
+    np.save("texts.npy", np.array([["²", "1"]]))
     np.save("far.npy", [[300, 1], [303, 0]])
     header = ",".join(["id", *(f"x{k}" for k in range(D))])
     with_ids = np.concatenate([np.array([[7], [8], [9]]), x], axis=1)

@@ -107,7 +107,13 @@ def _joining(args: argparse.Namespace, run: RunDirectory, seed: int) -> Tensor:
     if args.nodes is not None:
         return torch.from_numpy(predictor.changed(load_array(args.nodes), features))
     if args.edges is not None:
-        listed = read_edges(args.edges, Options())
+        try:
+            listed = read_edges(args.edges, Options())
+        except InputError as error:
+            if "unclear" not in str(error):
+                raise
+            expected = "expected two columns of ids, and where edges have weights one named weight"
+            raise InputError(f"--edges {args.edges}: {expected}") from None
         everyone = predictor.num_nodes + features.shape[0]
         edges = in_range(listed, everyone, f"new ones from {predictor.num_nodes}")
         weights = listed.weights
