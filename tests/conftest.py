@@ -98,23 +98,26 @@ def dense_adjacency(csr: CSRGraph) -> torch.Tensor:
     return A.index_put_((rows, csr.indices.cpu().long()), value.double(), accumulate=True)
 
 
+# An experiment of a second: a generated graph, few epochs, narrow models.
+TINY = {
+    "data": {
+        "name": "synthetic",
+        "style": "citation",
+        "nodes": 300,
+        "features": 60,
+        "classes": 3,
+    },
+    "teacher": {"hidden": 8},
+    "student": {"hidden": 8, "weight_decay": 0.0},
+    "train": {"epochs": 5, "seeds": [1, 2], "device": "cpu"},
+}
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """An experiment of a second: a generated graph, few epochs, narrow models."""
-    content = {
-        "data": {
-            "name": "synthetic",
-            "style": "citation",
-            "nodes": 300,
-            "features": 60,
-            "classes": 3,
-        },
-        "teacher": {"hidden": 8},
-        "student": {"hidden": 8, "weight_decay": 0.0},
-        "train": {"epochs": 5, "seeds": [1, 2], "device": "cpu"},
-    }
+    """`TINY` in a file."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(TINY))
     return path
 
 

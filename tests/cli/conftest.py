@@ -1,10 +1,14 @@
 """Commands in this process."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from infgrand_dgl.cli import main
+
+from ..conftest import TINY
 
 
 def run(capsys, *arguments):
@@ -18,11 +22,19 @@ def run(capsys, *arguments):
     return status, out.out, out.err
 
 
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    config = folder / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY))
+    assert main(["train", "-q", "--config", str(config), "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
 @pytest.fixture
-def trained(tiny, tmp_path, capsys) -> Path:
-    out = tmp_path / "run"
-    assert run(capsys, "train", "--config", tiny, "--out", out)[0] == 0
-    return out
+def trained(trained_once, tmp_path) -> Path:
+    """A run of `tiny`, of this test's own."""
+    return Path(shutil.copytree(trained_once, tmp_path / "run"))
 
 
 def refused(capsys, tmp_path, *arguments) -> str:

@@ -59,6 +59,7 @@ RUN = FolderKind(
     r"(README\.md|config\.yaml|metrics\.json|history\.csv|stages\.json|report\.html|\w+\.npy|seed-\d+|figures"
     r"|tensorboard)",
 )
+CARD, CARD_STARTS = "README.md", b"---\nlibrary_name: infgrand-dgl\n"
 LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"
 
 
@@ -85,6 +86,8 @@ def new_run(
     with explained(out, "--out"):
         target = out.resolve()
         replaces = check_folder(out, target, overwrite, RUN)
+        if replaces:
+            _check_card(target / CARD, out)
     partial = partial_of(out)
     with parents(target, out):
         with explained(out, "--out"):
@@ -164,6 +167,12 @@ def locked(partial: Path, out: Path) -> int:
         os.close(lock)
         raise InputError(f"--out {out}: another process is writing it") from None
     return lock
+
+
+def _check_card(path: Path, out: Path) -> None:
+    """Runs had no card before, and somebody may have written about one."""
+    if path.exists() and not path.read_bytes().startswith(CARD_STARTS):
+        raise InputError(f"--out {out}: --overwrite would delete {CARD}, no model card of a run")
 
 
 def _clear(partial: Path) -> None:

@@ -16,7 +16,7 @@ from ..serving.specification import DType, Inputs, Specification
 from ..system.reading import reading
 from ..system.writing import FolderKind, new_folder
 from .card import card
-from .directory import RunDirectory
+from .directory import CARD, RunDirectory
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 FILES = r"specification\.json|README\.md|model\.(onnx|pt2|safetensors)"
@@ -66,7 +66,7 @@ def export_run(
         difference = export(format, student, specification, rows, folder)
         loading = find(format).loading(specification)
         text = card(run.config, run.metrics, loading, seed, specification)
-        (folder / "README.md").write_text(text)
+        (folder / CARD).write_text(text)
     return Exported(specification, difference, len(rows))
 
 

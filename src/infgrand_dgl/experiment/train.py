@@ -24,7 +24,7 @@ from ..system.writing import save_array
 from ..training.metrics import recorded
 from ..training.settings import for_task
 from .card import card_of_run
-from .directory import RunDirectory, is_complete, is_damaged, shared_run
+from .directory import CARD, RunDirectory, is_complete, is_damaged, shared_run
 from .fitting import Metrics, Outcome
 from .metrics import metrics_of
 from .steps import Experiment, Steps
@@ -162,5 +162,5 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
     if experiment.scores:
         influence_histogram(experiment.scores[-1], run.path / "figures/influence_histogram.png")
     if "student" in metrics:
-        run.write_text("README.md", card_of_run(run, metrics))
+        run.write_text(CARD, card_of_run(run, metrics))
     run.write_metrics(metrics)

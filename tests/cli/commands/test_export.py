@@ -104,6 +104,13 @@ def test_page(trained, tmp_path, monkeypatch, capsys):
     assert names["predictor"].seed == names["predictor"].run.best_seed()
 
 
+def test_notes_of_somebody_are_no_card(trained, tiny, tmp_path, capsys):
+    command = ("train", "--config", tiny, "--out", trained, "--overwrite")
+    assert run(capsys, *command)[0] == 0
+    (trained / "README.md").write_text("# What I found\n")
+    assert "--overwrite would delete README.md" in refused(capsys, tmp_path, *command)
+
+
 def test_calibrated(trained, tmp_path, capsys):
     """The same classes; probabilities of the logits at the run's temperature, in predict, export
     and card; in a run that is older than this an error."""
