@@ -78,6 +78,11 @@ class Grown:
         return np.load(out)
 
 
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory):
+    return Predictor.open(Grown(tmp_path_factory.mktemp("grown")).out)
+
+
 CASES: dict[str, Any] = {
     "plain": {},
     "weighted": {"weighted": True},
@@ -348,14 +353,12 @@ def test_other_tasks(task, tmp_path):
         (np.zeros((2, 6)), [[242, 1]], "edges: expected ids 0 to 239 of known nodes, 240 to 241"),
     ],
 )
-def test_errors(features, edges, message, tmp_path):
-    predictor = Predictor.open(Grown(tmp_path).out)
+def test_errors(features, edges, message, predictor):
     with pytest.raises(InputError, match=message):
         predictor.new(features, edges)
 
 
-def test_errors_of_changed_nodes(tmp_path):
-    predictor = Predictor.open(Grown(tmp_path).out)
+def test_errors_of_changed_nodes(predictor):
     x = np.zeros((2, D))
     for nodes, message in (
         ([1, 1], "nodes: expected each once, found 1 twice"),
