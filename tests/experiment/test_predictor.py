@@ -173,6 +173,17 @@ def test_cached(hops, tmp_path):
     assert path.stat().st_mtime_ns == before
 
 
+def test_stored_rows_are_of_all_seeds(tmp_path):
+    """Of the whole graph, whoever a seed has hidden."""
+    train_section = {"seeds": [1, 2], "epochs": 2}
+    grown = Grown(tmp_path, data={"setting": "inductive"}, train=train_section)
+    times = set()
+    for seed in (1, 2, 1):
+        Predictor.open(grown.out, seed).new(grown.features, grown.edges, cached=True)
+        times.add((grown.out / HOPS).stat().st_mtime_ns)
+    assert len(times) == 1
+
+
 def test_stored_rows_of_another_graph_or_damaged_are_made_anew(tmp_path):
     grown = Grown(tmp_path)
 

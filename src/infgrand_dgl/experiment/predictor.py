@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..config.schema import Config
-from ..data import NodeDataset, load_source
+from ..data import NodeDataset, Split, load_source
 from ..data.scaling import Columns
 from ..data.splits import with_observed
 from ..errors import InputError
@@ -190,7 +190,8 @@ class Predictor:
             name = self.run.key(self.seed, HOPS)
         path, stages = self.run.path / name, Stages(self.run.path)
         hops = replace(graph.propagation, hops=graph.propagation.hops - 1, pooling=None)
-        whole = replace(graph.dataset, split=replace(graph.dataset.parts, observed=None))
+        nobody = torch.empty(0, dtype=torch.long)  # is hidden
+        whole = replace(graph.dataset, split=Split(nobody, nobody, nobody))
         made_of = fingerprint("hops", whole.fingerprint, hops.hops, hops.self_loop_weight)
         stage = name.removesuffix(".npy")
         if stages.finished(stage, made_of) is None:
