@@ -237,7 +237,15 @@ def test_kinds_of_arrays(tmp_path):
     expected = predictor.new(x, edges, weights)
     frozen = x.copy()
     frozen.flags.writeable = False
-    for other in (x.tolist(), torch.from_numpy(x), sp.csr_matrix(x), sp.coo_array(x), frozen):
+    tensor = torch.from_numpy(x)
+    for other in (
+        x.tolist(),
+        tensor,
+        tensor.to_sparse(),
+        sp.csr_matrix(x),
+        sp.coo_array(x),
+        frozen,
+    ):
         np.testing.assert_allclose(predictor.new(other, edges, weights), expected, rtol=1e-5)
     for dtype in (np.int32, np.uint16, ">i8"):
         found = predictor.new(x, edges.astype(dtype), weights.astype(dtype))
@@ -245,7 +253,7 @@ def test_kinds_of_arrays(tmp_path):
     heavy = torch.from_numpy(weights).bfloat16().requires_grad_()
     np.testing.assert_allclose(predictor.new(x, edges.tolist(), heavy), expected, rtol=1e-5)
     for arguments, message in (
-        ((x, [[N, 1], [N]]), r"edges: expected numbers \[m, 2\], found lists of other shapes"),
+        ((x, [[N, 1], [N]]), r"edges: expected integers \[m, 2\], found object \[2\]"),
         (([[1.0] * D, [1.0]], edges), "features: expected numbers"),
         ((x, edges, ["a"] * 20), "weights: expected numbers"),
         ((x, edges, [1.0]), "weights: expected one weight for each of the 20 edges"),
@@ -253,7 +261,7 @@ def test_kinds_of_arrays(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             predictor.new(*arguments)
-    with pytest.raises(InputError, match="nodes: expected numbers"):
+    with pytest.raises(InputError, match=r"nodes: expected integers \[n\], found object \[2\]"):
         predictor.stored([[1], [1, 2]])
 
 

@@ -39,7 +39,7 @@ def specification(kind: str, made: MLP, **changes: Any) -> Specification:
         hops=2,
         pooling="mean",
         self_loop_weight=1.0,
-        row_normalize=None,
+        row_normalize=True,
         standardize=False,
         sha256="0" * 64,
     )

@@ -170,12 +170,7 @@ def _front(dataset: Mapping[str, Any], scores: Scores) -> dict[str, Any]:
     return {
         "library_name": "infgrand-dgl",
         "pipeline_tag": kind.pipeline,
-        "tags": [
-            "graph-neural-networks",
-            "knowledge-distillation",
-            "mlp",
-            "node-" + dataset["task"],
-        ],
+        "tags": [*TAGS, f"node-{dataset['task']}"],
         "model-index": [{"name": f"infgrand-dgl-{name}", "results": [result]}],
     }
 

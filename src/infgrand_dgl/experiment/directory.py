@@ -56,8 +56,8 @@ log = logging.getLogger(__name__)
 RUN = FolderKind(
     "run",
     "metrics.json",
-    r"(README\.md|config\.yaml|metrics\.json|history\.csv|stages\.json|report\.html|\w+\.npy|seed-\d+|figures"
-    r"|tensorboard)",
+    r"(README\.md|config\.yaml|metrics\.json|history\.csv|stages\.json|report\.html|\w+\.npy"
+    r"|seed-\d+|figures|tensorboard)",
 )
 CARD, CARD_STARTS = "README.md", b"---\nlibrary_name: infgrand-dgl\n"
 LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"

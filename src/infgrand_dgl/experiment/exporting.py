@@ -9,9 +9,9 @@ from .. import __version__
 from ..config.schema import Config
 from ..errors import InputError
 from ..nn.mlp import MLP
+from ..registry import sources
 from ..serving import load_classes, load_task
 from ..serving.export import export, require, sampled_rows
-from ..serving.formats import find
 from ..serving.specification import DType, Inputs, Specification
 from ..system.reading import reading
 from ..system.writing import FolderKind, new_folder
@@ -23,7 +23,8 @@ FILES = r"specification\.json|README\.md|model\.(onnx|pt2|safetensors)"
 
 
 class Exported(NamedTuple):
-    specification: Specification
+    """How far the export's answers are from the student's, and about how many rows it was asked."""
+
     difference: float
     rows: int
 
@@ -50,7 +51,7 @@ def export_run(
         InputError: the run is damaged, a package is missing, answers differ (`serving.export`), or
             `out` cannot be written.
     """
-    require(format)
+    chosen = require(format)
     if name is not None and (not re.fullmatch(NAME, name) or re.fullmatch(FILES, name)):
         expected = "expected up to 100 letters, digits, '.', '_' and '-', the first of the former"
         raise InputError(f"--name: {expected}, no file's name of an export; found {name!r}")
@@ -64,10 +65,10 @@ def export_run(
     _check_model(out / specification.name, out)
     with new_folder(out, overwrite, kind(specification.name)) as folder:
         difference = export(format, student, specification, rows, folder)
-        loading = find(format).loading(specification)
+        loading = chosen.loading(specification)
         text = card(run.config, run.metrics, loading, seed, specification)
         (folder / CARD).write_text(text)
-    return Exported(specification, difference, len(rows))
+    return Exported(difference, len(rows))
 
 
 def kind(name: str) -> FolderKind:
@@ -123,7 +124,7 @@ def _inputs(config: Config, width: int, features: int, sha256: str) -> Inputs:
         hops=hops,
         pooling="side by side" if beside else p.pooling,
         self_loop_weight=p.self_loop_weight,
-        row_normalize=data.row_normalize,
+        row_normalize=sources[data.name].row_normalized(data),
         standardize=data.standardize,
         sha256=sha256,
     )

@@ -111,8 +111,8 @@ class Predictor:
         if cached:
             inputs = joined.cached(graph.propagation, self._hops)
         else:
-            parts = [joined.exact(graph.propagation, ids) for ids in joined.ids.split(TOGETHER)]
-            inputs = torch.cat(parts) if parts else joined.exact(graph.propagation, joined.ids)
+            parts = joined.ids.split(TOGETHER)
+            inputs = torch.cat([joined.exact(graph.propagation, ids) for ids in parts])
         if graph.dimension:
             inputs = torch.cat([inputs, joined.means(self._positions)], dim=1)
         return self._said(inputs.numpy())
@@ -262,30 +262,18 @@ class Surroundings:
         D, shape = self.dataset.num_features, getattr(features, "shape", None)
         if shape is not None and tuple(shape) == (0, D):
             return torch.empty(0, D)
-        given = features if sp.issparse(features) else _array(features, "features", "[n, D]")
-        if sources[self.config.data.name].row_normalized(self.config.data):
-            given = row_normalized(given) if sp.issparse(given) else as_features(given)
-            given = normalized_rows(given) if isinstance(given, Tensor) else given
+        sparse = isinstance(features, Tensor) and features.layout != torch.strided
+        given = features if sparse or sp.issparse(features) else as_array(features)
+        normalize = sources[self.config.data.name].row_normalized(self.config.data)
+        if normalize and sp.issparse(given):
+            given = row_normalized(sp.csr_matrix(given))
         x = FeatureMatrix(as_features(given)).to_dense()
+        x = normalized_rows(x) if normalize and not sp.issparse(given) else x
         if x.shape[1] != D:
             raise InputError(f"features: expected [n, {D}], found {list(x.shape)}")
         if (row := first_not_finite(x)) is not None:
             raise InputError(f"features: expected finite numbers, found others in row {row}")
         return x if self.columns is None else self.columns.applied(x)
-
-
-def _array(values: Any, name: str, shape: str) -> np.ndarray:
-    """Of a tensor, an array, or lists, as NumPy has it, or a copy where it is not writable."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = values.float() if values.dtype == torch.bfloat16 else values
-        values = values.to_dense() if values.layout != torch.strided else values
-        return values.numpy()
-    try:
-        array = np.asarray(values)
-    except ValueError:  # lists of several lengths
-        raise InputError(f"{name}: expected numbers {shape}, found lists of other shapes") from None
-    return array if array.flags.writeable else array.copy()
 
 
 def _weights(weights: Any, edges: int) -> Tensor:
@@ -296,14 +284,14 @@ def _weights(weights: Any, edges: int) -> Tensor:
 
 
 def _ids(nodes: Any) -> np.ndarray:
-    ids = _array(nodes, "nodes", "[n]")
+    ids = as_array(nodes)
     return ids if ids.size else ids.astype(np.int64)
 
 
 def _edges(edges: Any) -> Tensor:
     if edges is None:
         return torch.empty(0, 2, dtype=torch.long)
-    values = _array(edges, "edges", "[m, 2]")
+    values = as_array(edges)
     if values.ndim == 2 and values.shape[1] == 2 and values.dtype.kind in "iu":
         return torch.from_numpy(values.astype(np.int64))
     if values.size == 0:

@@ -56,10 +56,8 @@ class SparseMatrix:
 
     def __getitem__(self, rows: Tensor) -> SparseMatrix:
         """The rows of the ids, int64 `[n]`."""
-        begin, lengths = self.pattern.indptr[rows], self.pattern.row_lengths[rows]
+        lengths, entries = self.pattern.row_lengths[rows], self.pattern.entries_of(rows)
         indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        moved = torch.repeat_interleave(begin - indptr[:-1], lengths)
-        entries = moved + torch.arange(len(moved), device=moved.device)
         pattern = CSRGraph(indptr, self.pattern.indices[entries], self.pattern.num_cols)
         return SparseMatrix(pattern, self.values[entries])
 

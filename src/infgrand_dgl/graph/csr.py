@@ -140,16 +140,20 @@ class CSRGraph:
         """The edges among distinct nodes, int64 `[n]`, numbered as they are listed."""
         local = torch.full((self.num_cols,), -1, dtype=torch.int32)
         local[nodes] = torch.arange(len(nodes), dtype=torch.int32)
-        lengths = self.row_lengths[nodes]
-        end = lengths.cumsum(0)
-        entries = torch.repeat_interleave(self.indptr[nodes] - (end - lengths), lengths)
-        columns = local[self.indices[entries.add_(torch.arange(len(entries)))].long()]
+        end, entries = self.row_lengths[nodes].cumsum(0), self.entries_of(nodes)
+        columns = local[self.indices[entries].long()]
         kept = columns >= 0
         # How many entries are kept before each row.
         before = torch.cat([kept.new_zeros(1, dtype=torch.long), kept.cumsum(0)])
         indptr = before[torch.cat([end.new_zeros(1), end])]
         weights = None if self.weights is None else self.weights[entries[kept]]
         return type(self)(indptr, columns[kept], len(nodes), self.symmetric, weights=weights)
+
+    def entries_of(self, rows: Tensor) -> Tensor:
+        """Places of the entries of rows, int64 `[n]`, one row after the other; int64."""
+        lengths = self.row_lengths[rows]
+        moved = torch.repeat_interleave(self.indptr[rows] - (lengths.cumsum(0) - lengths), lengths)
+        return moved.add_(torch.arange(len(moved), device=moved.device))
 
     def block(self, first: int, last: int) -> tuple[CSRGraph, Tensor]:
         """Rows `first` to `last - 1` of a square graph, and the nodes that its columns are.

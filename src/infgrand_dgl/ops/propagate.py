@@ -86,14 +86,18 @@ def propagate_reference(
 ) -> Tensor:
     """`propagate` as the equation reads: the tests' oracle and the fallback."""
     start = _wide(x, x) if mask is None else _masked(x, mask)
-    steps = torch.stack([start, *islice(propagation_steps(graph, start, self_loop_weight), hops)])
+    steps = [start, *islice(propagation_steps(graph, start, self_loop_weight), hops)]
+    return pooled(steps, pooling).to(x.dtype)
+
+
+def pooled(steps: list[Tensor], pooling: Pooling) -> Tensor:
+    """POOL of X^(0) to X^(P), `[N, D]` each."""
     if pooling == "last":
-        pooled = steps[-1]
-    elif pooling == "mean":
-        pooled = steps.mean(dim=0)
-    else:
-        pooled = steps.amax(dim=0) if pooling == "max" else steps.amin(dim=0)
-    return pooled.to(x.dtype)
+        return steps[-1]
+    stack = torch.stack(steps)
+    if pooling == "mean":
+        return stack.mean(dim=0)
+    return stack.amax(dim=0) if pooling == "max" else stack.amin(dim=0)
 
 
 def _wide(t: Tensor, x: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..graph.csr import CSRGraph
 from ..ops import spmm
+from ..ops.propagate import pooled
 from ..system.arrays import dtype_name
 from .equation import Propagation
 
@@ -102,7 +103,7 @@ class Joined:
             n = len(within)
             x = spmm(_first(graph, n, len(x)), x, scale[:n], scale[: len(x)], self_weight=w - 1)
             steps.append(x[: len(ids)])
-        return pooled(propagation, steps)
+        return _joined(propagation, steps)
 
     def cached(self, propagation: Propagation, hops: Rows) -> Tensor:
         """The same of all newcomers, `[n, ...]`, by their neighbours' rows as they were.
@@ -121,7 +122,7 @@ class Joined:
         for k in range(propagation.hops):
             x = torch.cat([steps[-1], stored[:, k * D : (k + 1) * D]])
             steps.append(spmm(graph, x, scale[:n], scale, self_weight=w - 1))
-        return pooled(propagation, steps)
+        return _joined(propagation, steps)
 
     def means(self, values: Rows) -> Tensor:
         """Of values of the known neighbours of each newcomer, by the weights of edges that have
@@ -155,7 +156,7 @@ class Joined:
 
     def _scale(self, ids: Tensor, propagation: Propagation) -> Tensor:
         r"""Of $S^{-1/2}$ with the newcomers, float32 `[b]`."""
-        old, there = ids < self.known.num_rows, self._added_rows(ids)
+        old, there = ids < self.known.num_rows, places_of(self.touched, ids)
         degree = torch.full((len(ids),), propagation.self_loop_weight - 1.0, dtype=torch.float64)
         degree[old] += self.known.row_sums[ids[old]]
         degree[there >= 0] += self.added.row_sums[there[there >= 0]]
@@ -182,10 +183,10 @@ class Joined:
 
     def _entries(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Lengths of rows `[b]`, their columns, and their weights where edges have some."""
-        old, there = ids < self.known.num_rows, self._added_rows(ids)
+        old, there = ids < self.known.num_rows, places_of(self.touched, ids)
         owners, columns, weights = [], [], []
         for csr, has, rows in ((self.known, old, ids), (self.added, there >= 0, there)):
-            entries = _entries_of(csr, rows[has])
+            entries = csr.entries_of(rows[has])
             owners.append(has.nonzero().flatten().repeat_interleave(csr.row_lengths[rows[has]]))
             columns.append(csr.indices[entries])
             weights += [] if csr.weights is None else [csr.weights[entries]]
@@ -197,10 +198,6 @@ class Joined:
             torch.cat(weights)[order] if weights else None,
         )
 
-    def _added_rows(self, ids: Tensor) -> Tensor:
-        """Rows of `added`, int64 `[b]`; -1 where a node has none."""
-        return places_of(self.touched, ids)
-
 
 def places_of(ordered: Tensor, ids: Tensor) -> Tensor:
     """Where in distinct ascending ids each of some is, int64 `[b]`; -1: nowhere."""
@@ -210,23 +207,11 @@ def places_of(ordered: Tensor, ids: Tensor) -> Tensor:
     return place.where(ordered[place] == ids, -1)
 
 
-def pooled(propagation: Propagation, steps: list[Tensor]) -> Tensor:
+def _joined(propagation: Propagation, steps: list[Tensor]) -> Tensor:
     """POOL of X^(0) to X^(P), `[n, D]` each, or all of them side by side."""
     if propagation.pooling is None:
         return torch.cat(steps, dim=1)
-    if propagation.pooling == "last":
-        return steps[-1]
-    stack = torch.stack(steps)
-    if propagation.pooling == "mean":
-        return stack.mean(dim=0)
-    return stack.amax(dim=0) if propagation.pooling == "max" else stack.amin(dim=0)
-
-
-def _entries_of(csr: CSRGraph, rows: Tensor) -> Tensor:
-    """Places of the entries of some rows, one row after the other, int64."""
-    lengths, begin = csr.row_lengths[rows], csr.indptr[rows]
-    moved = (begin - _pointers(lengths)[:-1]).repeat_interleave(lengths)
-    return moved + torch.arange(len(moved))
+    return pooled(steps, propagation.pooling)
 
 
 def _pointers(lengths: Tensor) -> Tensor:

@@ -45,9 +45,9 @@ def export(
         The largest difference to the student's own answers (`difference`).
 
     Raises:
-        InputError: a package is missing, or that difference is above `BOUNDS`.
+        InputError: that difference is above `BOUNDS`.
     """
-    chosen = require(format)
+    chosen = find(format)
     expected = ask(Answers(student, specification.model_copy(update={"dtype": "float32"})))(rows)
     exported = Answers(copy.deepcopy(student), specification).eval()
     chosen.write(exported, specification, folder)

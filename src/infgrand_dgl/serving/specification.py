@@ -29,8 +29,8 @@ class Inputs(Section):
     """POOL of X^(0) to X^(P), or all of them, (P + 1) D columns."""
     self_loop_weight: float
     """w of Ã."""
-    row_normalize: bool | None
-    """Whether rows of X sum to 1; null: as the dataset is published."""
+    row_normalize: bool
+    """Whether rows of X sum to 1."""
     standardize: bool
     """Whether columns of X have mean 0 and variance 1 over the nodes that training saw."""
     sha256: str

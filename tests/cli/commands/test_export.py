@@ -50,7 +50,7 @@ def test_export(format, trained, tmp_path, capsys, monkeypatch):
         "hops": 2,
         "pooling": "mean",
         "self_loop_weight": 1.0,
-        "row_normalize": None,
+        "row_normalize": True,
         "standardize": False,
         "sha256": hashlib.sha256(content).hexdigest(),
     }

@@ -44,15 +44,10 @@ def save(answers: Answers, specification: Specification, path: Path) -> None:
     onnx.save(model, path)
 
 
-def open_file(path: Path, threads: int = 0) -> Ask:
-    """
-    Args:
-        threads: of one request; 0: as many as there are cores.
-    """
+def open_file(path: Path) -> Ask:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
