@@ -301,7 +301,7 @@ def test_standardized_by_what_training_saw(setting, tmp_path):
     predictor = Predictor.open(grown.out)
     x = np.load(grown.small / "features.npy").astype(np.float64)
     if setting == "inductive":
-        observed = predictor._graph.dataset.parts.observed
+        observed = predictor.graph.dataset.parts.observed
         assert observed is not None and len(observed) < N
         seen = x[observed.numpy()]
     else:
@@ -332,7 +332,7 @@ def test_positions_are_the_neighbours_mean(tmp_path):
     train(config, tmp_path / "placed", report=Reporter(quiet=True))
     predictor = Predictor.open(tmp_path / "placed")
     inputs = np.load(tmp_path / "placed/seed-1/propagated.npy")
-    split = predictor._graph.dataset.parts
+    split = predictor.graph.dataset.parts
     assert split.observed is not None
     observed = split.observed.numpy()
     hidden = int(np.setdiff1d(np.arange(N), observed)[0])

@@ -55,8 +55,8 @@ def resumable_experiment(parser: argparse.ArgumentParser) -> None:
     overrides(parser)
 
 
-def student(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="a run directory")
+def student(parser: argparse.ArgumentParser, help: str = "a run directory") -> None:
+    parser.add_argument("--run", type=Path, required=True, metavar="DIR", help=help)
     parser.add_argument("--seed", type=SEED, help="whose student (default: best on validation)")
 
 

@@ -11,8 +11,10 @@ from ..errors import InputError
 from ..nn.mlp import MLP
 from ..registry import sources
 from ..serving import load_classes, load_task
-from ..serving.export import export, require, sampled_rows
+from ..serving.export import export, sampled_rows
+from ..serving.formats import find
 from ..serving.specification import DType, Inputs, Specification
+from ..system.installed import require
 from ..system.reading import reading
 from ..system.writing import FolderKind, new_folder
 from .card import card
@@ -51,7 +53,8 @@ def export_run(
         InputError: the run is damaged, a package is missing, answers differ (`serving.export`), or
             `out` cannot be written.
     """
-    chosen = require(format)
+    chosen = find(format)
+    require(chosen.packages, f"--format {format}", "serve")
     if name is not None and (not re.fullmatch(NAME, name) or re.fullmatch(FILES, name)):
         expected = "expected up to 100 letters, digits, '.', '_' and '-', the first of the former"
         raise InputError(f"--name: {expected}, no file's name of an export; found {name!r}")

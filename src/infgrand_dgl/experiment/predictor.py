@@ -104,7 +104,7 @@ class Predictor:
         Raises:
             InputError: shapes, ids or numbers that do not fit; features that are made of the graph.
         """
-        graph = self._graph
+        graph = self.graph
         x, ends = graph.prepared(features), _edges(edges)
         given = None if weights is None else _weights(weights, len(ends))
         joined = Joined.of(graph.dataset.csr, graph.rows, x, ends, given)
@@ -127,7 +127,7 @@ class Predictor:
         Raises:
             InputError: as of `new`; ids that are none or there twice.
         """
-        graph, ids = self._graph, _ids(nodes)
+        graph, ids = self.graph, _ids(nodes)
         rows_of(self.inputs[:, :0], ids, "nodes")
         x = graph.prepared(features)
         ordered, order = torch.from_numpy(ids.astype(np.int64)).sort()
@@ -159,7 +159,8 @@ class Predictor:
         return said.numpy()
 
     @cached_property
-    def _graph(self) -> Surroundings:
+    def graph(self) -> Surroundings:
+        """Loaded when it is first asked for."""
         graph = Surroundings.of(self.run.config, self.seed)
         found, expected = graph.dataset.num_nodes, self.num_nodes
         if found != expected or graph.width != self.student.shape["in_features"]:
@@ -171,7 +172,7 @@ class Predictor:
 
     def _positions(self, ids: Tensor) -> Tensor:
         """NaN of nodes that training did not see: theirs are means already."""
-        graph = self._graph
+        graph = self.graph
         found = torch.from_numpy(self.inputs[ids.numpy(), -graph.dimension :]).float()
         observed = graph.dataset.parts.observed
         if observed is not None:
@@ -185,7 +186,7 @@ class Predictor:
     @cached_property
     def _stored_hops(self) -> Tensor:
         """Made anew where the run's file is of another graph, or damaged."""
-        graph, config, name = self._graph, self.run.config, HOPS
+        graph, config, name = self.graph, self.run.config, HOPS
         if config.data.standardize and config.data.setting == "inductive":
             name = self.run.key(self.seed, HOPS)
         path, stages = self.run.path / name, Stages(self.run.path)

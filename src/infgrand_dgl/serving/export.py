@@ -1,7 +1,6 @@
 """A student in a format that others run, asked once before it is handed over."""
 
 import copy
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,25 +9,10 @@ from ..errors import InputError
 from ..nn.mlp import MLP
 from .answers import Answers, ask
 from .formats import find
-from .formats.format import Format
 from .specification import Specification
 
 # The most that an answer may differ from the student's: of 1 + the largest in its column.
 BOUNDS = {"float32": 1e-5, "float16": 1e-2}
-
-
-def require(format: str) -> Format:
-    """
-    Raises:
-        InputError: a package that the format needs is not installed.
-    """
-    found = find(format)
-    for package in found.packages:
-        if find_spec(package) is None:
-            raise InputError(
-                f"--format {format}: {package} is not installed (pip install infgrand-dgl[serve])"
-            )
-    return found
 
 
 def export(

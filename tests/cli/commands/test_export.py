@@ -226,7 +226,7 @@ def test_without_onnx(trained, tmp_path, capsys, monkeypatch):
     def find_spec(name, *rest):
         return None if name == "onnxscript" else real(name, *rest)
 
-    monkeypatch.setattr("infgrand_dgl.serving.export.find_spec", find_spec)
+    monkeypatch.setattr("infgrand_dgl.system.installed.find_spec", find_spec)
     command = ("export", "--run", trained, "--out", tmp_path / "e", "--format")
     said = "onnxscript is not installed (pip install infgrand-dgl[serve])"
     for format in ("onnx", "triton"):

@@ -34,5 +34,5 @@ command = Group(
     "time our kernels and models beside others'",
     {name: _one(name, of.about) for name, of in benchmark.BENCHMARKS.items()} | {"all": _ALL},
     kind="benchmark",
-    place=9,
+    place=11,
 )

@@ -17,5 +17,5 @@ def run(args: argparse.Namespace) -> None:
 
 
 command = Command(
-    "versions, devices, and what of the extension is loaded", "infgrand-dgl info", run, place=10
+    "versions, devices, and what of the extension is loaded", "infgrand-dgl info", run, place=12
 )

@@ -29,5 +29,5 @@ command = Command(
     run,
     (options.quiet,),
     add_arguments,
-    place=6,
+    place=8,
 )

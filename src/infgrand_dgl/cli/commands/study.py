@@ -98,5 +98,5 @@ command = Command(
     run,
     (options.quiet,),
     add_arguments,
-    place=8,
+    place=10,
 )

@@ -74,5 +74,5 @@ command = Command(
     run,
     (options.experiment, options.quiet),
     add_arguments,
-    place=8,
+    place=10,
 )

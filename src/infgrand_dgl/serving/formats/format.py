@@ -13,6 +13,8 @@ class Format:
     """
     Args:
         label: within a sentence.
+        platform: `<framework>_<format>`, as the Open Inference Protocol calls it.
+        file: where the model is in its folder.
         write: (the model, its specification, a folder) writes its files there.
         open: (the same folder, the specification) to the model as it is asked from these files.
         loading: Markdown: how somebody else loads it, of a specification.
@@ -20,6 +22,8 @@ class Format:
     """
 
     label: str
+    platform: str
+    file: Callable[[Specification], str]
     write: Callable[[Answers, Specification, Path], None]
     open: Callable[[Path, Specification], Ask]
     loading: Callable[[Specification], str]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...system.installed import require
 from ..answers import Answers, Ask
 from ..specification import Specification
 from .format import Format
@@ -45,6 +46,7 @@ def save(answers: Answers, specification: Specification, path: Path) -> None:
 
 
 def open_file(path: Path) -> Ask:
+    require(["onnxruntime"], str(path), "serve")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -78,6 +80,8 @@ x = np.zeros((10, {specification.inputs.width}), np.{specification.dtype})  # ro
 
 FORMAT = Format(
     "ONNX",
+    "onnxruntime_onnx",
+    lambda specification: FILE,
     write,
     lambda folder, specification: open_file(folder / FILE),
     loading,

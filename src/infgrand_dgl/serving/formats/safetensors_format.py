@@ -61,4 +61,6 @@ x = {x}  # rows
 """
 
 
-FORMAT = Format("safetensors", write, open_file, loading)
+FORMAT = Format(
+    "safetensors", "pytorch_safetensors", lambda specification: FILE, write, open_file, loading
+)

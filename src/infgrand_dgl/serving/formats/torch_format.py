@@ -39,4 +39,6 @@ x = torch.zeros(10, {specification.inputs.width}, dtype=torch.{specification.dty
 """
 
 
-FORMAT = Format("torch.export", write, open_file, loading)
+FORMAT = Format(
+    "torch.export", "pytorch_export", lambda specification: FILE, write, open_file, loading
+)

@@ -20,7 +20,7 @@ TYPES = {"float32": "TYPE_FP32", "float16": "TYPE_FP16"}
 def write(answers: Answers, specification: Specification, folder: Path) -> None:
     model = folder / specification.name
     (model / "1").mkdir(parents=True)
-    onnx_format.save(answers, specification, model / "1" / onnx_format.FILE)
+    onnx_format.save(answers, specification, folder / file(specification))
     (model / "config.pbtxt").write_text(configuration(specification))
     if specification.classes is not None:
         lines = (" ".join(str(name).split()) for name in specification.classes)
@@ -51,8 +51,12 @@ parameters {{ key: "specification" value {{ string_value: {said} }} }}
 """
 
 
+def file(specification: Specification) -> str:
+    return f"{specification.name}/1/{onnx_format.FILE}"
+
+
 def open_file(folder: Path, specification: Specification) -> Ask:
-    return onnx_format.open_file(folder / specification.name / "1" / onnx_format.FILE)
+    return onnx_format.open_file(folder / file(specification))
 
 
 def loading(specification: Specification) -> str:
@@ -70,4 +74,12 @@ Open Inference Protocol: `POST /v2/models/{name}/infer`.
 """
 
 
-FORMAT = Format("a Triton repository", write, open_file, loading, onnx_format.FORMAT.packages)
+FORMAT = Format(
+    "a Triton repository",
+    onnx_format.FORMAT.platform,
+    file,
+    write,
+    open_file,
+    loading,
+    onnx_format.FORMAT.packages,
+)

@@ -3,5 +3,5 @@
 from ...command import Group, find_commands
 
 command = Group(
-    "list, describe, import, split, prepare datasets", find_commands(__name__, __path__), place=7
+    "list, describe, import, split, prepare datasets", find_commands(__name__, __path__), place=9
 )

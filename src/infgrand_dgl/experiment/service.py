@@ -1,0 +1,80 @@
+"""What `serve` serves: a run's student with its nodes, or an export."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..serving import rows_of
+from ..serving.answers import Answers, ask
+from ..serving.formats import FORMATS, find
+from ..serving.service.model import Model
+from ..serving.specification import Specification
+from ..system.reading import reading
+from .directory import RunDirectory
+from .exporting import specify
+from .predictor import Predictor
+
+SPECIFICATION = "specification.json"
+
+
+def model_of(
+    path: Path, seed: int | None = None, *, calibrated: bool = False, graph: bool = True
+) -> Model:
+    """Of a run directory, or of a folder that `export` wrote.
+
+    Args:
+        seed, calibrated: as of `Predictor`; of runs alone.
+        graph: of a run is loaded, for new nodes.
+
+    Raises:
+        InputError: neither is there, or a file of it is damaged; a package is missing.
+    """
+    if not (path / SPECIFICATION).is_file():
+        return _of_run(path, seed, calibrated, graph)
+    for option, given in (("--seed", seed is not None), ("--calibrated", calibrated)):
+        if given:
+            raise InputError(f"{option}: of a run; {path} is an export, which has said so already")
+    return _of_export(path)
+
+
+def _of_export(path: Path) -> Model:
+    specification = Specification.load(path / SPECIFICATION)
+    for name in FORMATS:
+        format = find(name)
+        file = path / format.file(specification)
+        if file.is_file():
+            with reading(file, f"a model that export wrote as {name}"):
+                return Model(specification, format.open(path, specification), format.platform)
+    raise InputError(f"--run {path}: expected a model beside {SPECIFICATION}, found none")
+
+
+def _of_run(path: Path, seed: int | None, calibrated: bool, graph: bool) -> Model:
+    run = RunDirectory.open(path)
+    predictor = Predictor(run, seed, calibrated=calibrated)
+    student, temperature = predictor.student, predictor.temperature
+    specification = specify(run, predictor.seed, student, "float32", None, temperature)
+    return Model(
+        specification,
+        ask(Answers(student, specification).eval()),
+        find("safetensors").platform,
+        _Nodes(predictor),
+        _Graph(predictor) if graph else None,
+    )
+
+
+class _Nodes:
+    def __init__(self, predictor: Predictor) -> None:
+        self.inputs, self.num_nodes = predictor.inputs, predictor.num_nodes
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        return rows_of(self.inputs, ids, "nodes").astype(np.float32)
+
+
+class _Graph:
+    """Loads it."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        dataset = predictor.graph.dataset
+        self.num_features, self.weighted = dataset.num_features, dataset.csr.weights is not None
+        self.new = predictor.new

@@ -1,0 +1,37 @@
+"""What a request is told that cannot be answered: a status, and a reason in one line."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+
+from ...errors import one_line
+
+SHOWN = 80  # characters of what was found
+
+
+class Refusal(BaseModel):
+    """Why a request was not answered."""
+
+    error: str
+
+
+def refused(status: int, reason: str) -> HTTPException:
+    return HTTPException(status, one_line(reason))
+
+
+def explained(error: ValidationError) -> str:
+    """The first thing that is wrong with a body: where, what was expected, what was found."""
+    return explained_first(error.errors(include_url=False, include_context=False))
+
+
+def explained_first(errors: Sequence[Any]) -> str:
+    """Of errors as pydantic tells them."""
+    # Of numbers that may be nested one way's errors tell of the other's lists.
+    own = [e for e in errors if e["type"] != "float_type" or not isinstance(e["input"], list)]
+    first = (own or errors)[0]
+    parts = [str(part) for part in first["loc"] if part != "body" and "[" not in str(part)]
+    found = "" if first["type"] in ("missing", "json_invalid") else repr(first["input"])
+    found = f"; found {found[:SHOWN]}{'...' * (len(found) > SHOWN)}" if found else ""
+    return f"{'.'.join(parts) or 'body'}: {first['msg']}{found}"
