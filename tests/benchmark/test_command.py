@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from infgrand_dgl.benchmark import command, hops, inference
+from infgrand_dgl.benchmark import command, hops, inference, serve
 from infgrand_dgl.benchmark.benchmark import Benchmark, positive
 from infgrand_dgl.benchmark.command import BENCHMARKS
 from infgrand_dgl.benchmark.harness import Contender
@@ -17,7 +17,7 @@ from infgrand_dgl.cli import main
 from tests.benchmark.conftest import GRAPH, MODELS, SMALL, check_rows, run
 
 CPU = torch.device("cpu")
-ALIKE = {"inference": "batch", "train": "epochs"}
+ALIKE = {"inference": "batch", "serve": "clients", "train": "epochs"}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,8 @@ finally:
 
 def test_all_in_one_file_and_one_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(inference, "ROUND", 0.0005)
+    monkeypatch.setattr(serve, "ROUND", 0.05)
+    monkeypatch.setattr(serve, "CALLS", 10)
     few = ["--repeat", "1", "--set", "train.epochs=2"]
     assert main(["benchmark", "all", *GRAPH, *MODELS, *few, "--out", str(tmp_path)]) == 0
     name = machine_name(torch.device("cpu"))

@@ -44,6 +44,7 @@ class Contender:
         columns: what else tells its row from others (a batch size); speedup is over the slowest
             with the same.
         laps: the call returns the seconds that count, of its parts or of many calls.
+        of_laps: more columns, from all of them.
     """
 
     method: str
@@ -55,6 +56,7 @@ class Contender:
     missing: str = ""
     columns: Row = field(default_factory=dict)
     laps: bool = False
+    of_laps: Callable[[Sequence[float]], Row] = lambda seconds: {}
     # What measuring adds.
     run: Run | None = None
     skipped: str = ""
@@ -174,6 +176,7 @@ def _rows(contenders: Sequence[Contender]) -> list[Row]:
                 "peak_bytes": c.peak,
                 "speedup": max(medians[o] for o in medians if o.columns == c.columns) / median,
                 **c.rates(median),
+                **c.of_laps(seconds),
                 **c.described,
             }
         elif c.skipped:

@@ -52,7 +52,7 @@ class Way:
 def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> list[Contender]:
     """Every way, on every number of nodes."""
     N, x = dataset.num_nodes, dataset.dense_features().to(device)
-    ways = [_student(config, dataset, x), *_teachers(config, dataset, x)]
+    ways = [_student(config, dataset, x), *teachers_of(config, dataset, x)]
 
     def contender(way: Way, batch: int) -> Contender:
         run = repeated(way.call, N, batch, device)
@@ -82,7 +82,7 @@ def _student(config: Config, dataset: NodeDataset, x: Tensor) -> Way:
     )
 
 
-def _teachers(config: Config, dataset: NodeDataset, x: Tensor) -> Iterator[Way]:
+def teachers_of(config: Config, dataset: NodeDataset, x: Tensor) -> Iterator[Way]:
     """Each on the whole graph, and on sampled neighbourhoods."""
     N, C, t = dataset.num_nodes, dataset.num_classes, config.teacher
     missing, graph = backends.missing(t.backend, x.device), None
