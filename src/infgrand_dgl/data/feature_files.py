@@ -12,9 +12,10 @@ from ..errors import InputError
 from ..features.convert import check_indices, check_numbers
 from ..system.arrays import load_array
 from ..system.reading import reading
-from .node_tables import IDS, features_of
+from .node_tables import features_of
 from .npz import keys_of, read_npz
 from .tables import read_table
+from .text_tables import IDS
 
 DENSE = ("features", "x", "feat", "node_feat", "attr", "arr_0")  # names in a .npz
 

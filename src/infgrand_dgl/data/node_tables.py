@@ -14,8 +14,8 @@ from .dataset import PARTS
 from .imported import Options, Part
 from .labels import NUMBERS
 from .tables import MISSING, Table, integers, integers_or_none, numbers, texts, without_row_numbers
+from .text_tables import IDS
 
-IDS = ("id", "node", "node_id", "nodeid", "node id", "new_id", "vertex", "index")
 LABELS = ("label", "labels", "class", "y", "target", "category", "community", "page_type",
           "ml_target", "mature", "department", "group")  # fmt: skip
 NUMBERED = re.compile(r"(labels?|class(es)?|targets?|y)[_ -]\d+")  # of several labels

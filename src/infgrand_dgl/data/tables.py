@@ -1,24 +1,24 @@
-"""Tables as text or Parquet: comma, tab, semicolon or spaces, comments, a header or none."""
+"""Tables as text or Parquet, at once or in parts."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..system.arrays import together
 from ..system.reading import reading
+from .text_tables import COMMENTS, Form, Rows, form_of, is_comment, open_text, sample
 
-TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist", ".el", ".dat", ".tab")
-COMMENTS = ("#", "%", "//")
-SAMPLE = 200  # lines that are looked at for the form of a table
 MISSING = ("", "nan", "NaN", "None", "<NA>")  # as pandas writes cells without a value
 EXACT = 2**53  # the largest integers that float64 tells apart
+PAGE = 1 << 16  # bytes of a column of Parquet that are read together
 
 
 class Table(NamedTuple):
@@ -27,31 +27,28 @@ class Table(NamedTuple):
         frame: columns `[R]`: numbers where all cells are, else text; or what Parquet stores.
         named: whether the first row named the columns; otherwise they are 0, 1, ...
         skipped: lines before row 0; None: it has no lines.
+        first: the number of the first row, where others were read before.
     """
 
     frame: pd.DataFrame
     named: bool
     path: Path
     skipped: int | None
+    first: int = 0
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""
+        row += self.first
         if self.skipped is None:
             return f"row {row}"
         left = row + 1
-        with _open(self.path) as file:  # again, as lines without a row may stand between rows
+        with open_text(self.path) as file:  # again, as lines without a row may stand between rows
             for number, line in enumerate(file, start=1):
                 if number > self.skipped and line.strip() and not is_comment(line):
                     left -= 1
                 if not left:
                     return f"row {row} (line {number})"
         return f"row {row}"
-
-
-def is_table(path: Path) -> bool:
-    """By its name."""
-    stem = path.with_suffix("") if path.suffix == ".gz" else path
-    return stem.suffix.lower() in (*TEXT, ".parquet")
 
 
 def read_table(path: Path, named: Iterable[str] = (), header: bool | None = None) -> Table:
@@ -67,133 +64,68 @@ def read_table(path: Path, named: Iterable[str] = (), header: bool | None = None
     if path.suffix == ".parquet":
         return Table(_parquet(path), True, path, None)
     with reading(path, f"a readable {path.suffix} file in UTF-8"):
-        with _open(path) as file:
-            skipped, lines = _sample(file)
-        if not lines:
-            raise InputError(f"{path}: not a readable {path.suffix} file: it has no rows")
-        separator = _separator(lines)
-        rows = [_cells(line, separator) for line in lines]
-        if header is None:
-            header = _is_header(rows, frozenset(named))
-        width = len(rows[1] if header and len(rows) > 1 else rows[0])
-        names = rows[0] if header else [str(i) for i in range(width)]
-        unnamed = header and len(names) == width - 1  # R writes no name above row names
-        frame = _read(path, separator, skipped + header, len(names) + unnamed)
-        if unnamed:
-            if [*frame[0].map(str)] != [str(i + 1) for i in range(len(frame))]:
-                raise InputError(
-                    f"{path}: expected {len(names)} fields a row, as in its header, found {width}"
-                )
-            frame = frame.drop(columns=0)
-    frame.columns = pd.Index([name.strip() for name in names])
-    return Table(frame, bool(header), path, skipped + header)
+        form = form_of(path, named, header)
+        return _table(_read(path, form), form, path)
+
+
+def read_blocks(path: Path, named: Iterable[str] = ()) -> Iterator[Table]:
+    """The same table in parts, one after the other, of which few are in memory; the first has its
+    columns alone.
+
+    Args:
+        named: as of `read_table`.
+
+    Raises:
+        InputError: as of `read_table`, also half way.
+    """
+    if path.suffix == ".parquet":
+        yield from _parquet_blocks(path)
+        return
+    with reading(path, f"a readable {path.suffix} file in UTF-8"), open_text(path) as file:
+        form = form_of(path, named, None)
+        table = _table(_no_rows(form), form, path)
+        yield table
+        rows: Any = Rows(file, form, path)
+        with suppress(pd.errors.EmptyDataError):
+            for frame in pd.read_csv(rows, chunksize=together(form.width), **form.settings):
+                table = _table(frame, form, path, table.first + len(table.frame))
+                yield table
+
+
+def _table(frame: pd.DataFrame, form: Form, path: Path, first: int = 0) -> Table:
+    """Of columns 0, 1, ..."""
+    if form.unnamed:
+        if [*frame[0].map(str)] != [str(first + i + 1) for i in range(len(frame))]:
+            expected = f"expected {len(form.names)} fields a row, as in its header"
+            raise InputError(f"{path}: {expected}, found {form.width}")
+        frame = frame.drop(columns=0)
+    frame.columns = pd.Index(form.names)
+    return Table(frame, form.header, path, form.skipped, first)
 
 
 def first_row(path: Path) -> str:
     """The first line of text that is no comment; empty where there is none."""
-    with reading(path, f"a readable {path.suffix} file in UTF-8"), _open(path) as file:
-        return next(iter(_sample(file)[1]), "")
+    with reading(path, f"a readable {path.suffix} file in UTF-8"):
+        return next(iter(sample(path)[1]), "")
 
 
 def count_rows(path: Path) -> int:
     """The lines of text that are neither blank nor comments."""
-    with _open(path) as file:
+    with open_text(path) as file:
         return sum(1 for line in file if line.strip() and not is_comment(line))
 
 
-def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    return path.open(encoding="utf-8-sig")
-
-
-def _sample(file: IO[str]) -> tuple[int, list[str]]:
-    """How many lines come before the first row, and some rows."""
-    skipped = 0
-    lines: list[str] = []
-    for line in file:
-        blank = not line.strip() or is_comment(line)
-        if not lines and blank:
-            skipped += 1
-        elif not blank:
-            lines.append(line.rstrip("\n"))
-        if len(lines) == SAMPLE or skipped > 1_000_000:
-            break
-    return skipped, lines
-
-
-def is_comment(line: str) -> bool:
-    return line.lstrip().startswith(COMMENTS)
-
-
-def _separator(lines: list[str]) -> str:
-    for mark in ("\t", ";", ","):
-        if all(mark in line for line in lines):
-            return mark
-    for mark in ("\t", ";", ","):  # a row may lack it, and is then told
-        if sum(mark in line for line in lines) * 2 > len(lines):
-            return mark
-    return " " if any(len(line.split()) > 1 for line in lines) else ","
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    if separator == " ":
-        line = " ".join(line.split())
-    (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
-    return cells
-
-
-def _is_header(rows: list[list[str]], named: frozenset[str]) -> bool:
-    """Words above numbers, or words that name columns."""
-    first, rest = rows[0], rows[1:]
-    words = [cell.strip().lower() for cell in first]
-    if all(is_number(word) for word in words if word):
-        # Nothing above a column of row numbers, numbers above the others: pandas' own header.
-        return (
-            len(words) > 2
-            and words[0] == ""
-            and words[1:] == [str(i) for i in range(len(words) - 1)]
-        )
-    if any(word in named for word in words) and len(set(words)) == len(words):
-        return True
-    # Rows may begin with a name that has none above it, in R's tables.
-    below = [row[-len(first) :] for row in rest if len(row) - len(first) in (0, 1)]
-    return bool(below) and any(
-        not is_number(word) and word and all(is_number(row[i]) or not row[i] for row in below)
-        for i, word in enumerate(words)
-    )
-
-
-def is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _read(path: Path, separator: str, skipped: int, width: int) -> pd.DataFrame:
+def _read(path: Path, form: Form) -> pd.DataFrame:
     """Columns of numbers as such, others as text. Comments are left out, wherever they stand."""
-    settings: dict[str, Any] = {
-        "header": None,
-        "names": range(width),
-        "index_col": False,
-        "skiprows": skipped,
-        "low_memory": False,
-        "na_filter": False,
-        "skipinitialspace": True,
-        "skip_blank_lines": True,
-        "encoding": "utf-8-sig",
-        "compression": "gzip" if path.suffix == ".gz" else None,
-    }
-    settings["sep"] = r"\s+" if separator == " " else separator
+    compression = "gzip" if path.suffix == ".gz" else None
+    settings = form.settings | {"skiprows": form.skipped, "compression": compression}
     try:
         frame = pd.read_csv(path, **settings)
     except pd.errors.ParserError:
         # A comment of more fields than a row, or a row of more than the others: the second fails.
         frame = pd.read_csv(path, comment="#", **settings)
     except pd.errors.EmptyDataError:
-        return pd.DataFrame({i: pd.Series(dtype=str) for i in range(width)})
+        return _no_rows(form)
     for column in frame:
         if frame[column].dtype.kind == "O":
             frame[column] = frame[column].fillna("").astype(str)  # also fields that a row lacks
@@ -203,13 +135,45 @@ def _read(path: Path, separator: str, skipped: int, width: int) -> pd.DataFrame:
     return frame[~comment].reset_index(drop=True) if comment.any() else frame
 
 
+def _no_rows(form: Form) -> pd.DataFrame:
+    return pd.DataFrame({i: pd.Series(dtype=str) for i in range(form.width)})
+
+
 def _parquet(path: Path) -> pd.DataFrame:
     with reading(path, "a readable .parquet file"):
         try:
-            frame = pd.read_parquet(path)
+            return _named_index(pd.read_parquet(path))
         except ImportError:
-            hint = "reading parquet needs pyarrow (pip install pyarrow)"
-            raise InputError(f"{path}: {hint}") from None
+            raise _no_pyarrow(path) from None
+
+
+def _parquet_blocks(path: Path) -> Iterator[Table]:
+    with reading(path, "a readable .parquet file"):
+        try:
+            from pyarrow.parquet import ParquetFile
+        except ImportError:
+            raise _no_pyarrow(path) from None
+        # Else all of a row group is in memory, however large its writer made it.
+        with ParquetFile(path, buffer_size=PAGE, pre_buffer=False) as file:
+            schema, first = file.schema_arrow, 0
+            batches = file.iter_batches(together(len(schema.names)))
+            kept = (schema.pandas_metadata or {}).get("index_columns", ())
+            counted = next((index for index in kept if isinstance(index, dict)), None)
+            for batch in chain([schema.empty_table()], batches):
+                frame = batch.to_pandas()
+                if counted is not None:  # over all rows, not those of a batch
+                    ids = counted["start"] + counted["step"] * np.arange(first, first + len(frame))
+                    frame.index = pd.Index(ids, name=counted["name"])
+                yield Table(_named_index(frame), True, path, None, first)
+                first += len(frame)
+
+
+def _no_pyarrow(path: Path) -> InputError:
+    return InputError(f"{path}: reading parquet needs pyarrow (pip install pyarrow)")
+
+
+def _named_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """An index that has a name is a column."""
     if frame.index.name is not None:
         frame = frame.reset_index()
     frame.columns = pd.Index([str(name) for name in frame.columns])
@@ -222,7 +186,7 @@ def without_row_numbers(table: Table) -> Table:
     if not (table.named and frame.shape[1] > 1 and frame.columns[0] in ("", "Unnamed: 0")):
         return table
     numbers = frame.iloc[:, 0].to_numpy()
-    if [*map(str, numbers)] != [*map(str, range(len(frame)))]:
+    if [*map(str, numbers)] != [*map(str, range(table.first, table.first + len(frame)))]:
         return table
     return table._replace(frame=frame.iloc[:, 1:])
 

@@ -13,9 +13,10 @@ from .edge_lists import EdgeList, in_range, positions, read_edges
 from .feature_files import read_features
 from .imported import Imported, Options
 from .label_names import read_names
-from .node_tables import COLUMNS, IDS, Nodes, read_nodes
+from .node_tables import COLUMNS, Nodes, read_nodes
 from .node_tables import LABELS as USUAL
 from .tables import Table, numbers, read_table, without_row_numbers
+from .text_tables import IDS
 from .weights import one_each
 
 TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")

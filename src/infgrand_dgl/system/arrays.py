@@ -4,7 +4,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -15,6 +15,9 @@ from ..errors import InputError
 from .reading import reading
 
 FINITE_ROWS = 1 << 16  # that are looked at together for what is not finite
+NUMBERS = 1 << 22  # that are in memory together where rows of a file are read and answered
+
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 # The mappings behind tensors of `map_array` and `new_array`, by address.
 _mappings: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
@@ -85,8 +88,8 @@ def _mapped(array: np.ndarray, mapping: mmap.mmap) -> Tensor:
     return tensor
 
 
-def release(*tensors: Tensor) -> None:
-    """Pages of mapped tensors leave the memory of the process; the next use reads them again.
+def release(*tensors: Tensor | np.ndarray) -> None:
+    """Pages of what is mapped leave the memory of the process; the next use reads them again.
 
     What was written to a `new_array` is kept. Any other tensor is left alone.
     """
@@ -99,7 +102,9 @@ def is_mapped(tensor: Tensor) -> bool:
     return _mapping(tensor) is not None
 
 
-def _mapping(tensor: Tensor) -> mmap.mmap | None:
+def _mapping(tensor: Tensor | np.ndarray) -> mmap.mmap | None:
+    if isinstance(tensor, np.ndarray):  # np.memmap has one
+        return getattr(tensor, "_mmap", None)
     if tensor.layout != torch.strided:
         return None
     return _mappings.get(tensor.untyped_storage().data_ptr())
@@ -111,7 +116,12 @@ def slices(rows: range, size: int) -> Iterator[slice]:
         yield slice(begin, min(begin + size, rows.stop))
 
 
-def blocks(values: Tensor, size: int) -> Iterator[tuple[slice, Tensor]]:
+def together(width: int) -> int:
+    """How many rows of so many numbers are read and answered together."""
+    return max(1, min(1 << 16, NUMBERS // max(1, width)))
+
+
+def blocks(values: Array, size: int) -> Iterator[tuple[slice, Array]]:
     """All rows of `[N, ...]`, `size` together; of a mapped tensor one block is in memory."""
     for part in slices(range(len(values)), size):
         yield part, values[part]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ...registry import Format, formats
 from ..imported import Imported, Options
-from ..tables import is_table
 from ..tabular import read as read_tables
+from ..text_tables import is_table
 
 
 def recognizes(path: Path) -> bool:
