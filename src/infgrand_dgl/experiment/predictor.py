@@ -52,6 +52,7 @@ class Predictor:
         classes: codes or names by output, `[C]`; None: the outputs' numbers.
         task: "classification", "multilabel" or "regression".
         num_nodes: N.
+        num_features: D, of the dataset's files; loads it.
 
     Raises:
         InputError: no such seed, or a file of the run is missing or damaged; no temperature.
@@ -73,6 +74,10 @@ class Predictor:
     ) -> Predictor:
         """Of a run directory."""
         return cls(RunDirectory.open(Path(path)), seed, calibrated=calibrated)
+
+    @property
+    def num_features(self) -> int:
+        return self._graph.dataset.num_features
 
     def stored(self, nodes: Any = None) -> np.ndarray:
         """Of the run's own nodes.

@@ -1,6 +1,7 @@
 """A student without its graph: kept in one file, asked, exported."""
 
 from .student import (
+    expected_inputs,
     has_labels,
     likeliest,
     load_classes,
@@ -13,6 +14,7 @@ from .student import (
 )
 
 __all__ = [
+    "expected_inputs",
     "has_labels",
     "likeliest",
     "load_classes",

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config.fields import Task
+from ..data.streams import refuse_mask
 from ..errors import InputError
 from ..nn.mlp import MLP
 from ..nn.students import build
@@ -138,10 +139,15 @@ def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
     if wrong.any():
         expected = f"expected ids 0 to {len(inputs) - 1}"
         raise InputError(f"{where}: {expected}, found {nodes[wrong][0]}")
-    if len(nodes) == len(inputs) > 2 and nodes.max() <= 1:
-        found = f"found {len(nodes)} zeros and ones, as in a mask"
-        raise InputError(f"{where}: expected ids; {found}: np.flatnonzero makes ids of it")
+    refuse_mask(len(nodes), int(nodes.max(initial=0)), len(inputs), where)
     return inputs[nodes]
+
+
+def expected_inputs(model: MLP) -> str:
+    """What a student reads, for messages."""
+    hops = model.shape.get("hops")
+    sides = "" if hops is None else f" (hops 0 to {hops} side by side)"
+    return f"floating point [n, {model.shape['in_features']}]{sides}"
 
 
 @torch.inference_mode()
@@ -167,10 +173,8 @@ def predict(
     """
     width = model.shape["in_features"]
     if inputs.ndim != 2 or inputs.shape[1] != width or inputs.dtype.kind != "f":
-        hops = model.shape.get("hops")
-        sides = "" if hops is None else f" (hops 0 to {hops} side by side)"
         found = f"{inputs.dtype} {list(inputs.shape)}"
-        raise InputError(f"propagated: expected floating point [n, {width}]{sides}, found {found}")
+        raise InputError(f"propagated: expected {expected_inputs(model)}, found {found}")
     parts = []
     for start in range(0, len(inputs), batch):
         x = torch.from_numpy(np.array(inputs[start : start + batch], dtype=np.float32))

@@ -102,12 +102,15 @@ def test_predict_touches_no_graph_library(trained, tmp_path):
     [
         (["--run", "nowhere"], "--run nowhere: expected a run directory"),
         (["--seed", "77"], "--seed 77: expected one of [1, 2]"),
-        (["--nodes", "high.npy"], "--nodes high.npy: expected ids 0 to 299, found 300"),
-        (["--nodes", "float.npy"], "--nodes float.npy: expected integers [n], found float64 [1]"),
+        (["--nodes", "high.npy"], "high.npy: expected ids 0 to 299, found 300 in row 1"),
+        (["--nodes", "float.npy"], "float.npy: expected integers [n], found float64 [1]"),
         (["--nodes", "gone.npy"], "gone.npy: no such file"),
         (["--nodes", "z.npz"], "z.npz: not a readable .npy file"),
         (["--propagated", "broken.npz"], "broken.npz: not a readable .npy file"),
-        (["--propagated", "float.npy"], "propagated: expected floating point [n, 60]"),
+        (
+            ["--propagated", "float.npy"],
+            "float.npy: expected floating point [n, 60], found float64 [1]",
+        ),
     ],
 )
 def test_predict_errors(options, message, trained, tmp_path, capsys, monkeypatch):

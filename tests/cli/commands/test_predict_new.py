@@ -65,8 +65,11 @@ def test_known_nodes_with_other_features(files, trained, capsys):
         (["--nodes", "e.npy", "--features", "x.npy", "--edges", "e.npy"], "--edges: only of new"),
         (["--propagated", "x.npy", "--features", "x.npy"], "--features: raw ones; --propagated"),
         (["--features", "gone.npy"], "gone.npy: no such file"),
-        (["--features", "narrow.npy"], "features: expected [n, 60], found [3, 59]"),
-        (["--features", "ids.csv"], "--features ids.csv: expected no column of ids, found one"),
+        (
+            ["--features", "narrow.npy"],
+            "narrow.npy: expected numbers [n, 60], found float32 [3, 59]",
+        ),
+        (["--features", "ids.csv"], "ids.csv: expected no column of ids, found one"),
         (["--features", "x.npy", "--edges", "known.npy"], "edges: expected a new node in each"),
         (
             ["--features", "x.npy", "--edges", "far.npy"],
@@ -75,7 +78,7 @@ def test_known_nodes_with_other_features(files, trained, capsys):
         (["--features", "x.npy", "--edges", "names.csv"], "names.csv: expected node ids 0 to 302"),
         (
             ["--features", "x.npy", "--edges", "three.npy"],
-            "--edges three.npy: expected two columns of ids, and where edges have weights one",
+            "three.npy: expected two columns of ids, and where edges have weights one",
         ),
         (["--features", "x.npy", "--edges", "texts.npy"], "expected node ids 0 to 302"),
         (
