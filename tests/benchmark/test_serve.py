@@ -35,7 +35,7 @@ def test_everybody_by_one_node(short, tmp_path, monkeypatch, capsys):
         assert row["seconds"]["min"] <= row["p99_seconds"] <= row["seconds"]["max"]
         assert row["requests_per_second"] > 0
     assert "`infgrand-dgl serve` of the ONNX export" in capsys.readouterr().out
-    (process,) = (each for each in started if "serve" in each.args)
+    (process,) = (each for each in started if "serve" in str(each.args))
     assert process.wait(10) == -9  # it ends with the benchmark
 
 

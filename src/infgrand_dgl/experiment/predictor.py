@@ -77,7 +77,7 @@ class Predictor:
 
     @property
     def num_features(self) -> int:
-        return self._graph.dataset.num_features
+        return self.graph.dataset.num_features
 
     def stored(self, nodes: Any = None) -> np.ndarray:
         """Of the run's own nodes.

@@ -122,6 +122,13 @@ def likeliest(probabilities: Tensor, classes: np.ndarray | None) -> np.ndarray:
     return numbers if classes is None else classes[numbers]
 
 
+def ranked(probabilities: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """The likeliest classes, `[n, top]`: their probabilities, and their numbers, int64; of equals
+    the lower number first, as argmax has it."""
+    values, order = probabilities.sort(dim=1, descending=True, stable=True)
+    return values[:, :top], order[:, :top]
+
+
 def rows_of(inputs: np.ndarray, nodes: np.ndarray, where: str) -> np.ndarray:
     """The rows of some nodes, `[n, D]`, in memory.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..config.fields import Task
 from ..errors import InputError
 from ..system.writing import writing
-from .student import has_labels, likeliest
+from .student import has_labels, likeliest, ranked
 
 NODE = "node"  # the column of ids
 
@@ -51,8 +51,8 @@ class Shown:
     def columns(self, nodes: np.ndarray, answers: Tensor) -> dict[str, np.ndarray]:
         """By name, `[n]` each; the first has the ids of the nodes."""
         columns = {NODE: nodes}
-        if self.top is not None:  # of equals the lower number, as argmax has it
-            probabilities, order = answers.sort(dim=1, descending=True, stable=True)
+        if self.top is not None:
+            probabilities, order = ranked(answers, self.top)
             for k in range(self.top):
                 classes = order[:, k].numpy()
                 columns[f"class_{k + 1}"] = (

@@ -1,6 +1,7 @@
 """`predict` of tables, into tables, and of files that are larger than memory."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -224,7 +225,9 @@ def test_memory_does_not_grow_with_files(tmp_path):
         frame.to_parquet(f"{name}.parquet", row_group_size=1 << 14)
         some = "".join(",".join(f"{v:.3f}" for v in row) + "\n" for row in x[:1000].tolist())
         Path(f"{name}.csv").write_text(some * (times * 2))
-    process = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", MEASURED]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     grown = {k: int(v) for k, v in map(str.split, process.stdout.splitlines())}
     assert max(grown.values()) < 16 << 20, grown

@@ -3,9 +3,11 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import BaseModel, Field
 
 from ..specification import Specification
+from ..student import ranked
 from .model import Graph
 from .refusal import refused
 from .schema import body, integer, many, number
@@ -139,8 +141,7 @@ def predictions(
             }
             for id, row in zip(ids, said.tolist(), strict=True)
         ]
-    order = np.argsort(-said, axis=1, kind="stable")[:, :top]
-    likely = np.take_along_axis(said, order, axis=1)
+    likely, order = ranked(torch.from_numpy(said), top)
     return [
         {
             "node": id,
