@@ -1,10 +1,13 @@
 """`serve`: what is served says what the run's student says, and one process under load."""
 
 import asyncio
+import re
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from infgrand_dgl.errors import InputError
 from infgrand_dgl.experiment.directory import RunDirectory
@@ -13,10 +16,12 @@ from infgrand_dgl.experiment.predictor import Predictor
 from infgrand_dgl.experiment.service import model_of
 from infgrand_dgl.serving.formats import FORMATS
 from infgrand_dgl.system import installed
+from tests.serving.service.conftest import serving
 from tests.serving.service.load import KINDS, is_flat, under_load
 
 from ..conftest import refused
 
+ROOT = Path(__file__).parents[3]
 PLATFORMS = {
     "onnx": "onnxruntime_onnx",
     "triton": "onnxruntime_onnx",
@@ -57,6 +62,46 @@ def test_an_export(format, trained, tmp_path):
     file.unlink()
     with pytest.raises(InputError, match="expected a model beside specification.json, found none"):
         model_of(tmp_path / "exported")
+
+
+def code(page, naming, **changes):
+    """The one block of Python of a page that names something, with other names and numbers."""
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    (found,) = (block for block in blocks if naming in block)
+    for old, new in changes.items():
+        found = found.replace(old.strip("_"), str(new))
+    return found
+
+
+@pytest.mark.filterwarnings("default")  # gevent's
+def test_pages(trained, tmp_path, capsys, monkeypatch):
+    """docs/serving.md's code, and the card's of an export for Triton."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/cora").symlink_to(trained)
+    monkeypatch.chdir(tmp_path)
+    expected = Predictor.open(trained).stored([3, 1, 4])
+    with serving(model_of(trained)) as service:
+        port = {"_8000": service.port, "_1433": 60, "_2708": 300}
+        names: dict = {}
+        page = (ROOT / "docs/serving.md").read_text()
+        exec(code(page, "import requests", **port), names)
+        likeliest = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+        assert likeliest == [f"[({k}," for k in expected.argmax(axis=1)]
+        new = names["requests"].post(f"{names['service']}/predict/new", json=names["body"])
+        assert [each["node"] for each in new.json()["predictions"]] == [300, 301]
+        exec(code(page, "tritonclient", **port, **{'"cora"': '"synthetic"'}))
+        assert capsys.readouterr().out.strip() == str(expected.argmax(axis=1))
+        export_run(RunDirectory.open(trained), 2, "triton", tmp_path / "exported")
+        exec(code((tmp_path / "exported/README.md").read_text(), "tritonclient", **port), names)
+        assert names["probabilities"].shape == (10, 3)
+
+
+def test_the_compose_file_of_triton():
+    (service,) = yaml.safe_load((ROOT / "examples/serving/compose.yaml").read_text())[
+        "services"
+    ].values()
+    assert service["volumes"] == ["${MODELS:-./models}:/models:ro"]
+    assert "--model-repository=/models" in service["command"]
 
 
 def test_what_cannot_be_served(trained, tmp_path, capsys, monkeypatch):

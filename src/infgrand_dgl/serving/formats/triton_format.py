@@ -60,8 +60,8 @@ def open_file(folder: Path, specification: Specification) -> Ask:
 
 
 def loading(specification: Specification) -> str:
-    name, width = specification.name, specification.inputs.width
-    said = " and ".join(f"`{answer}`" for answer in specification.answers)
+    name, inputs, said = specification.name, specification.inputs, specification.answers[-1]
+    datatype = TYPES[specification.dtype].replace("TYPE_", "")
     return f"""This folder is a model repository:
 
 ```bash
@@ -69,8 +69,18 @@ docker run --rm -p 8000:8000 -v "$PWD":/models nvcr.io/nvidia/tritonserver:<vers
     tritonserver --model-repository=/models
 ```
 
-`{name}` then takes `x`, {TYPES[specification.dtype]} `[n, {width}]`, and gives {said}, by the
-Open Inference Protocol: `POST /v2/models/{name}/infer`.
+It speaks the Open Inference Protocol:
+
+```python
+import numpy as np
+import tritonclient.http
+
+client = tritonclient.http.InferenceServerClient("localhost:8000")
+rows = np.zeros((10, {inputs.width}), np.{specification.dtype})
+x = tritonclient.http.InferInput("x", rows.shape, "{datatype}")
+x.set_data_from_numpy(rows)
+{said} = client.infer("{name}", [x]).as_numpy("{said}")
+```
 """
 
 
