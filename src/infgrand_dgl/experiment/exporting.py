@@ -13,14 +13,13 @@ from ..registry import sources
 from ..serving import load_classes, load_task
 from ..serving.export import export, sampled_rows
 from ..serving.formats import find
-from ..serving.specification import DType, Inputs, Specification
+from ..serving.specification import NAME, DType, Inputs, Specification
 from ..system.installed import require
 from ..system.reading import reading
 from ..system.writing import FolderKind, new_folder
 from .card import card
 from .directory import CARD, RunDirectory
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 FILES = r"specification\.json|README\.md|model\.(onnx|pt2|safetensors)"
 
 

@@ -1,14 +1,14 @@
 """What `serve` serves: a run's student with its nodes, or an export."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..serving import rows_of
-from ..serving.answers import Answers, ask
+from ..serving.answers import Answers, Ask, ask
 from ..serving.formats import FORMATS, find
-from ..serving.service.model import Model
+from ..serving.service.model import Graph, Model
 from ..serving.specification import Specification
 from ..system.reading import reading
 from .directory import RunDirectory
@@ -45,8 +45,17 @@ def _of_export(path: Path) -> Model:
         file = path / format.file(specification)
         if file.is_file():
             with reading(file, f"a model that export wrote as {name}"):
-                return Model(specification, format.open(path, specification), format.platform)
+                ask = format.open(path, specification)
+                _check_answers(ask, specification)
+                return Model(specification, ask, format.platform)
     raise InputError(f"--run {path}: expected a model beside {SPECIFICATION}, found none")
+
+
+def _check_answers(ask: Ask, specification: Specification) -> None:
+    row = np.zeros((1, specification.inputs.width), specification.dtype)
+    found = {name: said.shape for name, said in ask(row).items()}
+    if found != dict.fromkeys(specification.answers, (1, specification.outputs)):
+        raise ValueError(f"{SPECIFICATION} says something else than its answers, {found}")
 
 
 def _of_run(path: Path, seed: int | None, calibrated: bool, graph: bool) -> Model:
@@ -59,8 +68,15 @@ def _of_run(path: Path, seed: int | None, calibrated: bool, graph: bool) -> Mode
         ask(Answers(student, specification).eval()),
         find("safetensors").platform,
         _Nodes(predictor),
-        _Graph(predictor) if graph else None,
+        _graph_of(predictor) if graph else None,
     )
+
+
+def _graph_of(predictor: Predictor) -> Graph:
+    try:
+        return _Graph(predictor)
+    except InputError as error:
+        raise InputError(f"{error}; --no-graph serves the run without new nodes") from None
 
 
 class _Nodes:
@@ -68,7 +84,7 @@ class _Nodes:
         self.inputs, self.num_nodes = predictor.inputs, predictor.num_nodes
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
-        return rows_of(self.inputs, ids, "nodes").astype(np.float32)
+        return self.inputs[ids].astype(np.float32)
 
 
 class _Graph:
@@ -77,4 +93,12 @@ class _Graph:
     def __init__(self, predictor: Predictor) -> None:
         dataset = predictor.graph.dataset
         self.num_features, self.weighted = dataset.num_features, dataset.csr.weights is not None
-        self.new = predictor.new
+        self.predictor = predictor
+
+    def new(self, features: Any, edges: Any, weights: Any, *, cached: bool) -> np.ndarray:
+        try:
+            return self.predictor.new(features, edges, weights, cached=cached)
+        except InputError as error:
+            if str(error).startswith("features:"):  # such as no number is after normalization
+                raise
+            raise RuntimeError(str(error)) from error  # the run's fault

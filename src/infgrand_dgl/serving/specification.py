@@ -11,6 +11,7 @@ from ..config.fields import Hops, Seed, Task, Width
 from ..config.section import Section
 from ..system.reading import reading
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 DType = Literal["float32", "float16"]
 
 
@@ -40,7 +41,7 @@ class Inputs(Section):
 class Specification(Section):
     """Of one exported student."""
 
-    name: str
+    name: str = Field(pattern=f"^{NAME}$")
     """Of the model, in paths and URLs."""
     made_by: str
     """Package and version."""

@@ -46,6 +46,24 @@ def test_a_run(trained):
     assert model_of(trained, graph=False).graph is None
 
 
+def test_what_the_run_has_lost_is_no_fault_of_a_request(trained):
+    made = model_of(trained)
+    assert made.graph is not None
+    with pytest.raises(InputError, match="features: "):
+        made.graph.new(np.full((1, 60), np.inf), None, None, cached=False)
+    (trained / "hops.npy").mkdir()
+    with pytest.raises(RuntimeError, match=r"hops\.npy"):
+        made.graph.new(np.ones((1, 60)), None, None, cached=True)
+
+
+def test_a_run_without_a_graph_to_join(trained):
+    path = trained / "config.yaml"
+    path.write_text(path.read_text().replace("features: 60", "features: structural"))
+    with pytest.raises(InputError, match="structural.*; --no-graph serves the run without new"):
+        model_of(trained)
+    assert model_of(trained, graph=False).nodes is not None
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_export(format, trained, tmp_path):
     export_run(RunDirectory.open(trained), 2, format, tmp_path / "exported", name="a-name")
@@ -55,6 +73,15 @@ def test_an_export(format, trained, tmp_path):
     x = np.load(trained / "propagated.npy")[:30]
     expected = Predictor.open(trained, 2).stored(np.arange(30))
     np.testing.assert_allclose(made.ask(x)["probabilities"], expected, atol=1e-5)
+    said = tmp_path / "exported/specification.json"
+    text = said.read_text()
+    for key, value in (("width", 61), ("outputs", 4), ("name", '"a b/{x}"')):
+        said.write_text(re.sub(rf'"{key}": [^,]+,', f'"{key}": {value},', text))
+        with pytest.raises(
+            InputError, match="specification|a model that export wrote as|found none"
+        ):
+            model_of(tmp_path / "exported")
+    said.write_text(text)
     for file in (tmp_path / "exported").rglob("model.*"):
         file.write_bytes(b"damaged")
     with pytest.raises(InputError, match=rf"{file}: not a "):

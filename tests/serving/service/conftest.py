@@ -14,7 +14,7 @@ pytest.importorskip("fastapi")
 from infgrand_dgl.serving.answers import Answers, ask
 from infgrand_dgl.serving.service.app import application
 from infgrand_dgl.serving.service.model import Limits, Model
-from infgrand_dgl.serving.service.server import listener, server
+from infgrand_dgl.serving.service.server import Server, listener
 
 from ..students import OUTPUTS, WIDTH, specification, student
 
@@ -71,7 +71,7 @@ def serving(made: Model, limits: Limits = Limits()) -> Iterator[Served]:  # noqa
     log: list[dict[str, Any]] = []
     app = application(made, limits, lambda **said: log.append(said))
     listening = listener("127.0.0.1", 0, limits.seconds)
-    running = server(app, limits)
+    running = Server(app, limits)
     thread = threading.Thread(target=running.run, args=([listening],), daemon=True)
 
     def stop() -> None:

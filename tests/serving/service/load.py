@@ -212,8 +212,8 @@ def request(path: str, body: Any, **headers: str) -> bytes:
 async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
     length = re.search(rb"\r\ncontent-length: (\d+)", head.lower())
-    assert length is not None, head
-    return int(head.split()[1]), await reader.readexactly(int(length[1]))
+    body = reader.read() if length is None else reader.readexactly(int(length[1]))
+    return int(head.split()[1]), await body
 
 
 def reason(status: int, said: bytes) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from infgrand_dgl.serving.service import app as app_module
+from infgrand_dgl.serving.service import refusal
 from infgrand_dgl.serving.service.app import application
 from infgrand_dgl.serving.service.model import Limits
 from infgrand_dgl.serving.service.protocol import HEADER
@@ -50,7 +52,7 @@ def test_health_and_metadata(client, served):
     assert client.get("/v2/health/ready").json() == {"ready": True}
     assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
     for path in ("/v2/models/a-graph", "/v2/models/a-graph/versions/1"):
-        assert client.get(f"{path}/ready").status_code == 200
+        assert client.get(f"{path}/ready").json() == {"name": "a-graph", "ready": True}
         said = client.get(path).json()
         assert said["versions"] == ["1"] and said["platform"] == "pytorch_safetensors"
         assert said["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, WIDTH]}]
@@ -173,12 +175,57 @@ def test_what_is_not_there(client):
     assert answer.headers["allow"] == "POST"
 
 
+def test_bodies_that_are_compressed(client):
+    answer = client.post(INFER, content=b"x", headers={"content-encoding": "gzip"})
+    told(answer, 415, "content-encoding: expected none, found b'gzip'")
+
+
+MANY = 300_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/predict", {str(k): 0 for k in range(MANY)}),
+        ("/predict", {"nodes": [""] * 10_000}),
+        ("/predict/new", {"nodes": [{"features": [0] * D, "neighbours": [""] * 60_000}]}),
+        ("/predict/new", {"nodes": [{"features": [0] * D, "neighbours": [1] * MANY}]}),
+        (INFER, {"inputs": [tensor(X, data=[""] * MANY)]}),
+        (INFER, OF_X | {"outputs": [0] * MANY}),
+    ],
+)
+def test_only_the_first_of_many_errors_is_made(served, path, body, monkeypatch):
+    counts = []
+
+    def counted(errors):
+        counts.append(len(errors))
+        return told_by(errors)
+
+    told_by = refusal.explained_first
+    monkeypatch.setattr(refusal, "explained_first", counted)
+    monkeypatch.setattr(app_module, "explained_first", counted)
+    with TestClient(application(served, Limits(rows=20_000))) as client:
+        answer = client.post(path, json=body)
+    assert answer.status_code == 400 and len(answer.content) < 300
+    assert counts and counts[0] <= 4  # a way that numbers may be nested each
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_bodies_that_are_too_large(client, stream):
     content = b" " * (LIMITS.bytes + 1)
     answer = client.post(INFER, content=iter([content[:5], content[5:]]) if stream else content)
     assert answer.status_code == 413 and answer.headers["connection"] == "close"
     assert answer.json()["error"] == "body: at most 100,000 bytes, found 100,001"
+
+
+def test_ids_that_look_like_a_mask(client):
+    ids = [0, 1] * 10
+    assert len(client.post("/predict", json={"nodes": ids}).json()["predictions"]) == 20
+
+
+def test_parameters_that_are_null(client):
+    body = {"inputs": [tensor(X, parameters=None)], "parameters": None}
+    assert client.post(INFER, json=body).status_code == 200
 
 
 def test_nodes_of_the_run(client, served):
@@ -205,7 +252,7 @@ def test_nodes_of_the_run(client, served):
         ({"nodes": [True]}, "nodes.0: .* valid integer; found True"),
         ({"nodes": [0] * 21}, "nodes: List should have at most 20 items"),
         ({"nodes": [0], "top": OUTPUTS + 1}, "top: .* 7; found 8"),
-        ({"nodes": [0], "node": 3}, "node: Extra inputs are not permitted"),
+        ({"nodes": [0], "node": 3}, "body: unknown key 'node'"),
         ({"nodes": 0}, "nodes: Input should be a valid list"),
         ([], "body: .* found \\[\\]"),
     ],

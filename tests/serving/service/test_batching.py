@@ -69,6 +69,38 @@ def test_a_full_queue_refuses_and_goes_on():
     assert [isinstance(each, asyncio.QueueFull) for each in said] == [False, False, True, True]
 
 
+def test_more_than_may_wait_goes_alone():
+    async def run():
+        return await all_of(Batcher(doubled, 10, 6, 0), [np.ones((8, 2))])
+
+    assert asyncio.run(run())[0]["sum"].shape == (8, 1)
+
+
+def test_who_was_cancelled_waits_no_more():
+    go = threading.Event()
+
+    def slow(x):
+        go.wait(10)
+        return doubled(x)
+
+    async def run():
+        batcher = Batcher(slow, 10, 6, 0)
+        first = asyncio.create_task(batcher(1, lambda: np.ones((1, 2))))
+        await asyncio.sleep(0.01)
+        others = [asyncio.create_task(batcher(3, lambda: np.ones((3, 2)))) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert batcher.waiting == 6
+        for other in others:
+            other.cancel()
+        await asyncio.sleep(0.01)
+        assert batcher.waiting == 0
+        go.set()
+        await first
+        assert batcher.waiting == 0
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("quick", [0, 1000])
 def test_a_failure_is_told_to_those_it_concerns(quick):
     def fails(x):

@@ -2,19 +2,19 @@
 
 import asyncio
 import json
+import re
 import socket
+import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from infgrand_dgl.errors import InputError
 from infgrand_dgl.serving.service.model import Limits
-from infgrand_dgl.serving.service.server import HEAD, listener
+from infgrand_dgl.serving.service.server import listener
 
-from ..students import WIDTH
 from .conftest import model, serving
 
 QUICK = Limits(rows=10_000, bytes=1 << 20, seconds=0.3)
@@ -42,6 +42,19 @@ def everything(connection):
     return content
 
 
+def answer(connection):
+    """The next one on a connection that stays."""
+    content = b""
+    while b"\r\n\r\n" not in content:
+        content += connection.recv(1 << 16)
+    head, _, body = content.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: (\d+)", head)
+    assert length is not None
+    while len(body) < int(length[1]):
+        body += connection.recv(1 << 16)
+    return int(head.split()[1]), body
+
+
 def asked(port, request):
     """Status and body of an answer."""
     with connected(port) as connection:
@@ -63,7 +76,7 @@ def test_answers_on_one_connection(served):
     with connected(served.port) as connection:
         for _ in range(3):
             connection.sendall(NODES)
-            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            assert answer(connection)[0] == 200
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /pred", NODES[:60]])
@@ -78,7 +91,7 @@ def test_heads_that_do_not_come_are_not_waited_for(served, sent):
 def test_a_second_head_that_does_not_come(served):
     with connected(served.port) as connection:
         connection.sendall(NODES)
-        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        assert answer(connection)[0] == 200
         connection.sendall(b"GET /v2")
         start = time.monotonic()
         assert everything(connection) == b""
@@ -92,15 +105,63 @@ def test_bodies_that_do_not_come(served):
     assert said.startswith(b"HTTP/1.1 408") and b'{"error":"body: not there after 0.3 s"}' in said
 
 
-def test_heads_without_end():
-    line, start = b"X: " + b"a" * 1000 + b"\r\n", time.monotonic()
+LINE = b"X: " + b"a" * 1000 + b"\r\n"
+CHUNKED = posted("/predict", b"", **{"Transfer-Encoding": "chunked"}).replace(
+    b"Content-Length: 0\r\n", b""
+)
+
+
+@pytest.mark.parametrize("start", [b"GET /v2 HTTP/1.1\r\n", CHUNKED + b"2\r\n{}\r\n0\r\n"])
+def test_heads_and_trailers_without_end(start):
+    sent, begin = 0, time.monotonic()
     with serving(model(), Limits()) as service, connected(service.port) as connection:
-        connection.sendall(b"GET /v2 HTTP/1.1\r\n")
+        connection.sendall(start)
         with suppress(ConnectionResetError, BrokenPipeError):
-            for _ in range(2 * HEAD // len(line)):
-                connection.sendall(line)
-        assert everything(connection) == b""
-    assert time.monotonic() - start < 10  # and not when its time was over
+            while sent < 64 << 20:
+                connection.sendall(LINE)
+                sent += len(LINE)
+        everything(connection)
+    assert sent < 16 << 20  # what lies between the two may hold some
+    assert time.monotonic() - begin < 10  # and not when its time was over
+
+
+def test_offers_of_another_protocol_are_not_taken(served):
+    """Java's HttpClient makes one with each first request."""
+    offer = {
+        "Connection": "Upgrade, HTTP2-Settings",
+        "Upgrade": "h2c",
+        "HTTP2-Settings": "AAMAAABk",
+    }
+    with connected(served.port) as connection:
+        connection.sendall(posted("/predict", {"nodes": [1, 2]}, **offer))
+        assert answer(connection)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/v2/models/nobody/infer", "/v2/health/live"])
+def test_a_refusal_comes_when_all_is_read(served, path):
+    with connected(served.port) as connection:
+        for _ in range(2):
+            connection.sendall(posted(path, bytes(900_000)))
+            assert answer(connection)[0] in (404, 405)
+
+
+def test_more_connections_than_may_be():
+    with serving(model(), Limits(connections=3)) as service:
+        first = [connected(service.port) for _ in range(3)]
+        for connection in first:
+            connection.sendall(NODES)
+            assert answer(connection)[0] == 200
+        with connected(service.port) as one_more:
+            assert everything(one_more) == b""
+        first.pop().close()
+        deadline = time.monotonic() + 5
+        while True:  # until the server has seen it
+            with suppress(OSError, IndexError):
+                assert asked(service.port, NODES)[0] == 200
+                break
+            assert time.monotonic() < deadline
+        for connection in first:
+            connection.close()
 
 
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\x01\x00", b"what\r\n\r\n", b"\0" * 99])
@@ -159,16 +220,23 @@ async def _stopping(service, connection, content):
     return said
 
 
-def test_many_rows_go_by_a_thread_and_others_are_answered_meanwhile(served):
-    x = np.random.randn(3000, WIDTH).astype("<f4")
-    given = {"name": "x", "datatype": "FP32", "shape": [3000, WIDTH]}
-    head = json.dumps({"inputs": [given | {"parameters": {"binary_data_size": x.nbytes}}]}).encode()
-    request = posted(
-        "/v2/models/a-graph/infer",
-        head + x.tobytes(),
-        **{"Inference-Header-Content-Length": len(head)},
-    )
-    assert asked(served.port, request)[0] == 200
+def test_others_are_answered_while_the_model_is_at_work():
+    made, started, go = model(), threading.Event(), threading.Event()
+
+    def slow(x):
+        if len(x) == 3000:
+            started.set()
+            assert go.wait(10)
+        elif len(x) > 1:  # so that 3000 rows are not asked on the spot
+            time.sleep(2e-3)
+        return made.ask(x)
+
+    with serving(replace(made, ask=slow)) as service, connected(service.port) as connection:
+        connection.sendall(posted("/predict", {"nodes": [1] * 3000}))
+        assert started.wait(10)
+        assert asked(service.port, b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n")[0] == 200
+        go.set()
+        assert answer(connection)[0] == 200
 
 
 def test_addresses_that_cannot_be_listened_to():
@@ -176,7 +244,8 @@ def test_addresses_that_cannot_be_listened_to():
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"--host 127.0.0.1 --port {port}: Address already"):
             listener("127.0.0.1", port, 1)
-    with pytest.raises(InputError, match="--host nowhere.invalid"):
-        listener("nowhere.invalid", 0, 1)
+    for nowhere in ("nowhere.invalid", ".a", "a" * 70):
+        with pytest.raises(InputError, match=f"--host {nowhere} --port 0: "):
+            listener(nowhere, 0, 1)
     with pytest.raises(InputError, match="Cannot assign requested address"):
         listener("203.0.113.1", 0, 1)

@@ -32,8 +32,9 @@ def run(args: argparse.Namespace) -> None:
     require(PACKAGES, "serve", "serve")
     from ...experiment.service import model_of
     from ...serving.service.app import application
+    from ...serving.service.log import Log
     from ...serving.service.model import Limits
-    from ...serving.service.server import Log, listener, serve
+    from ...serving.service.server import listener, serve
 
     model = model_of(args.run, args.seed, calibrated=args.calibrated, graph=not args.no_graph)
     limits = Limits(args.max_rows, args.max_body << 20, args.timeout)
@@ -43,8 +44,9 @@ def run(args: argparse.Namespace) -> None:
     host, port = listening.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     said = model.specification
-    print(f"{said.name} ({said.method}) at {address}, described at {address}/docs", flush=True)
-    serve(app, listening, limits)
+    line = f"{said.name} ({said.method}) at {address}, described at {address}/docs"
+    serve(app, listening, limits, lambda: print(line, flush=True))
+    log.close()
 
 
 command = Command(

@@ -22,7 +22,7 @@ from . import predictions, protocol
 from .batching import Batcher, quick_rows
 from .gate import Gate, Say, answer_of
 from .metrics import CONTENT_TYPE, Metrics
-from .model import Limits, Model
+from .model import Graph, Limits, Model
 from .refusal import Refusal, explained_first, refused
 from .schema import check_finite
 
@@ -113,9 +113,9 @@ def _open_inference(app: FastAPI, model: Model, limits: Limits, asked: Asked) ->
     body = _described(app, protocol.body_of(specification, limits.rows))
 
     @router.get("/ready")
-    async def model_ready() -> dict[str, bool]:
+    async def model_ready() -> protocol.ModelReady:
         """Whether the model answers."""
-        return {"ready": True}
+        return protocol.ModelReady(name=specification.name, ready=True)
 
     @router.get("")
     async def metadata() -> protocol.ModelMetadata:
@@ -170,9 +170,7 @@ def _new_nodes(app: FastAPI, model: Model, limits: Limits) -> None:
         """Nodes that join the graph, by features and neighbours, for this request alone."""
         if waiting.locked():
             raise HTTPException(503, "too many requests wait already", {"retry-after": "1"})
-        features, edges, weights = predictions.joining(body, graph, N)
-        cached = body.mode == "cached"  # type: ignore[attr-defined]
-        work = partial(graph.new, features, edges, weights, cached=cached)
+        work = partial(_joined, body, graph, N)
         async with waiting:
             try:
                 said = await asyncio.get_running_loop().run_in_executor(thread, work)
@@ -181,6 +179,11 @@ def _new_nodes(app: FastAPI, model: Model, limits: Limits) -> None:
         check_finite(said, "probabilities: of numbers so large")
         request.state.rows = len(said)
         return _predicted(range(N, N + len(said)), said, model, body)
+
+
+def _joined(body: Any, graph: Graph, num_nodes: int) -> np.ndarray:
+    features, edges, weights = predictions.joining(body, graph, num_nodes)
+    return graph.new(features, edges, weights, cached=body.mode == "cached")
 
 
 def _predicted(ids: Any, said: np.ndarray, model: Model, body: Any) -> Response:

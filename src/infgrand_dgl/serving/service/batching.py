@@ -17,16 +17,18 @@ Answered = dict[str, np.ndarray]
 QUICK = 1e-3  # seconds that the event loop may be kept from other requests
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Waiting:
     """
     Args:
         rows: makes them, `[count, width]`.
+        waits: for its turn.
     """
 
     count: int
     rows: Callable[[], np.ndarray]
     answer: "asyncio.Future[Answered]"
+    waits: bool = True
 
 
 class Batcher:
@@ -67,7 +69,7 @@ class Batcher:
         Raises:
             asyncio.QueueFull: with them more rows than may would wait.
         """
-        if self.waiting + count > self.limit:
+        if self.waiting and self.waiting + count > self.limit:
             raise asyncio.QueueFull
         loop = asyncio.get_running_loop()
         each = Waiting(count, rows, loop.create_future())
@@ -76,7 +78,14 @@ class Batcher:
         if not self.called:
             self.called = True
             loop.call_soon(self._next)
-        return await each.answer
+        try:
+            return await each.answer
+        finally:
+            self._leaves(each)  # also where it was cancelled
+
+    def _leaves(self, each: Waiting) -> None:
+        self.waiting -= each.count * each.waits
+        each.waits = False
 
     def close(self) -> None:
         self.thread.shutdown()
@@ -86,8 +95,8 @@ class Batcher:
         count = 0
         while self.queue and count + self.queue[0].count <= self.most:
             each = self.queue.popleft()
-            self.waiting -= each.count
-            if not each.answer.done():  # its client may have gone
+            self._leaves(each)
+            if not each.answer.done():  # it may have been cancelled
                 batch.append(each)
                 count += each.count
         self.called = bool(batch)

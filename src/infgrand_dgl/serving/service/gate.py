@@ -37,21 +37,20 @@ class Gate:
             return await self.app(scope, receive, send)
         start, status = time.perf_counter(), 500
         state = scope["state"] = {"rows": 0}
+        body = Body(receive, self.limits)
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                await body.drop(message)
             await send(message)
 
         try:
-            declared = _length(scope)
-            if declared > self.limits.bytes:
-                error = _too_large(declared, self.limits)
-                answer = JSONResponse({"error": error.detail}, error.status_code, CLOSE)
-                await answer(scope, receive, sending)
+            if error := _refusal(scope, self.limits):
+                await answer_of(error)(scope, receive, sending)
             else:
-                await self.app(scope, self.limited(receive), sending)
+                await self.app(scope, body, sending)
         finally:
             seconds = time.perf_counter() - start
             path = scope["path"] if scope["path"] in self.paths else OTHER
@@ -68,35 +67,52 @@ class Gate:
             )
         return None
 
-    def limited(self, receive: Receive) -> Receive:
-        """A body that is too large, too slow or cut off ends with a refusal."""
-        deadline = asyncio.get_running_loop().time() + self.limits.seconds
-        found, more = 0, True
 
-        async def receiving() -> Message:
-            nonlocal found, more
-            if not more:  # whether the client is still there
-                return await receive()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                seconds = f"{self.limits.seconds:g} s"
-                raise HTTPException(408, f"body: not there after {seconds}", CLOSE) from None
-            if message["type"] == "http.disconnect":
-                raise refused(400, "body: the client went away")
-            found += len(message.get("body", b""))
-            more = message.get("more_body", False)
-            if found > self.limits.bytes:
-                raise _too_large(found, self.limits)
-            return message
+class Body:
+    """Of a request, as `receive`; one that is too large, too slow or cut off is refused."""
 
-        return receiving
+    def __init__(self, receive: Receive, limits: Limits) -> None:
+        self.receive, self.limits = receive, limits
+        self.deadline = asyncio.get_running_loop().time() + limits.seconds
+        self.found, self.more = 0, True
+
+    async def __call__(self) -> Message:
+        if not self.more:  # whether the client is still there
+            return await self.receive()
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                message = await self.receive()
+        except TimeoutError:
+            seconds = f"{self.limits.seconds:g} s"
+            raise HTTPException(408, f"body: not there after {seconds}", CLOSE) from None
+        if message["type"] == "http.disconnect":
+            raise refused(400, "body: the client went away")
+        self.found += len(message.get("body", b""))
+        self.more = message.get("more_body", False)
+        if self.found > self.limits.bytes:
+            raise _too_large(self.found, self.limits)
+        return message
+
+    async def drop(self, start: Message) -> None:
+        """What is left of it when an answer starts: who still sends would not read the answer."""
+        if any(name.lower() == b"connection" for name, _ in start["headers"]):
+            return
+        try:
+            while self.more:
+                await self()
+        except HTTPException:
+            self.more = False
+            start["headers"] = [*start["headers"], (b"connection", b"close")]
 
 
-def _length(scope: Scope) -> int:
-    """Of the body, as it is declared; HTTP's own reader has checked the header."""
-    return next((int(v) for name, v in scope["headers"] if name == b"content-length"), 0)
+def _refusal(scope: Scope, limits: Limits) -> HTTPException | None:
+    """Of a request whose headers say enough; HTTP's own reader has checked them."""
+    headers = dict(scope["headers"])
+    if (length := int(headers.get(b"content-length", 0))) > limits.bytes:
+        return _too_large(length, limits)
+    if (coding := headers.get(b"content-encoding", b"identity")) != b"identity":
+        return refused(415, f"content-encoding: expected none, found {coding[:80]!r}")
+    return None
 
 
 def _too_large(found: int, limits: Limits) -> HTTPException:

@@ -25,7 +25,11 @@ class Graph(Protocol):
     weighted: bool
 
     def new(self, features: Any, edges: Any, weights: Any, *, cached: bool) -> np.ndarray:
-        """As `Predictor.new`: what the student says of them, float32 `[n, C]`."""
+        """As `Predictor.new`: what the student says of them, float32 `[n, C]`.
+
+        Raises:
+            InputError: it cannot be said of these features.
+        """
 
 
 @dataclass(frozen=True)

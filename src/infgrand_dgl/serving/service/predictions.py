@@ -12,6 +12,8 @@ from .model import Graph
 from .refusal import refused
 from .schema import body, integer, many, number
 
+MOST_NEIGHBOURS = 1 << 16  # of one new node
+
 
 class Likely(BaseModel):
     """A class, by its code or name (else its number), and its probability."""
@@ -85,7 +87,7 @@ def newcomers(
     node = body(
         "NewNode",
         features=(features, ...),
-        neighbours=(many(neighbour, None, description=said), []),
+        neighbours=(many(neighbour, MOST_NEIGHBOURS, description=said), []),
     )
     mode = Field("exact", description="as of `Predictor.new`")
     return body(

@@ -30,6 +30,11 @@ class Server(BaseModel):
     extensions: list[str] = ["binary_tensor_data"]
 
 
+class ModelReady(BaseModel):
+    name: str
+    ready: bool
+
+
 class TensorMetadata(BaseModel):
     name: str
     datatype: str
@@ -108,26 +113,26 @@ def body_of(
     said = "as many numbers as shape says, row by row, flat or nested"
     tensor = body(
         "InputTensor",
-        extra="ignore",
+        base=BaseModel,
         name=(one_of("x"), ...),
         datatype=(one_of(DATATYPES[specification.dtype]), ...),
         shape=(tuple[integer(0, most_rows + 1), integer(width, width + 1)], ...),  # type: ignore[misc]
         data=(data | None, None) if binary else (data, Field(description=said)),
-        parameters=(Parameters, {}),
+        parameters=(Parameters | None, None),
     )
     output = body(
         "RequestedOutput",
-        extra="ignore",
+        base=BaseModel,
         name=(one_of(*specification.answers), ...),
-        parameters=(Parameters, {}),
+        parameters=(Parameters | None, None),
     )
     return body(
         "InferRequest",
-        extra="ignore",
+        base=BaseModel,
         id=(str | None, None),
         inputs=(many(tensor, 1, 1), ...),
-        outputs=(many(output, None), []),
-        parameters=(Parameters, {}),
+        outputs=(many(output, len(specification.answers)), []),
+        parameters=(Parameters | None, None),
     )
 
 
@@ -156,13 +161,13 @@ def parse(
         raise refused(400, explained(error)) from None
     x = _tensor(said.inputs[0], binary, np.dtype(specification.dtype).newbyteorder("<"))
     check_finite(x, "inputs.0.data")
-    every = said.parameters.get("binary_data_output") is True
+    every = _parameter(said, "binary_data_output") is True
     wanted = {output.name: _is_binary(output, every) for output in said.outputs}
     return Request(said.id, x, wanted or dict.fromkeys(specification.answers, every))
 
 
 def _tensor(tensor: Any, binary: bytes, dtype: np.dtype) -> np.ndarray:
-    size, shape = tensor.parameters.get("binary_data_size"), tensor.shape
+    size, shape = _parameter(tensor, "binary_data_size"), tensor.shape
     if (size is None) == (tensor.data is None):
         found = "both" if size is not None else "neither"
         raise refused(400, f"inputs.0: expected data or binary_data_size, found {found}")
@@ -184,9 +189,13 @@ def _tensor(tensor: Any, binary: bytes, dtype: np.dtype) -> np.ndarray:
 
 
 def _is_binary(output: Any, every: bool) -> bool:
-    if output.parameters.get("classification"):
+    if _parameter(output, "classification"):
         raise refused(400, f"outputs: {output.name}: classification is not among the extensions")
-    return output.parameters.get("binary_data", every) is True
+    return _parameter(output, "binary_data", every) is True
+
+
+def _parameter(said: Any, name: str, default: Any = None) -> Any:
+    return (said.parameters or {}).get(name, default)
 
 
 def response(

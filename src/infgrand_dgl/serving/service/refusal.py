@@ -1,5 +1,6 @@
 """What a request is told that cannot be answered: a status, and a reason in one line."""
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,8 +8,6 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from ...errors import one_line
-
-SHOWN = 80  # characters of what was found
 
 
 class Refusal(BaseModel):
@@ -32,6 +31,6 @@ def explained_first(errors: Sequence[Any]) -> str:
     own = [e for e in errors if e["type"] != "float_type" or not isinstance(e["input"], list)]
     first = (own or errors)[0]
     parts = [str(part) for part in first["loc"] if part != "body" and "[" not in str(part)]
-    found = "" if first["type"] in ("missing", "json_invalid") else repr(first["input"])
-    found = f"; found {found[:SHOWN]}{'...' * (len(found) > SHOWN)}" if found else ""
+    untold = first["type"] in ("missing", "json_invalid", "key")
+    found = "" if untold else f"; found {reprlib.repr(first['input'])}"
     return f"{'.'.join(parts) or 'body'}: {first['msg']}{found}"

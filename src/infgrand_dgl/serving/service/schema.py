@@ -3,7 +3,8 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..specification import DType
 from .refusal import refused
@@ -28,7 +29,7 @@ def _whole(value: Any) -> Any:
 
 def many(each: Any, most: int | None, least: int = 0, description: str | None = None) -> Any:
     """A list."""
-    field = Field(min_length=least, max_length=most, description=description)
+    field = Field(min_length=least, max_length=most, description=description, fail_fast=True)
     return Annotated[list[each], field]
 
 
@@ -36,9 +37,26 @@ def one_of(*values: Any) -> Any:
     return Literal[values]
 
 
-def body(name: str, /, *, extra: Literal["forbid", "ignore"] = "forbid", **fields: Any) -> Any:
+class Strict(BaseModel):
+    """Of known keys alone. The first other one is told: a body may have a million."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            other = next((key for key in value if key not in cls.model_fields), None)
+            if other is not None:
+                raise PydanticCustomError(
+                    "key", "unknown key {key}", {"key": repr(str(other)[:80])}
+                )
+        return value
+
+
+def body(name: str, /, *, base: type[BaseModel] = Strict, **fields: Any) -> Any:
     """A model of (type, default) by name; `...` is no default."""
-    made: type[BaseModel] = create_model(name, __config__=ConfigDict(extra=extra), **fields)
+    made: type[BaseModel] = create_model(name, __base__=base, **fields)
     return made
 
 
