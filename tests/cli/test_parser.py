@@ -27,7 +27,7 @@ def names(commands, above=()):
 
 
 def test_order_of_the_commands():
-    expected = ["train", "influence", "propagate", "predict", "export", "serve", "report"]
+    expected = ["train", "influence", "propagate", "predict", "export", "update", "serve", "report"]
     expected += [
         f"data {name}" for name in ("list", "describe", "import", "split", "prepare", "verify")
     ]

@@ -91,7 +91,8 @@ def test_a_teacher_from_its_file(around, tiny_config, tmp_path):
     config, dataset, teacher = made(tiny_config, **around)
     teacher.set_units(torch.rand(3), torch.rand(3) + 1)
     save_weights(tmp_path / "teacher.safetensors", teacher)
-    given = tmp_path / "teacher.safetensors", config.teacher, dataset, torch.device("cpu")
+    shape = dataset.num_features, dataset.num_classes
+    given = tmp_path / "teacher.safetensors", config.teacher, shape, torch.device("cpu")
     again = load_teacher(*given)
     x = dataset.dense_features()
     assert torch.equal(again(dataset.csr, x), teacher(dataset.csr, x)) and not again.training

@@ -99,16 +99,10 @@ def of_joining(
 
 def _edges(path: Path, N: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Of n new nodes: ids `[m, 2]`, and weights where the file has some."""
-    from ..data.edge_lists import in_range, read_edges
-    from ..data.imported import Options
+    from ..data.edge_lists import in_range
+    from ..data.edits import read_pairs
 
-    try:
-        listed = read_edges(path, Options())
-    except InputError as error:
-        if "unclear" not in str(error):
-            raise
-        expected = "expected two columns of ids, and where edges have weights one named weight"
-        raise InputError(f"{path}: {expected}") from None
+    listed = read_pairs(path, "--edges")
     return in_range(listed, N + n, f"new ones from {N}"), listed.weights
 
 

@@ -11,6 +11,8 @@
     seed-<S>/teacher.safetensors, student.safetensors, teacher_logits.npy,
              and mlp.safetensors where the plain MLP was trained, teacher_hidden.npy [N, H] and
              teacher_perturbed.npy [N, C] where a method needs them
+    graph/                    the graph as updates have left it, and what the next one starts from
+                              (`graph_state`); updates.jsonl has a line for each
     figures/*.png
     tensorboard/              the scalars of history.csv, with train.tensorboard
 
@@ -39,6 +41,7 @@ from ..serving import load_student
 from ..system.arrays import load_array
 from ..system.ranks import Ranks
 from ..system.reading import reading
+from ..system.redo import alone, is_pending, redo
 from ..system.writing import (
     FolderKind,
     check_folder,
@@ -57,10 +60,11 @@ RUN = FolderKind(
     "run",
     "metrics.json",
     r"(README\.md|config\.yaml|metrics\.json|history\.csv|stages\.json|report\.html|\w+\.npy"
-    r"|seed-\d+|figures|tensorboard)",
+    r"|updates\.jsonl|seed-\d+|figures|tensorboard|graph(\.partial)?)",
 )
 CARD, CARD_STARTS = "README.md", b"---\nlibrary_name: infgrand-dgl\n"
 LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"
+GRAPH, UPDATES = "graph", "updates.jsonl"
 
 
 @contextmanager
@@ -205,9 +209,24 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
+        """The run of a folder; of an update that was decided on, and whose process ended, what it
+        had yet to do is done.
+
+        Raises:
+            InputError: there is none, or an update cannot be ended.
+        """
         if not (path / "metrics.json").is_file() or not (path / "config.yaml").is_file():
             raise InputError(f"--run {path}: expected a run directory (config.yaml, metrics.json)")
-        return cls(path)
+        run = cls(path)
+        if is_pending(run.graph):
+            with alone(path, f"--run {path}", wait=True), explained(path, "--run"):
+                redo(path, run.graph)
+        return run
+
+    @property
+    def graph(self) -> Path:
+        """Where the graph is as updates have left it, if there was one."""
+        return self.path / GRAPH
 
     @cached_property
     def config(self) -> Config:

@@ -8,29 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from ..config.schema import Config
 from ..data import NodeDataset, Split, load_source
+from ..data.new_rows import new_rows
 from ..data.scaling import Columns
 from ..data.splits import with_observed
 from ..errors import InputError
-from ..features.convert import as_features, normalized_rows, row_normalized
-from ..features.matrix import FeatureMatrix
 from ..features.sparse import SparseMatrix, row_source
 from ..graph.weights import as_array, checked
 from ..propagation.equation import Propagation
 from ..propagation.inputs import propagation_of, student_inputs
 from ..propagation.joining import Joined, places_of
-from ..registry import methods, sources
+from ..registry import methods
 from ..serving import load_classes, load_task, predict, rows_of
-from ..system.arrays import first_not_finite, map_array
+from ..system.arrays import map_array
 from ..system.runtime import Runtime
 from ..system.writing import check_writable, save_array
 from .artifacts import Stages, fingerprint
 from .directory import RunDirectory
+from .graph_state import GraphState
 from .judging import of_inputs
 
 TOGETHER = 1 << 14  # new nodes whose surroundings are read together
@@ -42,7 +41,8 @@ class Predictor:
 
     Each is float32 `[n, C]`: probabilities of the classes, or of each label by itself
     (multilabel), or numbers (regression). `stored` reads rows that the run keeps, and no graph. The
-    others load the run's dataset, once, and take the whole graph as it is, whatever training saw.
+    others load the run's dataset, once, and take the whole graph as it is, whatever training saw:
+    where the run was updated, as updates have left it.
 
     Args:
         seed: whose student; by default the one that is best on validation.
@@ -164,9 +164,17 @@ class Predictor:
         return said.numpy()
 
     @cached_property
+    def _updated(self) -> GraphState | None:
+        """What updates have made of the graph, where there were some."""
+        return GraphState.open(self.run.graph) if self.run.graph.is_dir() else None
+
+    @cached_property
     def graph(self) -> Surroundings:
         """Loaded when it is first asked for."""
-        graph = Surroundings.of(self.run.config, self.seed)
+        if self._updated is not None:
+            graph = Surroundings(self.run.config, self._updated.dataset(), None)
+        else:
+            graph = Surroundings.of(self.run.config, self.seed)
         found, expected = graph.dataset.num_nodes, self.num_nodes
         if found != expected or graph.width != self.student.shape["in_features"]:
             raise InputError(
@@ -185,7 +193,10 @@ class Predictor:
         return found
 
     def _hops(self, ids: Tensor) -> Tensor:
-        """X^(0) to X^(P-1) side by side of known nodes, from the run's file."""
+        """X^(0) to X^(P-1) side by side of known nodes, from the run's files."""
+        if self._updated is not None:
+            hops = self._updated.hops[: self.graph.propagation.hops]
+            return torch.cat([x[ids] for x in hops], dim=1)
         return self._stored_hops[ids].float()
 
     @cached_property
@@ -260,25 +271,8 @@ class Surroundings:
         return rows.to_dense().float() if isinstance(rows, SparseMatrix) else rows.float()
 
     def prepared(self, features: Any) -> Tensor:
-        """Features of somebody's files as the dataset has its own, float32 `[n, D]`.
-
-        Raises:
-            InputError: no finite numbers `[n, D]`.
-        """
-        D, shape = self.dataset.num_features, getattr(features, "shape", None)
-        if shape is not None and tuple(shape) == (0, D):
-            return torch.empty(0, D)
-        sparse = isinstance(features, Tensor) and features.layout != torch.strided
-        given = features if sparse or sp.issparse(features) else as_array(features)
-        normalize = sources[self.config.data.name].row_normalized(self.config.data)
-        if normalize and sp.issparse(given):
-            given = row_normalized(sp.csr_matrix(given))
-        x = FeatureMatrix(as_features(given)).to_dense()
-        x = normalized_rows(x) if normalize and not sp.issparse(given) else x
-        if x.shape[1] != D:
-            raise InputError(f"features: expected [n, {D}], found {list(x.shape)}")
-        if (row := first_not_finite(x)) is not None:
-            raise InputError(f"features: expected finite numbers, found others in row {row}")
+        """As `new_rows`, standardized where the dataset's are."""
+        x = new_rows(self.config.data, features, self.dataset.num_features)
         return x if self.columns is None else self.columns.applied(x)
 
 

@@ -264,8 +264,9 @@ class Steps:
                     runtime = replace(
                         runtime, device=teacher_device(t, runtime.device), ranks=ALONE
                     )
-                    weights = run.weights(self.seed, "teacher")
-                    model = load_teacher(weights, t, self.dataset, runtime.device)
+                    weights, data = run.weights(self.seed, "teacher"), self.dataset
+                    shape = data.num_features, data.num_classes
+                    model = load_teacher(weights, t, shape, runtime.device)
                     save_array(path, READINGS[name](model, self.dataset, runtime, self.seed))
             return self.experiment.artifacts.read(path)
 

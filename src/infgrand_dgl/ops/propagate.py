@@ -119,9 +119,13 @@ def propagation_steps(graph: CSRGraph, x: Tensor, self_loop_weight: float) -> It
 
 def inverse_sqrt_degree(graph: CSRGraph, self_loop_weight: float, dtype: torch.dtype) -> Tensor:
     r"""The diagonal of $S^{-1/2}$, `[N]`, at least float32; 0 for a node with nothing to sum."""
-    degree = graph.row_sums.double() + (self_loop_weight - 1)
-    scale = torch.where(degree > 0, degree.rsqrt(), 0.0)
+    scale = inverse_sqrt(graph.row_sums.double() + (self_loop_weight - 1))
     return scale.to(torch.promote_types(dtype, torch.float32))
+
+
+def inverse_sqrt(degree: Tensor) -> Tensor:
+    """0 of what is not above 0."""
+    return torch.where(degree > 0, degree.rsqrt(), 0.0)
 
 
 def _fake(

@@ -22,6 +22,7 @@ from ..features.matrix import FeatureMatrix
 from ..graph.convert import GraphLike, as_csr
 from ..graph.csr import CSRGraph
 from ..ops import Pooling, propagate
+from ..ops.propagate import pooled
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Propagation:
             return [self]
         start = replace(self, hops=0, pooling="last")
         return [start, *[Propagation(1, self.self_loop_weight, "last")] * self.hops]
+
+    def pool(self, steps: list[Tensor]) -> Tensor:
+        """Of X^(0) to X^(P), `[n, D]` each: `[n, D]`, or without pooling `[n, (P + 1) D]`."""
+        return torch.cat(steps, dim=1) if self.pooling is None else pooled(steps, self.pooling)
 
     def of(self, csr: CSRGraph, x: Tensor) -> Tensor:
         """Of a graph and X, `[N, D]` of floating point, on one device (`ops.propagate`).

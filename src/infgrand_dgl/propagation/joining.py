@@ -21,9 +21,10 @@ from torch import Tensor
 from ..errors import InputError
 from ..graph.csr import CSRGraph
 from ..ops import spmm
-from ..ops.propagate import pooled
+from ..ops.propagate import inverse_sqrt
 from ..system.arrays import dtype_name
 from .equation import Propagation
+from .surroundings import first_rows, places, pointers, surroundings
 
 Rows = Callable[[Tensor], Tensor]  # ids, int64 `[n]`, to float32 `[n, D]`
 
@@ -77,7 +78,7 @@ class Joined:
         rows = torch.repeat_interleave(local.row_lengths)
         kept = (rows != local.indices) | (touched[rows] >= N)
         added = CSRGraph(
-            _pointers(rows[kept].bincount(minlength=len(touched))),
+            pointers(rows[kept].bincount(minlength=len(touched))),
             touched[local.indices[kept].long()].int(),
             N + n,
             weights=None if local.weights is None else local.weights[kept],
@@ -95,15 +96,16 @@ class Joined:
 
         float32 `[b, D]`, or without pooling `[b, (P + 1) D]`.
         """
-        reach, graph = self._surroundings(ids, propagation.hops)
+        N = self.known.num_rows + len(self.newcomers)
+        reach, graph = surroundings(self._entries, ids, propagation.hops, N)
         w, scale = propagation.self_loop_weight, self._scale(reach[-1], propagation)
         x = self.rows(reach[-1])
         steps = [x[: len(ids)]]
         for within in reversed(reach[:-1]):
             n = len(within)
-            x = spmm(_first(graph, n, len(x)), x, scale[:n], scale[: len(x)], self_weight=w - 1)
+            x = spmm(first_rows(graph, n, len(x)), x, scale[:n], scale[: len(x)], self_weight=w - 1)
             steps.append(x[: len(ids)])
-        return _joined(propagation, steps)
+        return propagation.pool(steps)
 
     def cached(self, propagation: Propagation, hops: Rows) -> Tensor:
         """The same of all newcomers, `[n, ...]`, by their neighbours' rows as they were.
@@ -115,14 +117,15 @@ class Joined:
         lengths, columns, weights = self._entries(self.ids)
         near = columns[columns < self.known.num_rows].unique()
         nodes = torch.cat([self.ids, near])
-        graph = CSRGraph(_pointers(lengths), _places(nodes, columns), len(nodes), weights=weights)
+        at = places(nodes, columns, self.known.num_rows + n)
+        graph = CSRGraph(pointers(lengths), at, len(nodes), weights=weights)
         scale = self._scale(nodes, propagation)
         stored = hops(near) if propagation.hops else self.newcomers[:0]
         steps = [self.newcomers]
         for k in range(propagation.hops):
             x = torch.cat([steps[-1], stored[:, k * D : (k + 1) * D]])
             steps.append(spmm(graph, x, scale[:n], scale, self_weight=w - 1))
-        return _joined(propagation, steps)
+        return propagation.pool(steps)
 
     def means(self, values: Rows) -> Tensor:
         """Of values of the known neighbours of each newcomer, by the weights of edges that have
@@ -136,8 +139,8 @@ class Joined:
         near = columns[old].unique()
         owners = torch.arange(len(lengths)).repeat_interleave(lengths)[old]
         graph = CSRGraph(
-            _pointers(owners.bincount(minlength=len(lengths))),
-            _places(near, columns[old]),
+            pointers(owners.bincount(minlength=len(lengths))),
+            places(near, columns[old], self.known.num_rows),
             len(near),
             weights=None if weights is None else weights[old],
         )
@@ -160,26 +163,7 @@ class Joined:
         degree = torch.full((len(ids),), propagation.self_loop_weight - 1.0, dtype=torch.float64)
         degree[old] += self.known.row_sums[ids[old]]
         degree[there >= 0] += self.added.row_sums[there[there >= 0]]
-        return torch.where(degree > 0, degree.rsqrt(), 0.0).float()
-
-    def _surroundings(self, ids: Tensor, hops: int) -> tuple[list[Tensor], CSRGraph]:
-        """The nodes within 0 to `hops` hops, each list the beginning of the next, and the rows of
-        all but those that come in the last; columns are places in the last list."""
-        reach, newest = [ids], ids
-        found = []
-        for _ in range(hops):
-            found.append(self._entries(newest))
-            columns = found[-1][1].unique()
-            newest = columns[~torch.isin(columns, reach[-1])]
-            reach.append(torch.cat([reach[-1], newest]))
-        none = torch.empty(0, dtype=torch.long)
-        weights = [each for _, _, each in found if each is not None]
-        return reach, CSRGraph(
-            _pointers(torch.cat([none, *(lengths for lengths, _, _ in found)])),
-            _places(reach[-1], torch.cat([none, *(columns for _, columns, _ in found)])),
-            len(reach[-1]),
-            weights=torch.cat(weights) if weights else None,
-        )
+        return inverse_sqrt(degree).float()
 
     def _entries(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Lengths of rows `[b]`, their columns, and their weights where edges have some."""
@@ -205,30 +189,6 @@ def places_of(ordered: Tensor, ids: Tensor) -> Tensor:
         return torch.full_like(ids, -1)
     place = torch.searchsorted(ordered, ids).clamp(max=len(ordered) - 1)
     return place.where(ordered[place] == ids, -1)
-
-
-def _joined(propagation: Propagation, steps: list[Tensor]) -> Tensor:
-    """POOL of X^(0) to X^(P), `[n, D]` each, or all of them side by side."""
-    if propagation.pooling is None:
-        return torch.cat(steps, dim=1)
-    return pooled(steps, propagation.pooling)
-
-
-def _pointers(lengths: Tensor) -> Tensor:
-    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-
-
-def _places(nodes: Tensor, ids: Tensor) -> Tensor:
-    """Where in distinct `nodes` ids are, int32."""
-    order = nodes.argsort()
-    return order[torch.searchsorted(nodes[order], ids)].int() if len(ids) else ids.int()
-
-
-def _first(graph: CSRGraph, rows: int, columns: int) -> CSRGraph:
-    """The first rows, all of whose columns are among the first so many."""
-    end = int(graph.indptr[rows])
-    weights = None if graph.weights is None else graph.weights[:end]
-    return CSRGraph(graph.indptr[: rows + 1], graph.indices[:end], columns, weights=weights)
 
 
 def _check(edges: Tensor, weights: Tensor | None, known: CSRGraph, n: int) -> None:

@@ -20,10 +20,16 @@ from .teacher import build_teacher, logits_of
 NOISE = 1  # beside the seed, so that the noise is no other drawing's
 
 
-def load_teacher(path: Path, config: TeacherConfig, data: NodeDataset, device: torch.device) -> GNN:
-    """The teacher that a run keeps, in eval mode."""
+def load_teacher(
+    path: Path, config: TeacherConfig, shape: tuple[int, int], device: torch.device
+) -> GNN:
+    """The teacher that a run keeps, in eval mode.
+
+    Args:
+        shape: numbers of features and of classes.
+    """
     weights = load_file(path)
-    model = build_teacher(config, data.num_features, data.num_classes)
+    model = build_teacher(config, *shape)
     if "units.shift" in weights:
         model.set_units(weights["units.shift"], weights["units.scale"])
     model.load_state_dict(weights)

@@ -1,6 +1,6 @@
 """The student, trained by the method of its configuration."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -50,6 +50,7 @@ def train_student(
     seed: int,
     on_epoch: OnEpoch,
     checkpoint: Checkpoint | None = None,
+    start: Mapping[str, Tensor] | None = None,
     **taught: Tensor,
 ) -> MLP:
     """Trains a student by `config.method`.
@@ -65,6 +66,7 @@ def train_student(
         influence: $I_g$, `[N]`, and
         logits: the teacher's, `[N, C]`, possibly memory-mapped; None where the method has no use
             for them.
+        start: weights to begin with; None: drawn by the seed.
         taught: what else of the teacher it needs, of a `Lesson`.
 
     Returns:
@@ -87,6 +89,8 @@ def train_student(
     model = _model(config, x.shape[1], view.num_classes, runtime)
     if lesson.task.units is not None:
         model.set_units(*lesson.task.units)
+    if start is not None:
+        model.load_state_dict(start)
     if objective.module is not None:
         model.add_module(BESIDE, objective.module.to(runtime.device))
     with products_in(config.train.precision, runtime.device):

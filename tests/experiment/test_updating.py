@@ -1,0 +1,352 @@
+"""Runs whose graphs change, against all of it from scratch."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from infgrand_dgl import InputError
+from infgrand_dgl.config.schema import Config
+from infgrand_dgl.experiment import graph_state, updating
+from infgrand_dgl.experiment.directory import RunDirectory
+from infgrand_dgl.experiment.graph_state import GraphState
+from infgrand_dgl.experiment.predictor import Predictor
+from infgrand_dgl.experiment.train import train
+from infgrand_dgl.experiment.updating import Update, update
+from infgrand_dgl.graph.changing import Edits
+from infgrand_dgl.present.console import Reporter
+from infgrand_dgl.propagation.inputs import propagation_of
+from infgrand_dgl.system import redo
+
+from .updates import D, Updates
+
+NO_EDGES = torch.empty(0, 2, dtype=torch.long)
+
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "counts": {"signed": False, "data": {"row_normalize": True}},
+    "weighted": {
+        "weighted": True,
+        "teacher": {"model": "sage", "residual": True, "layers": 3},
+        "propagation": {"pooling": "max", "self_loop_weight": 2.0},
+    },
+    "gat of DGL": {
+        "teacher": {"model": "gat", "heads": 2, "backend": "dgl"},
+        "student": {"model": "sign"},
+        "propagation": {"hops": 3},
+        "influence": {"hops": 1, "normalization": "max"},
+    },
+    "deep": {
+        "teacher": {"layers": 4, "jumping_knowledge": "max", "norm": "batch"},
+        "student": {"features": "raw"},
+        "influence": {"hops": 3, "normalization": "none"},
+    },
+    "glnn": {"method": "glnn", "teacher": {"backend": "dgl", "logits_dtype": "float16"}},
+    "degrees": {"influence": {"measure": "degree"}},
+    "regression": {"task": "regression"},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_as_from_scratch(case, tmp_path):
+    made = Updates(tmp_path, **CASES[case])
+    tolerance = 1e-3 if case == "glnn" else 1e-6
+    for k in range(6):
+        done = made.update(add=k % 4 + 1, remove=k % 3, nodes=k % 2, change=k // 2)
+        assert done.inputs + sum(done.logits.values()) + (done.influence or 0) > 0
+        made.check(tolerance)
+
+
+def test_two_hundred_updates(tmp_path, monkeypatch):
+    """The dataset is read for the first of them alone."""
+    made = Updates(tmp_path, nodes=150)
+    made.update()
+    monkeypatch.setattr(graph_state, "load_source", None)
+    monkeypatch.setattr(redo, "_on_disk", lambda path: None)  # faster
+    run = made.run
+    for k in range(199):
+        add, remove, nodes, change = np.random.randint(0, 3, 4).tolist()
+        update(run, made.asked(add, remove, nodes // 2, change))
+        if k % 40 == 0:
+            made.check()
+    made.check()
+    journal = [json.loads(line) for line in (made.out / "updates.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in journal] == list(range(1, 201))
+    nodes = sum(line["nodes"] for line in journal)
+    assert made.edges.nodes == 150 + nodes == GraphState.open(made.run.graph).graph.num_nodes
+    state = GraphState.open(made.run.graph)
+    assert state.graph.end < 4 * state.graph.num_edges
+
+
+def test_the_journal_says_what_was_asked(tmp_path):
+    made = Updates(tmp_path)
+    done = made.update(add=3, remove=1, nodes=2, change=4)
+    (line,) = map(json.loads, (made.out / "updates.jsonl").read_text().splitlines())
+    assert [line[key] for key in ("added", "removed", "nodes", "features")] == [3, 1, 2, 4]
+    logits = {str(seed): count for seed, count in done.logits.items()}
+    assert line["rows"] == {"inputs": done.inputs, "influence": done.influence, "logits": logits}
+    assert 0 < line["seconds"] <= done.seconds
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_predictor_sees_the_graph_as_it_is(weighted, tmp_path):
+    """As of a graph that has the updates, and the new nodes too; the dataset is not read."""
+    made = Updates(tmp_path, weighted=weighted, propagation={"hops": 1})
+    for _ in range(3):
+        made.update(nodes=1, change=1)
+    shutil.rmtree(made.root)
+    predictor, known = Predictor.open(made.out), made.edges.nodes
+    stored = predictor.stored()
+    assert predictor.num_nodes == known
+    np.testing.assert_allclose(predictor.changed([5, 3], made.x[[5, 3]]), stored[[5, 3]], rtol=1e-4)
+    x = made.features(2)
+    edits = made.edges.edits(4, 0, nodes=2)
+    joining = (edits.added >= known).any(dim=1)
+    for pair, joins in zip(edits.added.tolist(), joining.tolist(), strict=True):
+        if not joins:
+            del made.edges.weights[min(pair), max(pair)]
+    weights = None if edits.weights is None else edits.weights[joining]
+    inputs = propagation_of(made.config).of(
+        made.edges.csr(), torch.from_numpy(np.concatenate([made.x, x]))
+    )
+    expected = made.run.student(1)(inputs[known:]).softmax(dim=1).detach()
+    for cached in (False, True):  # of one hop they are the same
+        found = predictor.new(x, edits.added[joining], weights, cached=cached)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_training_anew_takes_nothing_of_updates(tmp_path):
+    """Not even what another process has linked before, and then an update came."""
+    made = Updates(tmp_path)
+    names = ["propagated.npy", "influence.npy", "seed-1/teacher_logits.npy"]
+    before = {name: np.load(made.out / name) for name in names}
+    for name in names:
+        os.link(made.out / name, tmp_path / name.replace("/", "-"))
+    made.update(nodes=1)
+    for name in names:
+        np.testing.assert_array_equal(np.load(tmp_path / name.replace("/", "-")), before[name])
+        assert len(np.load(made.out / name)) == len(before[name]) + 1
+    train(made.config, made.out, overwrite=True, report=Reporter(quiet=True))
+    for name in names:
+        np.testing.assert_array_equal(np.load(made.out / name), before[name])
+    assert not made.run.graph.exists() and not (made.out / "updates.jsonl").exists()
+
+
+# Processes that end
+
+
+def arrays(out) -> dict[str, Any]:
+    """All of a run that updates change, but for times."""
+    found: dict[str, Any] = {str(p.relative_to(out)): np.load(p) for p in out.rglob("*.npy")}
+    found["state"] = (out / "graph/state.json").read_text()
+    lines = map(json.loads, (out / "updates.jsonl").read_text().splitlines())
+    found["journal"] = [{**line, "time": 0, "seconds": 0} for line in lines]
+    return found
+
+
+def same(one, other) -> bool:
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[name], other[name], equal_nan=True)
+        if isinstance(one[name], np.ndarray)
+        else one[name] == other[name]
+        for name in one
+    )
+
+
+class Killed:
+    """A run before and after an update, which forked processes make in copies of it."""
+
+    def __init__(self, tmp_path):
+        self.made, self.folder = Updates(tmp_path, nodes=100), tmp_path
+        self.made.update()
+        self.asked = self.made.asked(add=5, remove=5, nodes=2, change=2)
+        self.before, self.count = arrays(self.made.out), 0
+        copy = self.copy()
+        start = time.perf_counter()
+        update(RunDirectory.open(copy), self.asked)
+        self.seconds, self.after = time.perf_counter() - start, arrays(copy)
+        assert not same(self.before, self.after)
+
+    def copy(self):
+        self.count += 1
+        return shutil.copytree(self.made.out, self.folder / f"copy-{self.count}")
+
+    def fork(self, out, prepare) -> int:
+        if child := os.fork():
+            return child
+        status = 1
+        try:
+            torch.set_num_threads(1)
+            prepare()
+            update(RunDirectory.open(out), self.asked)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def left(self, out) -> bool:
+        """Whether what was left is the new state; else it is the old one."""
+        RunDirectory.open(out)
+        found = arrays(out)
+        new = same(found, self.after)
+        assert new or same(found, self.before)
+        assert not (out / "graph/redo/record.npz").exists()
+        return new
+
+
+def test_killed_at_random_moments(tmp_path):
+    killed = Killed(tmp_path)
+    for moment in np.random.rand(10) * 1.2 * killed.seconds:
+        out = killed.copy()
+        child = killed.fork(out, lambda: None)
+        time.sleep(moment)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        if not killed.left(out):
+            update(RunDirectory.open(out), killed.asked)
+            assert same(arrays(out), killed.after)
+
+
+def test_killed_at_each_step_of_writing(tmp_path):
+    """The old state until the record has its name, the new one from then on."""
+    killed, states, status, step = Killed(tmp_path), [], int(signal.SIGKILL), 0
+
+    def prepare() -> None:
+        calls, real = 0, redo._on_disk
+        replace, put = type(tmp_path).replace, redo._put
+
+        def counted(call):
+            def other(*arguments):
+                nonlocal calls
+                calls += 1
+                if calls > step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*arguments)
+
+            return other
+
+        redo._on_disk, redo._put = counted(real), counted(put)
+        type(tmp_path).replace = counted(replace)
+
+    while status == signal.SIGKILL:
+        out = killed.copy()
+        status = os.waitpid(killed.fork(out, prepare), 0)[1]
+        states.append(killed.left(out))
+        step += 1
+    assert status == 0 and states == sorted(states)
+    assert not states[0] and states[-1] and len(states) > 20
+    assert states.count(True) > 10
+
+
+def test_a_reader_ends_what_was_decided(tmp_path, monkeypatch):
+    made = Updates(tmp_path)
+    made.update()
+    with monkeypatch.context() as patch:
+        patch.setattr(updating, "redo", lambda root, folder: None)
+        made.update(nodes=1)
+    assert len(np.load(made.out / "propagated.npy")) == made.edges.nodes - 1
+    assert Predictor.open(made.out).num_nodes == made.edges.nodes
+    made.check()
+
+
+# What is refused
+
+
+@pytest.fixture(scope="module")
+def run_of_others(tmp_path_factory):
+    """A run that no update changes."""
+    return Updates(tmp_path_factory.mktemp("others"))
+
+
+def edges(*pairs):
+    return torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (lambda e: Update(Edits(edges(min(e.weights)), NO_EDGES)), "added edges: expected none"),
+        (lambda e: Update(Edits(NO_EDGES, edges(e.others(1)[0]))), "removed edges: expected some"),
+        (
+            lambda e: Update(Edits(edges(e.others(1)[0]), NO_EDGES, torch.tensor([2.0]))),
+            "expected no weights: the run's graph has none",
+        ),
+        (lambda e: Update(Edits(NO_EDGES, NO_EDGES, nodes=2), np.zeros((1, D))), "each of 2 nodes"),
+        (lambda e: Update(Edits(NO_EDGES, NO_EDGES, nodes=1)), "each of 1 nodes, found 0"),
+        (
+            lambda e: Update(Edits(NO_EDGES, NO_EDGES), known=239),
+            "another update came before; it has 240 nodes",
+        ),
+        (
+            lambda e: Update(Edits(NO_EDGES, NO_EDGES, nodes=1), np.full((1, D), np.nan)),
+            "expected finite numbers, found others in row 0",
+        ),
+        (
+            lambda e: Update(Edits(NO_EDGES, NO_EDGES), None, torch.tensor([240]), np.ones((1, D))),
+            "--set-features: expected ids 0 to 239, found 240",
+        ),
+        (
+            lambda e: Update(Edits(NO_EDGES, NO_EDGES), None, torch.tensor([3]), np.ones((1, 5))),
+            r"features: expected \[n, 6\], found \[1, 5\]",
+        ),
+    ],
+)
+def test_edits_that_do_not_fit(asked, message, run_of_others):
+    before = {p: p.stat().st_mtime_ns for p in run_of_others.out.rglob("*")}
+    with pytest.raises(InputError, match=message):
+        update(run_of_others.run, asked(run_of_others.edges))
+    assert {p: p.stat().st_mtime_ns for p in run_of_others.out.rglob("*")} == before
+
+
+def test_one_process_at_a_time(run_of_others):
+    run, message = run_of_others.run, "--run .*: another process is changing it"
+    with redo.alone(run.path, "here"), pytest.raises(InputError, match=message):
+        update(run, Update(Edits(NO_EDGES, NO_EDGES)))
+
+
+@pytest.mark.parametrize("what", ["features", "nodes"])
+def test_another_dataset_by_now(what, tmp_path):
+    made = Updates(tmp_path)
+    if what == "nodes":
+        for name in ("features.npy", "labels.npy"):
+            values = np.load(made.root / name)
+            np.save(made.root / name, np.concatenate([values, values[:1]]))
+    else:
+        np.save(made.root / "features.npy", made.x[::-1])
+    with pytest.raises(InputError, match="its dataset is another by now"):
+        made.update()
+    assert not list(made.out.glob("graph*"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"data": {"setting": "inductive"}}, "data.setting: inductive"),
+        ({"data": {"features": "structural"}}, "data.features: structural"),
+        ({"data": {"standardize": True}}, "data.standardize: true"),
+        ({"data": {"protocol": "glnn"}}, "data.protocol: glnn"),
+        ({"method": "nosmog"}, "method: nosmog"),
+        ({"method": "krd"}, "method: krd"),
+        ({"train": {"baselines": ["krd"]}}, "method: krd"),
+        ({"influence": {"measure": "entropy"}}, "influence.measure: entropy"),
+        ({"influence": {"measure": "label-reach"}}, "influence.measure: label-reach"),
+    ],
+)
+def test_runs_that_cannot_be_followed(sections, message):
+    data = {"name": "directory", "root": "."} | sections.get("data", {})
+    config = Config.model_validate(sections | {"data": data})
+    with pytest.raises(InputError, match=f"--run: {message}: .*; update cannot follow it"):
+        graph_state.refuse(config)
+
+
+def test_a_damaged_state(tmp_path):
+    made = Updates(tmp_path)
+    made.update()
+    (made.run.graph / "state.json").write_text("{}")
+    with pytest.raises(InputError, match=r"state.json: not written by update"):
+        made.update()
