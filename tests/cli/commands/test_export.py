@@ -4,14 +4,19 @@ import hashlib
 import importlib.util
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
+import torch
 import yaml
 
+from infgrand_dgl.data import load_source
+from infgrand_dgl.experiment.directory import RunDirectory
 from infgrand_dgl.serving.formats import FORMATS
 from tests.tasks import settings, write
 
@@ -101,6 +106,40 @@ def test_page(trained, tmp_path, monkeypatch, capsys):
     names: dict[str, Any] = {}
     exec(python(page, "Predictor"), names)
     assert names["predictor"].seed == names["predictor"].run.best_seed()
+
+
+def test_commands_of_the_page(trained, tmp_path, monkeypatch, capsys):
+    """One after the other, but for the service, which does not end."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/cora").symlink_to(trained)
+    monkeypatch.chdir(tmp_path)
+    csr = load_source(RunDirectory.open(trained).config.data).csr
+    lonely = int(csr.row_lengths.argmin())
+    far = sorted(
+        set(range(300)) - set(csr.indices[csr.entries_of(torch.tensor([lonely]))].tolist())
+    )
+    near = int(csr.indices[csr.entries_of(torch.tensor([far[0]]))].max())
+    np.save("new.npy", np.random.rand(2, 60))
+    np.save("nodes.npy", np.random.rand(2, 60))
+    np.save("edges.npy", [[300, 5], [301, 300]])
+    Path("edges.csv").write_text("300,5\n301,300\n")
+    np.save("added.npy", [[lonely, far[0]]])
+    np.save("removed.npy", [[far[0], near]])
+    x = pd.DataFrame(np.load(trained / "propagated.npy")).add_prefix("x")
+    x.to_parquet("rows.parquet")
+    x[:3].assign(id=[4, 2, 0]).to_parquet("features.parquet")
+    page = (ROOT / "docs/serving.md").read_text()
+    lines = "\n".join(re.findall(r"```bash\n(.*?)```", page, flags=re.S)).splitlines()
+    commands = [
+        shlex.split(line, comments=True)[1:] for line in lines if line.startswith("infgrand")
+    ]
+    asked = [command for command in commands if command[0] != "serve"]
+    assert len(asked) == 9 and len(commands) == 10
+    for command in asked:
+        status, _, err = run(capsys, *command)
+        assert status == 0, (command, err)
+    assert len(np.load("classes.npy")) == 300 and len(pd.read_csv("likeliest.csv")) == 300
+    assert len(RunDirectory.open(trained).propagated(1)) == 302
 
 
 def test_notes_of_somebody_are_no_card(trained, tiny, tmp_path, capsys):
