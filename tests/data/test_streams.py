@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from infgrand_dgl.data.feature_files import read_features
 from infgrand_dgl.data.streams import stream_ids, stream_numbers
+from infgrand_dgl.data.tables import read_blocks, read_table
+from infgrand_dgl.data.text_tables import SAMPLED, Rows, form_of, open_text, sample
 from infgrand_dgl.errors import InputError
 
 N, D = 23, 4
@@ -92,6 +95,7 @@ def damaged(row, column, cell, **settings):
 
 
 COUNTED = text(np.random.randn(9, D), header=True, index=True).replace("\n7,", "\n8,")
+ROWS = text(np.ones((N, D), int))
 BAD = {
     "NaN": (lambda: damaged(17, 2, "nan"), r"found 'nan' in row 17 \(line 19\), column 2"),
     "nothing": (lambda: damaged(17, 2, ""), r"found '' in row 17 \(line 19\), column 2"),
@@ -118,6 +122,27 @@ BAD = {
         "expected names above the rows, or none; found 0 to 3, a header of pandas without names",
     ),
     "nothing at all": (lambda: "", "it has no rows"),
+    "NA first": (lambda: "NA,2,3,4\n" + ROWS, "found 'NA' among numbers in the first"),
+    "typed first": (lambda: "1,2,3,1.O\n" + ROWS, "found '1.O' among numbers in the first"),
+    "hexadecimal first": (lambda: "1,0x10,3,4\n" + ROWS, "found '0x10' among numbers in the first"),
+    "no values first": (lambda: "NA,NA,NA,NA\n" + ROWS, "found only 'NA' in the first"),
+    "truths first": (
+        lambda: ROWS[:40].replace("1,1\n", "1,True\n") + ROWS,
+        r"numbers alone or truth values alone in column 3, found '1' in row 5 \(line 6\)",
+    ),
+    "truths later": (
+        lambda: text(np.ones((25, D), int)) + "1,False,1,1\n" * 9,
+        r"truth values alone in column 1, found 'False' in row 25 \(line 26\)",
+    ),
+    "a row of tabs": (
+        lambda: "# a\n\n1\t2\t3\t4\n \n\t\t\t\n5\t6\t7\tx\n",
+        r"found '' in row 1 \(line 5\), column 0",
+    ),
+    "below rows of tabs": (lambda: "\t\t\t\n" * 4 + "1\t2\n", r"found 2 in row 4 \(line 5\)"),
+    "a form feed": (
+        lambda: "1,2,3,4\n\x0c\n5,6,7,8\n",
+        r"expected 4 fields a row, found 1 in row 1 \(line 2\)",
+    ),
 }
 
 
@@ -128,6 +153,69 @@ def test_bad_text(case, tmp_path):
     with pytest.raises(InputError, match=told) as error:
         [*stream_numbers(tmp_path / "x.csv", D, "numbers [n, 4]")]
     assert "\n" not in str(error.value) and str(error.value).startswith(str(tmp_path / "x.csv"))
+
+
+@pytest.mark.parametrize(
+    ("separator", "lines"), [("\t", [2, 5, 6, 7, 8, 9]), (",", [2, 5, 7, 8, 9])]
+)
+def test_what_is_a_row(separator, lines, tmp_path):
+    """As pandas sees it, in blocks as at once."""
+    rows = ["a{}b", "{}", " ", "", "1{}2", "\t", " {} ", "{}3", "  4{}5", "# {}"]
+    path = tmp_path / "x.txt"
+    path.write_text("\n".join(rows).format(*[separator] * 9) + "\n")
+    at_once = read_table(path, ("a",))
+    blocks = pd.concat([block.frame for block in read_blocks(path, ("a",))])
+    assert blocks.astype(str).to_numpy().tolist() == at_once.frame.astype(str).to_numpy().tolist()
+    places = [at_once.place(row) for row in range(len(at_once.frame))]
+    assert places == [f"row {row} (line {line})" for row, line in enumerate(lines)]
+
+
+def test_zero_and_one_are_a_row_of_two_columns(tmp_path):
+    (tmp_path / "x.csv").write_text("0,1\n1,1\n1,0\n")
+    (found,) = stream_numbers(tmp_path / "x.csv", 2, "numbers")
+    assert found.tolist() == [[0, 1], [1, 1], [1, 0]]
+    (tmp_path / "x.csv").write_text("a,b\nTrue,1\nFalse,1\n")
+    (found,) = stream_numbers(tmp_path / "x.csv", 2, "numbers")
+    assert found.tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.date_range("2026-01-01", periods=N),
+        pd.to_timedelta(np.arange(N), unit="s"),
+        [b"1"] * N,
+        [[1.0]] * N,
+    ],
+)
+def test_what_is_no_number_of_parquet(column, tmp_path):
+    path = tmp_path / "x.parquet"
+    named(np.ones((N, D))).assign(x1=column).to_parquet(path)
+    with pytest.raises(InputError, match="expected finite numbers .* in row 0, column 1$"):
+        [*stream_numbers(path, D, "numbers")]
+    with pytest.raises(InputError, match="expected numbers as features, found text in column x1"):
+        read_features(path)
+
+
+def test_memory_of_wide_text(tmp_path):
+    """By its characters, not its lines: few lines, and none of a pandas column for each."""
+    path, line = tmp_path / "x.csv", ",".join(["0.25"] * 5_000) + "\n"
+    path.write_text(100 * line)
+    assert 2 <= len(sample(path)) <= SAMPLED // len(line) + 1
+    form = form_of(path, (), None)
+    with open_text(path) as file:
+        rows = Rows(file, form, path)
+        assert rows.read(9) == line and rows.read(len(line) + 1) == 2 * line
+        assert len(rows.read(1 << 30)) == 97 * len(line) and rows.read(9) == ""
+    path.write_text(2 * line)
+    tracemalloc.start()
+    next(read_blocks(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 9 << 20
+    wide = ",".join(["0.25"] * (SAMPLED // 4)) + "\n"
+    path.write_text(3 * wide)
+    assert [line for _, line in sample(path)] == 2 * [wide[:-1]]
 
 
 def test_bad_parquet_and_arrays(tmp_path, monkeypatch):
@@ -149,6 +237,7 @@ def test_bad_parquet_and_arrays(tmp_path, monkeypatch):
     refused(np.full((N, D), 1e39), "found '1e[+]39' in row 0, column 0", array)
     refused(x[:, 0], r"found float64 \[23\]", array)
     refused(x[None], r"found float64 \[1, 23, 4\]", array)
+    refused(x.astype(object), r"found objects of Python; array.astype\(str\) makes texts", array)
     path.write_bytes(b"PAR1 nonsense")
     with pytest.raises(InputError, match="x.parquet: not a readable .parquet file"):
         [*stream_numbers(path, D, "numbers")]
@@ -175,8 +264,20 @@ def test_ids(tmp_path):
     counted.to_parquet(tmp_path / "counted.parquet")
     assert found(tmp_path / "counted.parquet") == [*range(3, 3 + N)]
     np.savetxt(tmp_path / "floats.txt", ids, fmt="%.1f")
-    for name in ("ids.parquet", "named.csv", "header.csv", "floats.txt"):
+    # What `predict` writes of classes that are named as ids are; a frame with its index.
+    frame = frame.drop(columns="class").assign(id=0.25, vertex=0.75)
+    frame.to_csv(tmp_path / "classes.csv", index=False)
+    frame.to_parquet(tmp_path / "classes.PARQUET")
+    frame[["node"]].reset_index().to_csv(tmp_path / "index.csv", index=False)
+    written = ("classes.csv", "classes.PARQUET", "index.csv")
+    for name in ("ids.parquet", "named.csv", "header.csv", "floats.txt", *written):
         assert found(tmp_path / name) == ids.tolist(), name
+
+
+def test_no_columns(tmp_path):
+    pd.DataFrame(index=range(3)).to_parquet(tmp_path / "ids.parquet")
+    with pytest.raises(InputError, match="ids.parquet: expected node ids, found no columns"):
+        [*stream_ids(tmp_path / "ids.parquet", 9, 4)]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +291,7 @@ def test_ids(tmp_path):
             r"expected a node id as a whole number .* found '2.5' in row 1 \(line 3\)",
         ),
         ("1,2\n3,4\n", "expected node ids, found 2 columns, none of them named id or node"),
+        ("NA\n1\n2\n", "expected names above the rows, or none; found only 'NA' in the first"),
         ("0\n1\n" + "0\n" * 7, "expected ids; found 9 zeros and ones, as in a mask"),
     ],
 )

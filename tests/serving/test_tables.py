@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pyarrow.parquet import ParquetFile
 
 from infgrand_dgl import InputError
 from infgrand_dgl.nn.mlp import MLP
@@ -87,6 +88,25 @@ def test_the_likeliest(classes, suffix, tmp_path):
             codes = order if classes is None else [classes[c] for c in order]
             assert [table[name][i] for name, _ in pairs] == codes
             assert [table[name][i] for _, name in pairs] == [row[c] for c in order]
+
+
+def test_groups_of_rows(tmp_path, monkeypatch):
+    """As many rows as are in memory together, however few come at a time."""
+    monkeypatch.setattr("infgrand_dgl.system.arrays.NUMBERS", 10 * C)
+    path = written(tmp_path / "p.parquet", Shown("regression", C), torch.randn(N, C), size=2)
+    groups = ParquetFile(path).metadata
+    assert [groups.row_group(k).num_rows for k in range(groups.num_row_groups)] == [10, 10, 10, 7]
+    assert read(path)["node"].tolist() == [*range(N)]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb"])
+def test_classes_of_two_lines(name, tmp_path):
+    shown = Shown("classification", 2, np.array(["art", name]))
+    told = r"p.csv: expected names of classes in one line, found 'a\\[nr]b'; .parquet can have it"
+    with pytest.raises(InputError, match=told), writing_answers(tmp_path / "p.csv", shown):
+        pass
+    table = read(written(tmp_path / "p.parquet", shown, torch.tensor([[0.0, 1.0]])))
+    assert table["class"].tolist() == [name]
 
 
 def test_names_of_columns_are_distinct():

@@ -53,7 +53,7 @@ def read_edges(path: Path, options: Options) -> EdgeList:
         InputError: a missing id, which names its row; ids that are neither; numbers that may be
             weights, which nobody has named.
     """
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return _of_array(path, options)
     table = _of_networkx(path) or without_row_numbers(read_table(path, (*SOURCES, *TARGETS)))
     frame = table.frame
@@ -80,14 +80,14 @@ def read_edges(path: Path, options: Options) -> EdgeList:
 def _of_networkx(path: Path) -> Table | None:
     """What `networkx.write_edgelist` writes, a dict of attributes after two ids: as columns. None:
     it is something else."""
-    line = "" if path.suffix == ".parquet" else first_row(path).rstrip()
+    line = "" if path.suffix.lower() == ".parquet" else first_row(path).rstrip()
     if not line.endswith("}") or "{" not in line[1:]:
         return None
     mark = line[line.index("{") - 1]
     with reading(path, "an edge list as NetworkX writes it"):
         kind = nx.MultiDiGraph  # every row is an edge of its own
         graph = nx.read_edgelist(path, delimiter=mark if mark in ",\t" else None, create_using=kind)
-        if (rows := count_rows(path)) != graph.number_of_edges():  # it skips what is no edge
+        if (rows := count_rows(path, mark)) != graph.number_of_edges():  # it skips what is no edge
             found = f"{graph.number_of_edges()} in {rows} rows"
             raise InputError(f"{path}: expected two node ids a row, found {found}")
     edges = [{"source": u, "target": v, **data} for u, v, data in graph.edges(data=True)]

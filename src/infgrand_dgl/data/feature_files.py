@@ -29,9 +29,9 @@ def read_features(path: Path) -> tuple[np.ndarray | sp.csr_matrix, np.ndarray | 
     if not path.exists():
         raise InputError(f"{path}: no such file")
     ids = None
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         values: Any = load_array(path)
-    elif path.suffix == ".npz":
+    elif path.suffix.lower() == ".npz":
         with reading(path, "a readable .npz of features"):
             values = _npz(path)
     else:

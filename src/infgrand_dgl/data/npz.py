@@ -11,7 +11,7 @@ from ..errors import InputError
 
 def keys_of(path: Path) -> list[str]:
     """The arrays' names; none where it is no .npz."""
-    if path.suffix != ".npz" or not path.is_file():
+    if path.suffix.lower() != ".npz" or not path.is_file():
         return []
     try:
         with zipfile.ZipFile(path) as archive:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..system.arrays import blocks, load_array, slices, together
-from .text_tables import IDS, is_table
+from .text_tables import IDS, is_number, is_table
 
+if TYPE_CHECKING:
+    from .tables import Table
+
+NO_VALUE = ("na", "n/a", "#n/a", "<na>", "null", "none", "?", "-")  # words that name no column
 Place = Callable[[int], str]  # where a row of a block stands, for messages
 
 
@@ -45,27 +49,51 @@ def _from(first: int) -> Place:
 
 
 def _table_numbers(path: Path, width: int, expected: str) -> Iterator[np.ndarray]:
-    import pandas as pd
+    from .tables import coerced, read_blocks, without_row_numbers
 
-    from .tables import read_blocks, without_row_numbers
-
+    truths: list[bool] | None = None
     for table in map(without_row_numbers, read_blocks(path, IDS)):
         frame = table.frame
         if any(str(name).strip().lower() in ("", *IDS) for name in frame.columns):
             raise InputError(f"{path}: expected no column of ids, found one")
         if frame.shape[1] != width:
             raise InputError(f"{path}: expected {expected}, found {frame.shape[1]} columns")
+        if not table.first:
+            _refuse_header_of_numbers(table, width)
         if frame.empty:
             continue
-        if not (table.named or table.first) and [*frame.iloc[0]] == [*range(width)] != [0]:
-            found = f"found 0 to {width - 1}, a header of pandas without names"  # and no node
-            raise InputError(f"{path}: expected names above the rows, or none; {found}")
-        numbers = frame
-        if any(dtype.kind not in "biuf" for dtype in frame.dtypes):
-            numbers = frame.apply(pd.to_numeric, errors="coerce")
+        kinds = [dtype.kind for dtype in frame.dtypes]
+        if table.skipped is not None:  # text, whose columns have the type of each block's cells
+            now = [kind == "b" for kind in kinds]
+            truths = truths or now
+            if now != truths:
+                k = next(k for k in range(width) if now[k] != truths[k])
+                found = f"{str(frame.iloc[0, k])!r} in {table.place(0)}"
+                alike = f"expected numbers alone or truth values alone in column {k}"
+                raise InputError(f"{path}: {alike}, found {found}")
         with np.errstate(over="ignore"):
-            x = numbers.to_numpy(np.float32, na_value=np.nan)
+            if all(kind in "biuf" for kind in kinds):
+                x = frame.to_numpy(np.float32, na_value=np.nan)
+            else:
+                columns = (coerced(column) for _, column in frame.items())
+                x = np.stack([column.astype(np.float32) for column in columns], axis=1)
         yield _finite(x, frame.iloc, path, table.place)
+
+
+def _refuse_header_of_numbers(table: Table, width: int) -> None:
+    """It may be a node, and then every id after it would be another's."""
+    frame, found = table.frame, None
+    if table.named and table.skipped is not None:
+        words = [name for name in map(str, frame.columns) if not is_number(name)]
+        if 0 < len(words) < width:
+            found = f"{words[0]!r} among numbers in the first"
+        elif words and all(word.strip().lower() in NO_VALUE for word in words):
+            found = f"only {words[0]!r} in the first"
+    # (Of two columns this is an ordinary row of zeros and ones.)
+    elif not table.named and width > 2 and len(frame) and [*frame.iloc[0]] == [*range(width)]:
+        found = f"0 to {width - 1}, a header of pandas without names"
+    if found is not None:
+        raise InputError(f"{table.path}: expected names above the rows, or none; found {found}")
 
 
 def _finite(numbers: np.ndarray, cells: Any, path: Path, place: Place) -> np.ndarray:
@@ -121,10 +149,13 @@ def _table_ids(path: Path) -> Iterator[tuple[np.ndarray, Place]]:
 
     for table in map(without_row_numbers, read_blocks(path, IDS)):
         names = [str(name).strip().lower() for name in table.frame.columns]
-        named = [name for name in IDS if name in names]
-        if len(names) > 1 and not named:
+        # The first, as classes of what `predict` writes may be named so too; pandas' index last.
+        named = sorted((name for name in names if name in IDS), key="index".__eq__)
+        if len(names) != 1 and not named:
             found = f"{len(names)} columns, none of them named {IDS[0]} or {IDS[1]}"
-            raise InputError(f"{path}: expected node ids, found {found}")
+            raise InputError(f"{path}: expected node ids, found {found if names else 'no columns'}")
+        if len(names) == 1 and not table.first:
+            _refuse_header_of_numbers(table, 1)
         values = table.frame.iloc[:, names.index(named[0]) if named else 0]
         ids = integers(values, table, "a node id")
         if ids is None:

@@ -14,7 +14,7 @@ import pandas as pd
 from ..errors import InputError
 from ..system.arrays import together
 from ..system.reading import reading
-from .text_tables import COMMENTS, Form, Rows, form_of, is_comment, open_text, sample
+from .text_tables import COMMENTS, Form, Rows, form_of, is_row, open_text, sample
 
 MISSING = ("", "nan", "NaN", "None", "<NA>")  # as pandas writes cells without a value
 EXACT = 2**53  # the largest integers that float64 tells apart
@@ -28,6 +28,7 @@ class Table(NamedTuple):
         named: whether the first row named the columns; otherwise they are 0, 1, ...
         skipped: lines before row 0; None: it has no lines.
         first: the number of the first row, where others were read before.
+        separator: of the cells of a line.
     """
 
     frame: pd.DataFrame
@@ -35,6 +36,7 @@ class Table(NamedTuple):
     path: Path
     skipped: int | None
     first: int = 0
+    separator: str = ","
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""
@@ -44,7 +46,7 @@ class Table(NamedTuple):
         left = row + 1
         with open_text(self.path) as file:  # again, as lines without a row may stand between rows
             for number, line in enumerate(file, start=1):
-                if number > self.skipped and line.strip() and not is_comment(line):
+                if number > self.skipped and is_row(line, self.separator):
                     left -= 1
                 if not left:
                     return f"row {row} (line {number})"
@@ -61,7 +63,7 @@ def read_table(path: Path, named: Iterable[str] = (), header: bool | None = None
     Raises:
         InputError: unreadable, empty, or rows of unlike lengths.
     """
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return Table(_parquet(path), True, path, None)
     with reading(path, f"a readable {path.suffix} file in UTF-8"):
         form = form_of(path, named, header)
@@ -78,7 +80,7 @@ def read_blocks(path: Path, named: Iterable[str] = ()) -> Iterator[Table]:
     Raises:
         InputError: as of `read_table`, also half way.
     """
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         yield from _parquet_blocks(path)
         return
     with reading(path, f"a readable {path.suffix} file in UTF-8"), open_text(path) as file:
@@ -100,24 +102,24 @@ def _table(frame: pd.DataFrame, form: Form, path: Path, first: int = 0) -> Table
             raise InputError(f"{path}: {expected}, found {form.width}")
         frame = frame.drop(columns=0)
     frame.columns = pd.Index(form.names)
-    return Table(frame, form.header, path, form.skipped, first)
+    return Table(frame, form.header, path, form.skipped, first, form.separator)
 
 
 def first_row(path: Path) -> str:
     """The first line of text that is no comment; empty where there is none."""
     with reading(path, f"a readable {path.suffix} file in UTF-8"):
-        return next(iter(sample(path)[1]), "")
+        return next((line for _, line in sample(path) if is_row(line, ",")), "")
 
 
-def count_rows(path: Path) -> int:
+def count_rows(path: Path, separator: str) -> int:
     """The lines of text that are neither blank nor comments."""
     with open_text(path) as file:
-        return sum(1 for line in file if line.strip() and not is_comment(line))
+        return sum(is_row(line, separator) for line in file)
 
 
 def _read(path: Path, form: Form) -> pd.DataFrame:
     """Columns of numbers as such, others as text. Comments are left out, wherever they stand."""
-    compression = "gzip" if path.suffix == ".gz" else None
+    compression = "gzip" if path.suffix.lower() == ".gz" else None
     settings = form.settings | {"skiprows": form.skipped, "compression": compression}
     try:
         frame = pd.read_csv(path, **settings)
@@ -136,7 +138,7 @@ def _read(path: Path, form: Form) -> pd.DataFrame:
 
 
 def _no_rows(form: Form) -> pd.DataFrame:
-    return pd.DataFrame({i: pd.Series(dtype=str) for i in range(form.width)})
+    return pd.DataFrame(columns=range(form.width), dtype=object)
 
 
 def _parquet(path: Path) -> pd.DataFrame:
@@ -264,9 +266,18 @@ def integers_or_none(values: pd.Series) -> np.ndarray | None:
 
 def numbers(values: pd.Series) -> np.ndarray | None:
     """Float or integer `[R]`, NaN where a cell has no value; None: some cell is no number."""
+    out = coerced(values)
+    if values.dtype.kind in "biuf":
+        return out
+    without = values[np.isnan(out)].to_numpy(dtype=object)
+    return None if any(str(value).strip() not in MISSING for value in without) else out
+
+
+def coerced(values: pd.Series) -> np.ndarray:
+    """Float or integer `[R]`, NaN where a cell is no number: pandas takes dates and bytes for one,
+    what they are written as is none."""
     array = values.to_numpy()
     if array.dtype.kind in "biuf":
         return array
     cells = pd.Series([str(value).strip() for value in array], dtype=object)
-    out = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
-    return None if (np.isnan(out) & ~cells.isin(MISSING).to_numpy()).any() else out
+    return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)

@@ -110,7 +110,9 @@ def _of_column(name: str, edges: EdgeList, options: Options) -> str:
 def _weights(path: Path, edges: EdgeList) -> np.ndarray:
     if edges.weights is not None:
         raise InputError(f"{path}: expected edge weights once, found some in {edges.table.path}")
-    values = load_array(path) if path.suffix == ".npy" else read_table(path).frame.to_numpy()
+    values = (
+        load_array(path) if path.suffix.lower() == ".npy" else read_table(path).frame.to_numpy()
+    )
     return one_each(values, len(edges.ids), str(path))
 
 
@@ -155,14 +157,14 @@ def _labels(
 ) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Labels of the rows, and names of their columns: of a file of them alone, or of a table of
     ids and labels."""
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         array = load_array(path)
         return (array.ravel() if array.shape[:1] == (1,) else array), read_names(path.parent)
     table = read_table(path, COLUMNS)
     if table.frame.shape[1] == 1:
         values: pd.Series = table.frame.iloc[:, 0]
         # A column of text may begin with its name, which looks like one more label.
-        table = Table(pd.DataFrame({"label": values}), True, path, table.skipped)
+        table = table._replace(frame=pd.DataFrame({"label": values}), named=True)
     nodes = read_nodes(table, Options(label=_columns(table), task=options.task))
     if nodes.labels is None:
         found = ", ".join(map(str, table.frame.columns))

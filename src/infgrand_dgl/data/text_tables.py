@@ -14,7 +14,7 @@ from ..errors import InputError
 TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist", ".el", ".dat", ".tab")
 IDS = ("id", "node", "node_id", "nodeid", "node id", "new_id", "vertex", "index")
 COMMENTS = ("#", "%", "//")
-SAMPLE = 200  # lines that are looked at for the form of a table
+SAMPLE, SAMPLED = 200, 1 << 20  # lines, and characters, that are looked at for a table's form
 
 
 class Form(NamedTuple):
@@ -59,11 +59,13 @@ def form_of(path: Path, named: Iterable[str], header: bool | None) -> Form:
     Raises:
         InputError: there is no row.
     """
-    skipped, lines = sample(path)
-    if not lines:
+    found = sample(path)
+    if not found:
         raise InputError(f"{path}: not a readable {path.suffix} file: it has no rows")
-    separator = _separator(lines)
-    rows = [_cells(line, separator) for line in lines]
+    lines = [line for _, line in found]
+    separator = _separator([line for line in lines if is_row(line, ",")] or lines)
+    found = [each for each in found if is_row(each[1], separator)]
+    skipped, rows = found[0][0], [_cells(line, separator) for _, line in found]
     if header is None:
         header = _is_header(rows, frozenset(named))
     width = len(rows[1] if header and len(rows) > 1 else rows[0])
@@ -86,13 +88,17 @@ class Rows:
         return self.rows
 
     def read(self, size: int) -> str:
-        return "".join(islice(self.rows, 256))
+        lines = []
+        while size > 0 and (line := next(self.rows, "")):
+            lines.append(line)
+            size -= len(line)
+        return "".join(lines)
 
     @staticmethod
     def _checked(file: IO[str], form: Form, path: Path) -> Iterator[str]:
         mark, row = form.separator, 0
         for number, line in enumerate(islice(file, form.skipped, None), start=form.skipped + 1):
-            if not line.strip() or is_comment(line):
+            if not is_row(line, mark):
                 continue
             plain = mark != " " and '"' not in line
             fields = line.count(mark) + 1 if plain else len(_cells(line, mark))
@@ -105,34 +111,35 @@ class Rows:
 
 def is_table(path: Path) -> bool:
     """By its name."""
-    stem = path.with_suffix("") if path.suffix == ".gz" else path
+    stem = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     return stem.suffix.lower() in (*TEXT, ".parquet")
 
 
 def open_text(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig")
     return path.open(encoding="utf-8-sig")
 
 
-def sample(path: Path) -> tuple[int, list[str]]:
-    """How many lines come before the first row, and some rows."""
-    skipped = 0
-    lines: list[str] = []
+def sample(path: Path) -> list[tuple[int, str]]:
+    """Some lines that are rows where tabs separate, and how many lines come before each."""
+    found: list[tuple[int, str]] = []
+    size = 0
     with open_text(path) as file:
-        for line in file:
-            blank = not line.strip() or is_comment(line)
-            if not lines and blank:
-                skipped += 1
-            elif not blank:
-                lines.append(line.rstrip("\n"))
-            if len(lines) == SAMPLE or skipped > 1_000_000:
+        for number, line in enumerate(file):
+            if is_row(line, "\t"):
+                found.append((number, line.rstrip("\n")))
+                size += len(line)
+            enough = len(found) == SAMPLE or (len(found) > 1 and size >= SAMPLED)
+            if enough or (not found and number >= 1_000_000):
                 break
-    return skipped, lines
+    return found
 
 
-def is_comment(line: str) -> bool:
-    return line.lstrip().startswith(COMMENTS)
+def is_row(line: str, separator: str) -> bool:
+    """Neither blank nor a comment, as pandas sees it: tabs that separate are empty cells."""
+    line = line.strip(" \r\n" if separator == "\t" else " \t\r\n")
+    return line != "" and not line.startswith(COMMENTS)
 
 
 def _separator(lines: list[str]) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data.streams import stream_ids, stream_numbers
+from ..data.text_tables import is_table
 from ..errors import InputError
 from ..serving import expected_inputs, load_task, predict
 from ..system.arrays import release, together
@@ -62,7 +63,8 @@ def of_joining(
 ) -> Answers:
     """Of new nodes, or of known ones whose features are others; loads the dataset.
 
-    New nodes that come without edges are read block by block, the others at once.
+    New nodes that come without edges are read block by block, the others at once, as sparse
+    matrices and folders of Parquet are.
 
     Args:
         features: numbers `[n, D]` as of `read_features`.
@@ -76,16 +78,19 @@ def of_joining(
     from .predictor import Predictor  # and DGL
 
     predictor = Predictor(run, seed, calibrated=calibrated)
-    N = predictor.num_nodes
-    if nodes is None and edges is None and features.suffix != ".npz":
-        D = predictor.num_features
-        rows = _numbered(stream_numbers(features, D, f"numbers [n, {D}]", "fiub"), N)
-        return ((ids, torch.from_numpy(predictor.new(x, cached=cached))) for ids, x in rows)
-    from ..data.feature_files import read_features
+    N, D = predictor.num_nodes, predictor.num_features
+    if (is_table(features) or features.suffix.lower() == ".npy") and not features.is_dir():
+        blocks = stream_numbers(features, D, f"numbers [n, {D}]", "fiub")
+        if nodes is None and edges is None:
+            rows = _numbered(blocks, N)
+            return ((ids, torch.from_numpy(predictor.new(x, cached=cached))) for ids, x in rows)
+        x = np.concatenate([np.empty((0, D), np.float32), *blocks])
+    else:
+        from ..data.feature_files import read_features
 
-    x, found = read_features(features)
-    if found is not None:
-        raise InputError(f"{features}: expected no column of ids, found one")
+        x, found = read_features(features)
+        if found is not None:
+            raise InputError(f"{features}: expected no column of ids, found one")
     if nodes is not None:
         ids = np.concatenate([np.empty(0, np.int64), *stream_ids(nodes, N, N)])
         said = predictor.changed(ids, x)
@@ -93,7 +98,12 @@ def of_joining(
         n = x.shape[0]
         ids = np.arange(N, N + n)
         ends, weights = (None, None) if edges is None else _edges(edges, N, n)
-        said = predictor.new(x, ends, weights, cached=cached)
+        try:
+            said = predictor.new(x, ends, weights, cached=cached)
+        except InputError as error:
+            if not str(error).startswith(("edges:", "weights:")):
+                raise
+            raise InputError(f"{edges}: {error}") from None
     return iter([(ids, torch.from_numpy(said))])
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..config.fields import Task
 from ..errors import InputError
+from ..system.arrays import together
 from ..system.writing import writing
 from .student import has_labels, likeliest, ranked
 
@@ -102,6 +103,11 @@ def check_shown(path: Path, shown: Shown) -> None:
         raise InputError(f"--out {path}: expected {', '.join(some)} or {last} at its end")
     if ENDINGS[ending] is _parquet and find_spec("pyarrow") is None:
         raise InputError(f"--out {path}: writing parquet needs pyarrow (pip install pyarrow)")
+    if ENDINGS[ending] is _csv and shown.classes is not None:
+        broken = [name for name in map(str, shown.classes) if "\n" in name or "\r" in name]
+        if broken:  # a reader of lines takes what follows for another row
+            found = f"found {broken[0]!r}; .parquet can have it"
+            raise InputError(f"--out {path}: expected names of classes in one line, {found}")
     if shown.top is None:
         return
     if ENDINGS[ending] is _npy:
@@ -154,12 +160,28 @@ def _parquet(path: Path, shown: Shown) -> Iterator[Write]:
     from pyarrow.parquet import ParquetWriter
 
     schema = pa.table(shown.columns(*_nobody(shown))).schema
+    held: list[tuple[np.ndarray, Tensor]] = []
+    count = 0
     with ParquetWriter(path, schema) as writer:
 
+        def write_held() -> None:
+            nonlocal count
+            nodes, answers = zip(*held, strict=True)
+            columns = shown.columns(np.concatenate(nodes), torch.cat(answers))
+            writer.write_table(pa.table(columns))
+            held.clear()
+            count = 0
+
         def write(nodes: np.ndarray, answers: Tensor) -> None:
-            writer.write_table(pa.table(shown.columns(nodes, answers)))
+            nonlocal count
+            held.append((nodes, answers))
+            count += len(nodes)
+            if count >= together(shown.outputs):  # each time makes a group of rows
+                write_held()
 
         yield write
+        if held:
+            write_held()
 
 
 def _nobody(shown: Shown) -> tuple[np.ndarray, Tensor]:

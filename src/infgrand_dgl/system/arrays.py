@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -26,17 +27,17 @@ _mappings: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
 def load_array(path: Path, mmap: bool = False) -> np.ndarray:
     """The array of a .npy file. np.load would take zip archives and pickles too."""
     with reading(path, "a readable .npy file"):
-        if mmap:
-            return np.lib.format.open_memmap(path, mode="r")
-        with path.open("rb") as file:
-            try:
+        try:
+            if mmap:
+                return np.lib.format.open_memmap(path, mode="r")
+            with path.open("rb") as file:
                 return np.lib.format.read_array(file, allow_pickle=False)
-            except ValueError as error:
-                if "Object arrays" not in str(error):
-                    raise
-                expected = "expected numbers or texts, found objects of Python"
-                way = "array.astype(str) makes texts (of None 'None', where '' is no label)"
-                raise InputError(f"{path}: {expected}; {way}") from None
+        except ValueError as error:
+            if not re.search("Object arrays|Python objects", str(error)):
+                raise
+            expected = "expected numbers or texts, found objects of Python"
+            way = "array.astype(str) makes texts (of None 'None', where '' is no label)"
+            raise InputError(f"{path}: {expected}; {way}") from None
 
 
 def map_array(path: Path, write: bool = False) -> Tensor:

@@ -100,6 +100,46 @@ def test_new_and_changed_nodes(suffix, trained, tmp_path, capsys):
     np.testing.assert_allclose(changed, predictor.changed(nodes, x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("edges", [(), ("--edges", "e.csv")])
+def test_features_in_a_folder(edges, trained, capsys):
+    x = (np.random.rand(6, D) < 0.2).astype(np.float32)
+    Path("x.parquet").mkdir()
+    for part in (0, 1):
+        save(Path(f"x.parquet/{part}.parquet"), pd.DataFrame(x[3 * part :][:3]).add_prefix("x"))
+    Path("e.csv").write_text("source,target\n")
+    options = ("--features", "x.parquet", "--probabilities", *edges)
+    found, _ = predicted(capsys, trained, *options, out="p.npy")
+    np.testing.assert_allclose(found, Predictor.open(trained).new(x), rtol=1e-5, atol=1e-6)
+
+
+def test_endings_in_capitals(trained, capsys):
+    for ending in ("PARQUET", "CSV"):
+        assert run(capsys, "predict", "--run", trained, "--out", f"p.{ending}")[0] == 0
+        found, _ = predicted(capsys, trained, "--nodes", f"p.{ending}", out="p.npy")
+        assert len(found) == N
+
+
+@pytest.mark.parametrize(
+    ("first", "edges", "message"),
+    [
+        ("NA", [[N, 5]], "x.csv: expected names above the rows, or none; found 'NA' among numbers"),
+        ("1", [[4, 5]], "e.npy: edges: expected a new node in each, 300 or above"),
+        ("1", [[N, 5, 2]], "e.npy: weights: the graph that the nodes join has none"),
+    ],
+)
+def test_errors_with_edges(first, edges, message, trained, tmp_path, capsys):
+    rows = pd.DataFrame(np.ones((5, D), int)).to_csv(index=False, header=False)
+    Path("x.csv").write_text(first + rows[1:])
+    ends = np.array(edges)
+    if ends.shape[1] == 3:
+        pd.DataFrame(ends, columns=["source", "target", "weight"]).to_csv("e.csv", index=False)
+        message = message.replace("e.npy", "e.csv")
+    np.save("e.npy", ends)
+    options = ("--features", "x.csv", "--edges", "e.csv" if ends.shape[1] == 3 else "e.npy")
+    command = ("predict", "--run", trained, "--out", "p.npy", *options)
+    assert message in refused(capsys, tmp_path, *command)
+
+
 def test_calibrated_and_likeliest(trained, capsys):
     expected = Predictor.open(trained, 2, calibrated=True).stored()
     options = ("--top", 2, "--calibrated", "--seed", 2)
