@@ -115,3 +115,12 @@ def test_what_is_refused(tmp_path):
     (made.out / "config.yaml").write_text(config.to_yaml())
     with pytest.raises(InputError, match="--refresh: data.label_choice goes by influence"):
         refresh(made.run, 2, QUIET)
+    config = made.config.replace("teacher", logits=str(tmp_path / "given.npy"))
+    (made.out / "config.yaml").write_text(config.to_yaml())
+    with pytest.raises(InputError, match="--refresh: teacher.logits are of the graph as it was"):
+        refresh(made.run, 2, QUIET)
+    (made.out / "config.yaml").write_text(made.config.to_yaml())
+    labels = np.load(made.root / "labels.npy")
+    np.save(made.root / "labels.npy", labels[::-1])
+    with pytest.raises(InputError, match="--refresh: the dataset of .* is another than that which"):
+        refresh(made.run, 2, QUIET)

@@ -1,5 +1,6 @@
 """Runs whose graphs change, against all of it from scratch."""
 
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import torch
 
 from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import Config
-from infgrand_dgl.experiment import graph_state, updating
+from infgrand_dgl.experiment import directory, graph_state, updating
 from infgrand_dgl.experiment.directory import RunDirectory
 from infgrand_dgl.experiment.graph_state import GraphState
 from infgrand_dgl.experiment.predictor import Predictor
@@ -247,11 +248,86 @@ def test_a_reader_ends_what_was_decided(tmp_path, monkeypatch):
     made = Updates(tmp_path)
     made.update()
     with monkeypatch.context() as patch:
-        patch.setattr(updating, "redo", lambda root, folder: None)
+        patch.setattr(updating, "finish_update", lambda run: None)
         made.update(nodes=1)
     assert len(np.load(made.out / "propagated.npy")) == made.edges.nodes - 1
     assert Predictor.open(made.out).num_nodes == made.edges.nodes
     made.check()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_training_anew_ends_an_update_first(first, tmp_path, monkeypatch):
+    """Its arrays are never taken for finished stages of the dataset."""
+    made = Updates(tmp_path)
+    names = ["propagated.npy", "influence.npy", "seed-1/teacher_logits.npy"]
+    before = {name: np.load(made.out / name) for name in names}
+    if not first:
+        made.update()
+
+    def half(root, folder):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(root), "replace", killed)
+            redo.redo(root, folder)
+
+    def killed(path, target):
+        if target.name == "stages.json":
+            raise KeyboardInterrupt
+        return os.replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(directory, "redo", half)
+        with pytest.raises(KeyboardInterrupt):
+            made.update(add=5)
+    assert redo.is_pending(made.out / "graph")
+    train(made.config, made.out, overwrite=True, report=Reporter(quiet=True))
+    for name in names:
+        np.testing.assert_array_equal(np.load(made.out / name), before[name])
+
+
+def test_an_error_after_the_decision_says_so(tmp_path, monkeypatch):
+    made = Updates(tmp_path)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redo, "_put", full)
+        with pytest.raises(InputError, match="an update was decided on, and could not be ended"):
+            made.update(nodes=1)
+        with pytest.raises(InputError, match="No space left on device.; what opens the run next"):
+            Predictor.open(made.out)
+    assert Predictor.open(made.out).num_nodes == made.edges.nodes
+    made.check()
+
+
+def test_a_predictor_from_before_says_so(tmp_path):
+    made = Updates(tmp_path)
+    predictor = Predictor.open(made.out)
+    made.update(nodes=2)
+    with pytest.raises(InputError, match="was updated meanwhile; open it again"):
+        predictor.new(np.ones((1, D)))
+
+
+def test_numbers_that_16_bits_have_not(tmp_path):
+    made = Updates(tmp_path)
+    half = np.load(made.out / "propagated.npy").astype(np.float16)
+    np.save(made.out / "propagated.npy", half)
+    x = np.random.rand(1, D).astype(np.float32)
+    made.edges.edits(0, 0, 1)
+    update(made.run, Update(Edits(NO_EDGES, NO_EDGES, nodes=1), x))
+    found = np.load(made.out / "propagated.npy")
+    np.testing.assert_allclose(found[-1], x[0].astype(np.float16), rtol=1e-3)
+    with pytest.raises(InputError, match="propagated.npy is float16, in which some rows overflow"):
+        update(made.run, Update(Edits(NO_EDGES, NO_EDGES, nodes=1), np.full((1, D), 1e5)))
+    assert len(np.load(made.out / "propagated.npy")) == len(found)
+
+
+def test_a_teacher_that_nobody_had_is_left_alone(tmp_path):
+    made = Updates(tmp_path)
+    other = made.config.replace("teacher", hidden=16).model_copy(update={"method": "mlp"})
+    train(other, made.out, overwrite=True, report=Reporter(quiet=True))
+    assert made.run.teacher_logits(1).exists()
+    assert made.update(nodes=1).logits == {}
 
 
 # What is refused
@@ -347,6 +423,18 @@ def test_runs_that_cannot_be_followed(sections, message):
 def test_a_damaged_state(tmp_path):
     made = Updates(tmp_path)
     made.update()
-    (made.run.graph / "state.json").write_text("{}")
-    with pytest.raises(InputError, match=r"state.json: not written by update"):
-        made.update()
+    state = made.run.graph / "state.json"
+    text = state.read_text()
+    for damaged in ("{}", text.replace('"drift"', '"drifted"')):
+        state.write_text(damaged)
+        with pytest.raises(InputError, match=r"state.json: not written by update"):
+            made.update()
+    state.write_text(text)
+    for name in ("starts", "columns", "sums"):
+        file = state.with_name(f"{name}.npy")
+        values = np.load(file)
+        np.save(file, values[: len(values) // 2])
+        with pytest.raises(InputError, match="state.json: .* arrays beside it have other lengths"):
+            made.update()
+        np.save(file, values)
+    made.update()

@@ -1,5 +1,7 @@
 """Changes of several files, all or none. (Killed processes: experiment/test_updating.py.)"""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,18 @@ def test_files_and_lines(tmp_path):
     assert (tmp_path / "old.txt").read_text() == "new 2"
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), [0, 1, 2])
     assert (tmp_path / "log").read_text() == "line 0\nline 1\nline 2\n"
+
+
+def test_a_line_is_not_written_through_another_name(tmp_path):
+    (tmp_path / "log").mkdir()
+    (tmp_path / "a.txt").write_text("one\n")
+    os.link(tmp_path / "a.txt", tmp_path / "b.txt")
+    changes = Changes(tmp_path, tmp_path / "log")
+    changes.line("a.txt", "two")
+    changes.commit()
+    redo(tmp_path, tmp_path / "log")
+    assert (tmp_path / "a.txt").read_text() == "one\ntwo\n"
+    assert (tmp_path / "b.txt").read_text() == "one\n"
 
 
 def test_other_names_of_a_file_keep_what_is_there(tmp_path):

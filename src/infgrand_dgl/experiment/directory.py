@@ -107,7 +107,9 @@ def new_run(
                     "--resume goes on with it, --fresh begins anew"
                 )
             elif replaces and not found and not fresh:
-                _take_over(target, partial)
+                with explained(out, "--out"), alone(target, f"--out {out}"):
+                    redo(target, target / GRAPH)  # what an update had yet to do
+                    _take_over(target, partial)
             yield RunDirectory(partial)
             shutil.rmtree(partial / SCRATCH, ignore_errors=True)
             (partial / CHECKPOINT).unlink(missing_ok=True)
@@ -154,6 +156,21 @@ def is_damaged(out: Path) -> bool:
     except (InputError, TypeError, KeyError) as error:
         log.warning("%s; made anew", error if isinstance(error, InputError) else f"{out}: no seeds")
         return True
+
+
+def finish_update(run: "RunDirectory") -> None:
+    """Does what an update that was decided on has yet to do.
+
+    Raises:
+        InputError: it cannot be done now.
+    """
+    try:
+        redo(run.path, run.graph)
+    except OSError as error:
+        raise InputError(
+            f"--run {run.path}: an update was decided on, and could not be ended "
+            f"({error.strerror}); what opens the run next does it"
+        ) from None
 
 
 def partial_of(out: Path) -> Path:
@@ -219,8 +236,8 @@ class RunDirectory:
             raise InputError(f"--run {path}: expected a run directory (config.yaml, metrics.json)")
         run = cls(path)
         if is_pending(run.graph):
-            with alone(path, f"--run {path}", wait=True), explained(path, "--run"):
-                redo(path, run.graph)
+            with explained(path, "--run"), alone(path, f"--run {path}", wait=True):
+                finish_update(run)
         return run
 
     @property

@@ -50,6 +50,7 @@ class GraphState:
         unit: unit rows of X, and
         sums: of them; None where influence is not the cosine's.
         updates: so far.
+        made_of: the fingerprint of the dataset before all.
     """
 
     graph: ChangingGraph
@@ -57,6 +58,7 @@ class GraphState:
     unit: Tensor | None
     sums: Sums | None
     updates: int
+    made_of: str
 
     @classmethod
     def open(cls, folder: Path) -> GraphState:
@@ -67,8 +69,12 @@ class GraphState:
         path = folder / STATE
         with reading(path, "written by update"):
             said = json.loads(path.read_text())
-            hops, end, updates = said["hops"], said["end"], said["updates"]
-            found = said["sums"]
+            K, end, found = int(said["hops"]), int(said["end"]), said["sums"]
+            updates, made_of, s = int(said["updates"]), str(said["made_of"]), None
+            if found is not None:
+                least, given = found["minimum"], (found["drift"], found["nonnegative"])
+                minimum = least and MinCosine(**least | {"pair": tuple(least["pair"])})
+                s = torch.tensor(found["total"], dtype=torch.float64)
 
         def array(name: str) -> Tensor:
             return map_array(folder / f"{name}.npy")
@@ -76,14 +82,14 @@ class GraphState:
         weights = array("weights") if (folder / "weights.npy").exists() else None
         starts, lengths, degrees = map(array, ROWS)
         graph = ChangingGraph(starts, lengths, degrees, array("columns"), weights, end)
+        hops = [array(f"hop-{k}") for k in range(K + 1)]
         unit = sums = None
-        if found is not None:
-            least = found["minimum"]
-            minimum = None if least is None else MinCosine(**least | {"pair": tuple(least["pair"])})
-            s = torch.tensor(found["total"], dtype=torch.float64)
-            sums = Sums(s, array("sums"), minimum, found["drift"], found["nonnegative"])
-            unit = array("unit")
-        return cls(graph, [array(f"hop-{k}") for k in range(hops + 1)], unit, sums, updates)
+        if s is not None:
+            sums, unit = Sums(s, array("sums"), minimum, *given), array("unit")
+        nodes = [lengths, degrees, *hops, *([] if sums is None else [sums.each, unit])]
+        if any(len(values) != len(starts) for values in nodes) or end > len(graph.columns):
+            raise InputError(f"{path}: not written by update: arrays beside it have other lengths")
+        return cls(graph, hops, unit, sums, updates, made_of)
 
     def text(self) -> str:
         """What state.json says."""
@@ -93,6 +99,7 @@ class GraphState:
             found = {"total": s.total.tolist(), "drift": s.drift, "nonnegative": s.nonnegative}
             found["minimum"] = None if s.minimum is None else asdict(s.minimum)
         said = {"hops": len(self.hops) - 1, "end": self.graph.end, "updates": self.updates}
+        said |= {"made_of": self.made_of}
         return json.dumps(said | {"sums": found}) + "\n"
 
     def dataset(self) -> NodeDataset:
@@ -125,7 +132,7 @@ def make(run: RunDirectory, folder: Path) -> GraphState:
         unit = unit_rows(hops[0])
         y = unit_rows(hops[config.influence.hops])
         sums = Sums.of(unit, y, minimum=config.influence.normalization == "minmax")
-    state = GraphState(graph, hops, unit, sums, 0)
+    state = GraphState(graph, hops, unit, sums, 0, dataset.fingerprint)
     arrays = {name: getattr(graph, name) for name in (*ROWS, "columns", "weights")}
     arrays |= {f"hop-{k}": x for k, x in enumerate(hops)}
     arrays |= {"unit": unit, "sums": None if sums is None else sums.each}

@@ -176,6 +176,8 @@ class Predictor:
         else:
             graph = Surroundings.of(self.run.config, self.seed)
         found, expected = graph.dataset.num_nodes, self.num_nodes
+        if self._updated is not None and found != expected:
+            raise InputError(f"{self.run.path}: was updated meanwhile; open it again")
         if found != expected or graph.width != self.student.shape["in_features"]:
             raise InputError(
                 f"{self.run.path}: its dataset is another by now: expected {expected:,} nodes and "

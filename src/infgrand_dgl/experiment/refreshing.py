@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -20,14 +19,14 @@ from ..present.console import Reporter
 from ..registry import methods
 from ..serving import save_weights
 from ..system.arrays import load_array, map_array
-from ..system.redo import Changes, redo
+from ..system.redo import Changes
 from ..system.runtime import Runtime, resolve_device
 from ..training.evaluation import summary
 from ..training.student import train_student
 from ..training.teacher import load_logits
 from .artifacts import Stages
 from .card import card_of_run
-from .directory import CARD, UPDATES, RunDirectory
+from .directory import CARD, UPDATES, RunDirectory, finish_update
 from .fitting import Metrics, Outcome
 from .graph_state import GraphState
 from .judging import Judge
@@ -66,6 +65,10 @@ def refresh(run: RunDirectory, epochs: int, report: Reporter) -> dict[int, Refre
         raise InputError(f"--refresh: {run.path} was not updated; train --overwrite trains anew")
     with changing(run) as state:
         source = load_source(config.data)
+        if source.fingerprint != state.made_of:
+            raise InputError(
+                f"--refresh: the dataset of {run.path} is another than that which was updated"
+            )
         runtime = Runtime.on(resolve_device(config.train.device), config.resources)
         datasets = {
             seed: grown(with_split(source, config.data, seed), state) for seed in config.train.seeds
@@ -82,10 +85,14 @@ def refresh(run: RunDirectory, epochs: int, report: Reporter) -> dict[int, Refre
 def check(config: Config) -> None:
     """
     Raises:
-        InputError: labels are chosen by influence, which is another now.
+        InputError: labels are chosen by influence, which is another now; logits are of a file.
     """
     if config.data.label_choice != "random":
         raise InputError("--refresh: data.label_choice goes by influence; train --overwrite")
+    if methods[config.method].needs_teacher and config.teacher.logits is not None:
+        raise InputError(
+            "--refresh: teacher.logits are of the graph as it was; make a file anew, and train"
+        )
 
 
 def grown(dataset: NodeDataset, state: GraphState) -> NodeDataset:
@@ -143,9 +150,7 @@ def _refreshed(
 
 
 def _logits(run: RunDirectory, dataset: NodeDataset, seed: int) -> Tensor:
-    given = run.config.teacher.logits
-    path = run.teacher_logits(seed) if given is None else Path(given)
-    return load_logits(path, dataset.num_nodes, dataset.num_classes)
+    return load_logits(run.teacher_logits(seed), dataset.num_nodes, dataset.num_classes)
 
 
 def _write(
@@ -172,4 +177,4 @@ def _write(
     line["validation"] = {seed: [each.before, each.after] for seed, each in found.items()}
     changes.line(UPDATES, json.dumps(line | {"seconds": round(seconds, 4)}))
     changes.commit()
-    redo(run.path, run.graph)
+    finish_update(run)

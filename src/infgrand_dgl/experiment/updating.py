@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..config.schema import DataConfig
+from ..config.schema import Config, DataConfig
 from ..data.new_rows import new_rows
 from ..errors import InputError
 from ..graph.changing import Edits
@@ -29,15 +30,16 @@ from ..influence.incremental import ChangedRows, updated
 from ..propagation.incremental import ChangedHops
 from ..propagation.inputs import propagation_of
 from ..propagation.surroundings import surroundings
+from ..registry import methods
 from ..serving import rows_of
-from ..system.arrays import load_array, map_array
-from ..system.redo import Changes, alone, redo
+from ..system.arrays import dtype_name, load_array, map_array
+from ..system.redo import Changes, alone
 from ..system.runtime import Runtime
 from ..system.writing import explained
 from ..training.nearby import logits_nearby
 from ..training.readings import load_teacher
 from .artifacts import Stages
-from .directory import GRAPH, UPDATES, RunDirectory
+from .directory import GRAPH, UPDATES, RunDirectory, finish_update
 from .graph_state import ROWS, STATE, GraphState, make, rows_by_id
 from .judging import of_inputs
 
@@ -91,7 +93,7 @@ def update(run: RunDirectory, asked: Update) -> Updated:
 
     Raises:
         InputError: edits that do not fit the graph, a run that cannot be brought up to date, or
-            another process at it; nothing has changed then.
+            another process at it; nothing has changed then, or the error says what was decided on.
     """
     start = time.perf_counter()
     with changing(run) as state:
@@ -103,7 +105,7 @@ def update(run: RunDirectory, asked: Update) -> Updated:
         line |= asked.counts | {"rows": rows, "seconds": round(time.perf_counter() - start, 4)}
         changes.line(UPDATES, json.dumps(line))
         changes.commit()
-        redo(run.path, run.graph)
+        finish_update(run)
     change.done.seconds = time.perf_counter() - start
     return change.done
 
@@ -116,7 +118,7 @@ def changing(run: RunDirectory) -> Iterator[GraphState]:
         InputError: another process is changing the run, or it cannot be written; as of `make`.
     """
     with explained(run.path, "--run"), alone(run.path, f"--run {run.path}"):
-        redo(run.path, run.graph)
+        finish_update(run)
         if run.graph.is_dir():
             yield GraphState.open(run.graph)
             return
@@ -163,6 +165,7 @@ class _Change:
         rows_of(np.empty((known, 0)), asked.changed.numpy(), "--set-features")
         given = (asked.rows, len(asked.changed)), (asked.features, edits.nodes)
         x = torch.cat([_features(data, rows, D, count) for rows, count in given])
+        x = x.to(map_array(run.path / "propagated.npy").dtype).float()  # as a dataset keeps them
         if edits.weights is not None and graph.weights is None:
             if (edits.weights != 1).any():
                 raise InputError("added edges: expected no weights: the run's graph has none")
@@ -180,8 +183,7 @@ class _Change:
         """What is to be written."""
         run, N = self.run, self.state.graph.num_nodes
         inputs, scores = self._inputs(), self._influence()
-        seeds = [s for s in run.config.train.seeds if run.teacher_logits(s).exists()]
-        logits = {seed: self._logits(seed) for seed in seeds}
+        logits = {seed: self._logits(seed) for seed in _taught(run.config)}
         self.state.updates += 1
 
         partial = run.graph.with_suffix(".partial")
@@ -191,8 +193,9 @@ class _Change:
         self._write_graph(changes)
         arrays = {"propagated.npy": inputs}
         arrays |= {run.key(seed, "teacher_logits.npy"): found for seed, found in logits.items()}
-        for name, (ids, rows) in arrays.items():
-            changes.rows(name, ids.numpy(), rows.numpy(), N)
+        for name, (ids, found) in arrays.items():
+            _check_fits(run.path / name, found)
+            changes.rows(name, ids.numpy(), found.numpy(), N)
         if scores is not None:
             changes.array("influence.npy", scores.numpy())
         # Those who train again must not take them for what the dataset gives.
@@ -282,6 +285,21 @@ class _Change:
             rows("unit", self.others, unit_rows(self.x), N)
             changes.array(f"{GRAPH}/sums.npy", state.sums.each.numpy())
         changes.text(f"{GRAPH}/{STATE}", state.text())
+
+
+def _taught(config: Config) -> tuple[int, ...]:
+    """The seeds whose teachers were trained for students of the run."""
+    students = (config.method, *config.train.baselines)
+    taught = any(methods[name].needs_teacher for name in students)
+    return tuple(config.train.seeds) if taught and config.teacher.logits is None else ()
+
+
+def _check_fits(path: Path, rows: Tensor) -> None:
+    dtype = map_array(path).dtype
+    if not rows.to(dtype).isfinite().all():
+        raise InputError(
+            f"features: {path.name} is {dtype_name(dtype)}, in which some rows overflow"
+        )
 
 
 def _features(data: DataConfig, rows: Any, width: int, count: int) -> Tensor:

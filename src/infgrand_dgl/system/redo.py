@@ -108,6 +108,8 @@ def redo(root: Path, folder: Path) -> None:
                 _owned(path, log)
                 _put(path, ids, rows, step["length"])
             elif do == "line":
+                if path.exists():
+                    _owned(path, log)
                 with path.open("ab") as file:
                     file.truncate(step["at"])
                     file.write(step["text"].encode())
@@ -155,8 +157,8 @@ def _put(path: Path, ids: np.ndarray, values: np.ndarray, length: int) -> None:
             raise RuntimeError(f"{path}: no room for more rows in its header")
         size = array.offset + array.itemsize * int(np.prod(shape))
         del array
-        os.truncate(path, size)  # before the header says so
         with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # before the header says so
             file.write(header.getvalue())
         array = np.lib.format.open_memmap(path, mode="r+")
     array[ids] = values

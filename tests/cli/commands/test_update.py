@@ -60,6 +60,8 @@ def test_update(trained, some, capsys):
         "",
     )
     assert run(capsys, "export", "--run", trained, "--format", "torch", "--out", some / "e")[0] == 0
+    assert run(capsys, "report", trained, "--out", some / "r.html")[0] == 0
+    assert "Its graph was updated" in (some / "r.html").read_text()
 
 
 def test_new_nodes_without_edges(trained, some, capsys):
