@@ -17,6 +17,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,7 +87,8 @@ class GraphState:
         unit = sums = None
         if s is not None:
             sums, unit = Sums(s, array("sums"), minimum, *given), array("unit")
-        nodes = [lengths, degrees, *hops, *([] if sums is None else [sums.each, unit])]
+        nodes = [lengths, degrees, *hops]
+        nodes += [] if sums is None or unit is None else [sums.each, unit]
         if any(len(values) != len(starts) for values in nodes) or end > len(graph.columns):
             raise InputError(f"{path}: not written by update: arrays beside it have other lengths")
         return cls(graph, hops, unit, sums, updates, made_of)
@@ -98,9 +100,9 @@ class GraphState:
             s = self.sums
             found = {"total": s.total.tolist(), "drift": s.drift, "nonnegative": s.nonnegative}
             found["minimum"] = None if s.minimum is None else asdict(s.minimum)
-        said = {"hops": len(self.hops) - 1, "end": self.graph.end, "updates": self.updates}
-        said |= {"made_of": self.made_of}
-        return json.dumps(said | {"sums": found}) + "\n"
+        said: dict[str, Any] = {"hops": len(self.hops) - 1, "end": self.graph.end}
+        said |= {"updates": self.updates, "made_of": self.made_of, "sums": found}
+        return json.dumps(said) + "\n"
 
     def dataset(self) -> NodeDataset:
         """The graph with its features, and no labels."""
