@@ -14,7 +14,6 @@ from ..data.dataset import describe
 from ..data.scaling import unlike_scales
 from ..errors import InputError
 from ..present.console import Reporter
-from ..present.curves import influence_histogram, training_curves
 from ..present.notes import release_notes
 from ..registry import measures, methods
 from ..system.memory import Budget
@@ -152,6 +151,8 @@ def one_seed(experiment: Experiment, dataset: NodeDataset, seed: int) -> dict[st
 
 def write(experiment: Experiment, metrics: Metrics) -> None:
     """The history under its models' names, the pictures, the card, and last the metrics."""
+    from ..present.curves import influence_histogram, training_curves  # and Matplotlib: 0.7 s
+
     run, history = experiment.run, experiment.fitting.history
     history.settle(dict(zip(metrics["seeds"], metrics["retrained"], strict=True)))
     if history.rows:  # of reused stages there are none, where their file was damaged

@@ -4,7 +4,6 @@ say (Guo et al., ICML 2017: On Calibration of Modern Neural Networks, section 4.
 import math
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
@@ -22,6 +21,8 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
         labels: classes, int64 `[n]`; or of several labels 0, 1 and NaN, `[n, C]`, of which each
             that is known counts alike.
     """
+    from scipy.optimize import minimize_scalar  # 0.2 s, once a training
+
     h, y = logits.double().cpu(), labels.cpu()
     known = torch.ones_like(y, dtype=torch.bool) if y.ndim == 1 else ~y.isnan()
 

@@ -176,7 +176,7 @@ def _new_nodes(app: FastAPI, model: Model, limits: Limits) -> None:
                 said = await asyncio.get_running_loop().run_in_executor(thread, work)
             except InputError as error:
                 raise refused(400, str(error)) from None
-        check_finite(said, "probabilities: of numbers so large")
+        check_finite(said, f"{specification.answers[-1]}: of numbers so large")
         request.state.rows = len(said)
         return _predicted(range(N, N + len(said)), said, model, body)
 
