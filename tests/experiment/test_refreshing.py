@@ -15,6 +15,7 @@ from infgrand_dgl.experiment.refreshing import grown, refresh
 from infgrand_dgl.experiment.train import train
 from infgrand_dgl.experiment.updating import changing
 from infgrand_dgl.present.console import Reporter
+from infgrand_dgl.serving import load_student, save_weights
 
 from .updates import D, Updates
 
@@ -46,7 +47,6 @@ def test_refresh(method, tmp_path):
         now = load_file(made.run.weights(seed, "student"))
         same = all(torch.equal(now[name], weights[seed][name]) for name in now)
         assert same == (found[seed].weights is None) == (found[seed].after <= before[seed])
-    assert any(each.weights is not None for each in found.values())
     csr = made.edges.csr()
     sizes = {key: metrics["dataset"][key] for key in ("nodes", "edges")}
     assert sizes == {"nodes": made.edges.nodes, "edges": csr.num_edges}
@@ -65,23 +65,36 @@ def test_refresh(method, tmp_path):
         assert all(torch.equal(now[name], weights[seed][name]) for name in now)
 
 
-def test_a_student_that_gets_no_better_stays(tmp_path, monkeypatch):
-    made = Updates(tmp_path, student={"lr": 0.05}, train={"epochs": 60})
+@torch.no_grad()
+def constant(path, k):
+    """A student of that shape that always says class k."""
+    student = load_student(path)
+    *others, bias = student.parameters()
+    for weights in (*others, bias):
+        weights.zero_()
+    bias[k] = 1
+    return student
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_the_better_student_stays(better, tmp_path, monkeypatch):
+    """One says the most, the other the least frequent class of the validation nodes."""
+    made = Updates(tmp_path)
     made.update()
-    real = refreshing.train_student
-
-    def worse(*arguments, **settings):
-        student = real(*arguments, **settings)
-        with torch.no_grad():
-            for weight in student.parameters():
-                weight.mul_(-1)
-        return student
-
-    monkeypatch.setattr(refreshing, "train_student", worse)
-    file = made.run.weights(1, "student").read_bytes()
+    path, data = (
+        made.run.weights(1, "student"),
+        with_split(load_source(made.config.data), made.config.data, 1),
+    )
+    order = data.labels[data.val].bincount(minlength=3).argsort()
+    known, trained = (constant(path, int(k)) for k in order[[0, 2] if better else [2, 0]])
+    save_weights(path, known)
+    file = path.read_bytes()
+    monkeypatch.setattr(refreshing, "train_student", lambda *arguments, **settings: trained)
     (found,) = refresh(made.run, 2, QUIET).values()
-    assert found.after < found.before and found.weights is None
-    assert made.run.weights(1, "student").read_bytes() == file
+    assert (found.after > found.before) == better == (found.weights is trained)
+    assert (path.read_bytes() != file) == better
+    said = load_student(path)(torch.zeros(1, D)).argmax()
+    assert said == order[2]
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
