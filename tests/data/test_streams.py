@@ -1,7 +1,6 @@
 """Rows of files in blocks, beside the same files read at once."""
 
 import gzip
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from infgrand_dgl.data.streams import stream_ids, stream_numbers
 from infgrand_dgl.data.tables import read_blocks, read_table
 from infgrand_dgl.data.text_tables import SAMPLED, Rows, form_of, open_text, sample
 from infgrand_dgl.errors import InputError
+from infgrand_dgl.system import installed
 
 N, D = 23, 4
 
@@ -241,8 +241,10 @@ def test_bad_parquet_and_arrays(tmp_path, monkeypatch):
     path.write_bytes(b"PAR1 nonsense")
     with pytest.raises(InputError, match="x.parquet: not a readable .parquet file"):
         [*stream_numbers(path, D, "numbers")]
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(InputError, match="reading parquet needs pyarrow .pip install pyarrow."):
+    monkeypatch.setattr(installed, "find_spec", lambda name: None)
+    with pytest.raises(
+        InputError, match=r"pyarrow is not installed \(pip install infgrand-dgl\[parquet\]\)"
+    ):
         [*stream_numbers(path, D, "numbers")]
 
 

@@ -18,6 +18,7 @@ from infgrand_dgl.data.importing import read
 from infgrand_dgl.data.tables import read_table
 from infgrand_dgl.errors import InputError
 from infgrand_dgl.graph.csr import CSRGraph
+from infgrand_dgl.system import installed
 
 N = 9
 
@@ -295,10 +296,9 @@ def test_columns_by_name(tmp_path):
 
 
 def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
-    def missing(path: Path) -> None:
-        raise ImportError
-
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "nodes.parquet")
-    monkeypatch.setattr(pd, "read_parquet", missing)
-    with pytest.raises(InputError, match="reading parquet needs pyarrow .pip install pyarrow."):
+    monkeypatch.setattr(installed, "find_spec", lambda name: None)
+    with pytest.raises(
+        InputError, match=r"pyarrow is not installed \(pip install infgrand-dgl\[parquet\]\)"
+    ):
         read_table(tmp_path / "nodes.parquet")

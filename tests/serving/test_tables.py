@@ -159,8 +159,8 @@ def test_what_cannot_be_shown(name, shown, message, tmp_path):
 
 
 def test_without_pyarrow(tmp_path, monkeypatch):
-    monkeypatch.setattr("infgrand_dgl.serving.tables.find_spec", lambda name: None)
-    needs = "p.parquet: writing parquet needs pyarrow .pip install pyarrow."
+    monkeypatch.setattr("infgrand_dgl.system.installed.find_spec", lambda name: None)
+    needs = r"p.parquet: pyarrow is not installed \(pip install infgrand-dgl\[parquet\]\)"
     with (
         pytest.raises(InputError, match=needs),
         writing_answers(tmp_path / "p.parquet", Shown("regression", C)),

@@ -29,6 +29,7 @@ from ..registry import sources
 from ..serving.answers import Answers, Ask, ask
 from ..serving.export import export
 from ..serving.formats import find
+from ..serving.service import PACKAGES
 from ..serving.specification import Inputs, Specification
 from .harness import Contender, Row
 from .inference import SEED, Way, repeated, teachers_of
@@ -53,18 +54,15 @@ def contenders(config: Config, dataset: NodeDataset, device: torch.device) -> li
         ),
     ]
     for each in found[1:]:
+        needed = (*find(FORMAT).packages, *PACKAGES)
         each.missing = next(
-            (f"{name} is not installed" for name in packages() if find_spec(name) is None), ""
+            (f"{name} is not installed" for name in needed if find_spec(name) is None), ""
         )
     found += of_teachers(config, dataset, device)
     for each in found:
         each.columns = {"clients": 1} | each.columns
         each.laps, each.of_laps = True, partial(rates, each.columns["clients"])
     return found
-
-
-def packages() -> list[str]:
-    return [*find(FORMAT).packages, "fastapi", "uvicorn", "prometheus_client"]
 
 
 def rates(clients: int, seconds: Sequence[float]) -> Row:

@@ -150,7 +150,7 @@ def _table_ids(path: Path) -> Iterator[tuple[np.ndarray, Place]]:
     for table in map(without_row_numbers, read_blocks(path, IDS)):
         names = [str(name).strip().lower() for name in table.frame.columns]
         # The first, as classes of what `predict` writes may be named so too; pandas' index last.
-        named = sorted((name for name in names if name in IDS), key="index".__eq__)
+        named = sorted((name for name in names if name in IDS), key=lambda name: name == "index")
         if len(names) != 1 and not named:
             found = f"{len(names)} columns, none of them named {IDS[0]} or {IDS[1]}"
             raise InputError(f"{path}: expected node ids, found {found if names else 'no columns'}")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..system.arrays import together
+from ..system.installed import require
 from ..system.reading import reading
 from .text_tables import COMMENTS, Form, Rows, form_of, is_row, open_text, sample
 
@@ -142,36 +143,31 @@ def _no_rows(form: Form) -> pd.DataFrame:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
+    require(["pyarrow"], str(path), "parquet")
     with reading(path, "a readable .parquet file"):
-        try:
-            return _named_index(pd.read_parquet(path))
-        except ImportError:
-            raise _no_pyarrow(path) from None
+        return _named_index(pd.read_parquet(path))
 
 
 def _parquet_blocks(path: Path) -> Iterator[Table]:
-    with reading(path, "a readable .parquet file"):
-        try:
-            from pyarrow.parquet import ParquetFile
-        except ImportError:
-            raise _no_pyarrow(path) from None
+    require(["pyarrow"], str(path), "parquet")
+    from pyarrow.parquet import ParquetFile
+
+    with (
+        reading(path, "a readable .parquet file"),
         # Else all of a row group is in memory, however large its writer made it.
-        with ParquetFile(path, buffer_size=PAGE, pre_buffer=False) as file:
-            schema, first = file.schema_arrow, 0
-            batches = file.iter_batches(together(len(schema.names)))
-            kept = (schema.pandas_metadata or {}).get("index_columns", ())
-            counted = next((index for index in kept if isinstance(index, dict)), None)
-            for batch in chain([schema.empty_table()], batches):
-                frame = batch.to_pandas()
-                if counted is not None:  # over all rows, not those of a batch
-                    ids = counted["start"] + counted["step"] * np.arange(first, first + len(frame))
-                    frame.index = pd.Index(ids, name=counted["name"])
-                yield Table(_named_index(frame), True, path, None, first)
-                first += len(frame)
-
-
-def _no_pyarrow(path: Path) -> InputError:
-    return InputError(f"{path}: reading parquet needs pyarrow (pip install pyarrow)")
+        ParquetFile(path, buffer_size=PAGE, pre_buffer=False) as file,
+    ):
+        schema, first = file.schema_arrow, 0
+        batches = file.iter_batches(together(len(schema.names)))
+        kept = (schema.pandas_metadata or {}).get("index_columns", ())
+        counted = next((index for index in kept if isinstance(index, dict)), None)
+        for batch in chain([schema.empty_table()], batches):
+            frame = batch.to_pandas()
+            if counted is not None:  # over all rows, not those of a batch
+                ids = counted["start"] + counted["step"] * np.arange(first, first + len(frame))
+                frame.index = pd.Index(ids, name=counted["name"])
+            yield Table(_named_index(frame), True, path, None, first)
+            first += len(frame)
 
 
 def _named_index(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 from ..config.fields import Task
 from ..errors import InputError
 from ..system.arrays import together
+from ..system.installed import require
 from ..system.writing import writing
 from .student import has_labels, likeliest, ranked
 
@@ -101,8 +101,8 @@ def check_shown(path: Path, shown: Shown) -> None:
     if ending not in ENDINGS:
         *some, last = ENDINGS
         raise InputError(f"--out {path}: expected {', '.join(some)} or {last} at its end")
-    if ENDINGS[ending] is _parquet and find_spec("pyarrow") is None:
-        raise InputError(f"--out {path}: writing parquet needs pyarrow (pip install pyarrow)")
+    if ENDINGS[ending] is _parquet:
+        require(["pyarrow"], f"--out {path}", "parquet")
     if ENDINGS[ending] is _csv and shown.classes is not None:
         broken = [name for name in map(str, shown.classes) if "\n" in name or "\r" in name]
         if broken:  # a reader of lines takes what follows for another row

@@ -123,12 +123,16 @@ def test_pages(trained, tmp_path, capsys, monkeypatch):
         assert names["probabilities"].shape == (10, 3)
 
 
-def test_the_compose_file_of_triton():
+def test_files_for_triton_and_kserve():
     (service,) = yaml.safe_load((ROOT / "examples/serving/compose.yaml").read_text())[
         "services"
     ].values()
     assert service["volumes"] == ["${MODELS:-./models}:/models:ro"]
     assert "--model-repository=/models" in service["command"]
+    page = (ROOT / "docs/serving.md").read_text()
+    (kserve,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.S)
+    served = yaml.safe_load(kserve)["spec"]["predictor"]["model"]
+    assert (served["modelFormat"], served["protocolVersion"]) == ({"name": "triton"}, "v2")
 
 
 def test_what_cannot_be_served(trained, tmp_path, capsys, monkeypatch):

@@ -6,7 +6,6 @@ from .. import options
 from ..command import Command
 
 PORT = options.integer(0, 65535)
-PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from ...serving.service import PACKAGES
     from ...system.installed import require
 
     require(PACKAGES, "serve", "serve")
