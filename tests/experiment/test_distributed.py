@@ -17,13 +17,19 @@ from infgrand_dgl import InputError
 from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
+from tests import processes
 from tests.conftest import python_path
 
 
-def torchrun(experiment, out, *flags, processes=2):
+def train_together(experiment, out):
+    train = ["-m", "infgrand_dgl", "train"]
+    return processes.together(*train, "--config", experiment, "--out", out)
+
+
+def torchrun(experiment, out):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(processes), "-m", "infgrand_dgl", "train"]
-    command += ["--config", str(experiment), "--out", str(out), *flags]
+    command += ["--nproc-per-node=2", "-m", "infgrand_dgl", "train"]
+    command += ["--config", str(experiment), "--out", str(out)]
     threads = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads})
 
@@ -43,12 +49,12 @@ def weights(run, name):
     return load_file(run / f"seed-1/{name}.safetensors")
 
 
-@pytest.mark.parametrize("batch_size", [None, 64])
-def test_two_processes_equal_one(batch_size, experiment, tmp_path):
+@pytest.mark.parametrize(("batch_size", "started"), [(None, torchrun), (64, train_together)])
+def test_two_processes_equal_one(batch_size, started, experiment, tmp_path):
     changed = load_config(experiment).replace("student", batch_size=batch_size)
     experiment.write_text(changed.to_yaml())
     expected = recipe.train(changed, tmp_path / "one", report=Reporter(quiet=True))
-    done = torchrun(experiment, tmp_path / "two")
+    done = started(experiment, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run directory:") == 1  # one of them speaks
     found = json.loads((tmp_path / "two/metrics.json").read_text())

@@ -1,10 +1,5 @@
 """Runs of NOSMOG: its positions are filed, served, made anew where they must be, and shared."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -23,7 +18,7 @@ from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import graphed
 from infgrand_dgl.training.checkpoint import Checkpoint
 from infgrand_dgl.training.student import train_student
-from tests.conftest import python_path
+from tests.processes import together
 from tests.training.test_graphed import EPOCHS, WARM_UP, Replayed, Watched
 
 HERE = Runtime(torch.device("cpu"), Budget(1 << 40, 1 << 40))
@@ -184,11 +179,7 @@ def test_two_processes(config, tmp_path):
     config = config.replace("student", norm="batch", batch_size=100)
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     (tmp_path / "together.py").write_text(TOGETHER)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += [str(tmp_path / name) for name in ("together.py", "config.yaml", "weights.pt")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    environment["PYTHONPATH"] = python_path(Path.cwd())
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = together(*(tmp_path / name for name in ("together.py", "config.yaml", "weights.pt")))
     assert done.returncode == 0, done.stderr
     still = config.replace("nosmog", epsilon=0.0, similarity=0.0, steps=1)
     expected = learn(still.replace("student", dropout=0.0, norm="none"), lambda *_: None)

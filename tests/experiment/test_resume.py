@@ -3,8 +3,6 @@
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.serving import load_student
 from infgrand_dgl.training import checkpoint as checkpoints
+from tests.processes import Process, python
 
 QUIET = Reporter(quiet=True)
 
@@ -50,13 +49,8 @@ def experiment(tmp_path, tiny) -> Path:
 
 
 def start(experiment, out, *flags):
-    command = [sys.executable, "-m", "infgrand_dgl", "train", "--config", str(experiment)]
-    return subprocess.Popen(
-        [*command, "--quiet", "--out", str(out), *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    train = ["-m", "infgrand_dgl", "train", "--config", experiment]
+    return Process(*train, "--quiet", "--out", out, *flags)
 
 
 def epochs_done(out: Path) -> int:
@@ -74,10 +68,9 @@ def test_killed_and_resumed(experiment, tmp_path):
         while epochs_done(out) < at and process.poll() is None:
             time.sleep(0.002)
         process.kill()
-        process.communicate()
-    process = start(experiment, out, "--resume")
-    _, err = process.communicate()
-    assert process.returncode == 0, err
+        process.finished()
+    done = start(experiment, out, "--resume").finished()
+    assert done.returncode == 0, done.stderr
     found = json.loads((out / "metrics.json").read_text())
     assert judged(found) == judged(expected)
     for name in ("history.csv", "influence.npy", "propagated.npy", "seed-2/student.safetensors"):
@@ -97,13 +90,13 @@ def test_interrupted_between_checkpoints(number, experiment, tmp_path):
         assert process.poll() is None
         time.sleep(0.002)
     process.send_signal(number)
-    _, err = process.communicate()
-    assert process.returncode == 128 + number
+    done = process.finished()
+    assert done.returncode == 128 + number
     what = "interrupted" if number == signal.SIGINT else "terminated"
     resume = f"infgrand-dgl train --resume --out {out}"
-    assert err == f"infgrand-dgl: {what}; to go on: {resume}\n"
+    assert done.stderr == f"infgrand-dgl: {what}; to go on: {resume}\n"
     assert (tmp_path / "out.partial/checkpoint.pt").exists()
-    again = subprocess.run([sys.executable, "-m", *resume.replace("-", "_", 1).split(), "--quiet"])
+    again = python("-m", *resume.replace("-", "_", 1).split(), "--quiet")
     assert again.returncode == 0
     assert judged(json.loads((out / "metrics.json").read_text())) == judged(expected)
     assert (out / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()

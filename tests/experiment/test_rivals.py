@@ -10,7 +10,7 @@ from infgrand_dgl.config.reading import load_config
 from infgrand_dgl.experiment import steps
 from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
-from tests.experiment.test_distributed import torchrun, weights
+from tests.experiment.test_distributed import train_together, weights
 
 RENEWED = ["krd", "hgmd"]  # before an epoch
 
@@ -63,7 +63,7 @@ def test_two_processes_equal_one(config, tiny, tmp_path):
     config = config.replace("student", dropout=0.0, batch_size=64)
     tiny.write_text(config.to_yaml())
     expected = train(config, tmp_path / "one")
-    done = torchrun(tiny, tmp_path / "two")
+    done = train_together(tiny, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "two/metrics.json").read_text())
     for method in RENEWED:

@@ -26,7 +26,7 @@ from infgrand_dgl.training.checkpoint import Checkpoint
 from infgrand_dgl.training.placement import place
 from infgrand_dgl.training.student import train_student
 from tests import tasks
-from tests.experiment.test_distributed import torchrun, weights
+from tests.experiment.test_distributed import train_together, weights
 
 OF_HOPS = ["sign", "gamlp"]
 
@@ -137,7 +137,7 @@ def test_two_processes_equal_one(tiny_config, tmp_path):
     experiment = tmp_path / "experiment.yaml"
     experiment.write_text(config.to_yaml())
     train(config, tmp_path / "one")
-    done = torchrun(experiment, tmp_path / "two")
+    done = train_together(experiment, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     one, two = (np.load(tmp_path / run / "propagated.npy") for run in ("one", "two"))
     assert np.array_equal(one, two)

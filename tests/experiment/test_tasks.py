@@ -25,7 +25,7 @@ from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.evaluation import evaluate
 from tests.distillation.saying import losses_of
-from tests.experiment.test_distributed import torchrun
+from tests.experiment.test_distributed import train_together
 
 QUIET = Reporter(quiet=True)
 TASKS = ["multilabel", "regression"]
@@ -264,7 +264,7 @@ def test_two_processes_equal_one(experiment, tmp_path):
     config = load_config(experiment, overrides)
     experiment.write_text(config.to_yaml())
     expected = train(config, tmp_path / "one", report=QUIET)
-    done = torchrun(experiment, tmp_path / "two")
+    done = train_together(experiment, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "two/metrics.json").read_text())
     name, least = floor(config.data.task)

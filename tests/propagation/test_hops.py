@@ -1,11 +1,7 @@
 """X^(0) to X^(P) side by side: as the equation has them, in memory, by slabs, by processes."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,11 +19,12 @@ from infgrand_dgl.system.arrays import is_mapped, map_array, new_array
 from infgrand_dgl.system.memory import Budget, resident
 from infgrand_dgl.system.ranks import ALONE
 from infgrand_dgl.system.runtime import Runtime
-from tests.conftest import python_path, random_undirected
+from tests.conftest import random_undirected
+from tests.processes import together
 from tests.propagation.test_equation import stages
 from tests.propagation.test_streamed import random_dataset, settings
 
-ROOT, CPU = Path(__file__).parents[2], torch.device("cpu")
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -204,7 +201,6 @@ with joined(cpu) as ranks:
     runtime = replace(Runtime.on(cpu), scratch=folder, ranks=ranks)
     inputs = student_inputs(test_hops.of_hops(), dataset, runtime, out=folder / "x.npy")
     torch.save((ranks.size, inputs), folder / f"{ranks.rank}.pt")
-os._exit(0)  # as __main__ does
 """
 
 
@@ -212,17 +208,8 @@ def test_two_processes_equal_one(tmp_path):
     dataset = random_dataset()
     torch.save(dataset, tmp_path / "dataset.pt")
     (tmp_path / "rank.py").write_text(RANK)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run(
-        [*torchrun, tmp_path / "rank.py", tmp_path],
-        check=True,
-        timeout=120,
-        env={
-            **os.environ,
-            "PYTHONPATH": python_path(ROOT, ROOT / "src"),
-            "OMP_NUM_THREADS": "1",
-        },
-    )
+    done = together(tmp_path / "rank.py", tmp_path)
+    assert done.returncode == 0, done.stderr
     expected = student_inputs(of_hops(), dataset, Runtime.on(CPU))
     for rank in range(2):
         size, written = torch.load(tmp_path / f"{rank}.pt", weights_only=False)

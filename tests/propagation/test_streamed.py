@@ -1,11 +1,7 @@
 """Slabs of columns, blocks of rows and several processes give what one process has in memory."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,9 +24,9 @@ from infgrand_dgl.system.arrays import map_array, new_array
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.ranks import ALONE
 from infgrand_dgl.system.runtime import Runtime
-from tests.conftest import python_path, random_undirected
+from tests.conftest import random_undirected
+from tests.processes import together
 
-ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 NONE = Budget(1, 1)
 
@@ -235,7 +231,6 @@ with joined(cpu) as ranks:
         assert "in row 450" in str(error)
     else:
         sys.exit(1)
-os._exit(0)  # as __main__ does
 """
 
 
@@ -244,14 +239,8 @@ def test_two_processes_equal_one(weighted, tmp_path):
     dataset = random_dataset(weighted=weighted)
     torch.save(dataset, tmp_path / "dataset.pt")
     (tmp_path / "rank.py").write_text(RANK)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    paths = python_path(ROOT, ROOT / "src")
-    subprocess.run(
-        [*torchrun, tmp_path / "rank.py", tmp_path],
-        check=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-    )
+    done = together(tmp_path / "rank.py", tmp_path)
+    assert done.returncode == 0, done.stderr
     one = influence(settings(), dataset, Runtime.on(CPU))
     inputs = student_inputs(settings(), dataset, Runtime.on(CPU))
     for rank in range(2):

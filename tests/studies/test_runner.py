@@ -4,8 +4,6 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from threading import Thread
 
@@ -18,6 +16,7 @@ from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.studies import runner
 from infgrand_dgl.studies.published import SETTINGS
 from infgrand_dgl.studies.runner import study
+from tests.processes import Process
 from tests.studies.small import QUIET, SMALL, cells, results, run
 
 
@@ -63,18 +62,18 @@ def started(out):
 def test_interrupted_half_way(tmp_path):
     """The rerun repeats no finished cell, and ends as a run left alone."""
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "infgrand_dgl", "study", "table1", "--datasets", "cora"]
+    command = ["-m", "infgrand_dgl", "study", "table1", "--datasets", "cora"]
     command += ["--teachers", "gcn", "sage", "--settings", "transductive", "--seeds", "1", "2"]
     command += ["--out", str(out), "--set", *SMALL]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Process(*command)
     while not started(out):
         assert process.poll() is None
         time.sleep(0.02)
     process.terminate()
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert "what is finished is kept; to go on: the same command" in errors
-    assert "Traceback" not in errors
+    done = process.finished(timeout=60)
+    assert done.returncode == 143
+    assert "what is finished is kept; to go on: the same command" in done.stderr
+    assert "Traceback" not in done.stderr
     first = started(out)
     assert 1 <= len(first) < 4
     assert json.loads((out / "study.json").read_text())["cells"]["not run"] == 4 - len(first)

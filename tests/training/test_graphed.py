@@ -12,7 +12,7 @@ from infgrand_dgl.data import load_dataset
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import graphed as module
 from infgrand_dgl.training.graphed import WARM_UP, graphed
-from infgrand_dgl.training.loop import adam
+from infgrand_dgl.training.optimizer import adam
 from infgrand_dgl.training.student import train_student
 from infgrand_dgl.training.teacher import train_teacher
 from tests.conftest import needs_gpu

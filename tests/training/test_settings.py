@@ -47,5 +47,5 @@ def test_optimizer_epochs_and_patience_are_as_configured(model, tiny_config, mon
         monkeypatch.setattr(module, "fit", lambda model, task, **options: called.update(options))
     train(model, config, load_dataset(config))
     adam = called["optimizer"]
-    assert type(adam) is torch.optim.Adam and own.items() <= adam.defaults.items()
+    assert isinstance(adam, torch.optim.Adam) and own.items() <= adam.defaults.items()
     assert (called["epochs"], called["patience"]) == (17, 11)

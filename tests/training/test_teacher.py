@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from typing import get_args
 
@@ -24,11 +21,11 @@ from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training import teacher as module
 from infgrand_dgl.training.checkpoint import Checkpoint
 from infgrand_dgl.training.graphed import GRAPHS
+from infgrand_dgl.training.logits import load_logits
 from infgrand_dgl.training.teacher import (
     build_teacher,
     fits,
     is_sampled,
-    load_logits,
     neighbourhood_logits,
     teacher_device,
     teacher_inputs,
@@ -37,6 +34,7 @@ from infgrand_dgl.training.teacher import (
 )
 from tests.conftest import random_undirected
 from tests.nn.models import AROUND
+from tests.processes import together
 
 CPU = torch.device("cpu")
 ROOMY, TIGHT = Budget(1 << 50, 1 << 50), Budget(1, 1)
@@ -291,20 +289,13 @@ with joined(cpu) as ranks:
     assert len({tuple(weights) for weights in ranks.gather(total.tolist())}) == 1
     recorded = [list(epoch.values()) for epoch in epochs]
     assert ranks.gather(recorded) == [recorded] * 2
-os._exit(0)  # as __main__ does
 """
 
 
 def test_processes_train_one_model_on_their_shares(tiny, tmp_path):
     script = tmp_path / "process.py"
     script.write_text(PROCESS)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [*command, str(script), str(tiny)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    done = together(script, tiny)
     assert done.returncode == 0, done.stderr
 
 

@@ -13,7 +13,7 @@ from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.checkpoint import Checkpoint
 from infgrand_dgl.training.placement import place
 from infgrand_dgl.training.student import train_student
-from tests.experiment.test_distributed import torchrun, weights
+from tests.experiment.test_distributed import train_together, weights
 
 HERE = Runtime.on("cpu")
 RANDOM = ["random_propagation.mask=0.5", "random_propagation.views=3", "consistency.weight=0.5"]
@@ -71,7 +71,7 @@ def test_two_processes_equal_one(stored, batch_size, tiny, tmp_path):
     config = load_config(tiny, overrides)
     tiny.write_text(config.to_yaml())
     train(config, tmp_path / "one", report=Reporter(quiet=True))
-    done = torchrun(tiny, tmp_path / "two")
+    done = train_together(tiny, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     one, two = (weights(tmp_path / run, "student") for run in ("one", "two"))
     for key in one:

@@ -19,7 +19,7 @@ from ..distillation.tasks import TASKS, LearningTask
 from ..graph.csr import CSRGraph
 from ..nn.students import build, inner_width, shape_of
 from ..propagation.inputs import propagation_of
-from ..training.loop import adam
+from ..training.optimizer import adam
 from .harness import Contender, Row
 
 Loss = Callable[[Tensor], Tensor]

@@ -20,7 +20,8 @@ from ..graph.csr import CSRGraph
 from ..nn.gnn import GNN, around, layer_widths
 from ..system.precision import products_in
 from ..system.runtime import Runtime
-from ..training.loop import OnEpoch, adam, fit, seed_everything
+from ..training.loop import OnEpoch, fit, seed_everything
+from ..training.optimizer import adam
 from ..training.teacher import on_full_graph
 from .hops import edge_values
 

@@ -13,7 +13,6 @@ from ..config.schema import DataConfig
 from ..errors import InputError
 from ..features.convert import check_indices, from_scipy, row_normalized
 from ..graph.csr import CSRGraph
-from ..graph.dgl_bridge import dgl
 from ..system.reading import reading, reason
 from .dataset import NodeDataset, Split
 from .download import fetch
@@ -93,6 +92,8 @@ def _fetch(dgl_class: str, root: Path, keep: Any, process: Any = None) -> Any:
     Args:
         keep, process: instead of its methods `save` and `process`.
     """
+    from ..graph.dgl_bridge import dgl
+
     cls = getattr(dgl.data, dgl_class)
 
     def download(self: Any) -> None:

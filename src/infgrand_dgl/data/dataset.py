@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,11 +18,13 @@ from ..features.convert import as_features
 from ..features.matrix import FeatureMatrix
 from ..graph.convert import GraphLike, edges_of
 from ..graph.csr import CSRGraph
-from ..graph.dgl_bridge import DGLGraph
 from ..system.arrays import dtype_name, release, slices
 from .labels import UNLABELLED as UNLABELLED
 from .labels import Classes, labelled, read_labels
 from .structural import structural_features
+
+if TYPE_CHECKING:
+    from ..graph.dgl_bridge import DGLGraph
 
 PARTS = ("train", "val", "test")  # as files and masks are named
 

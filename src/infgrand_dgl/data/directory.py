@@ -1,8 +1,10 @@
 """A user's own graph: one folder of plain files."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +16,6 @@ from ..errors import InputError
 from ..features.convert import as_features, check_numbers, normalized_rows, row_normalized
 from ..graph.convert import WEIGHTS
 from ..graph.csr import CSRGraph, distinct
-from ..graph.dgl_bridge import DGLGraph, dgl, homogeneous
 from ..system.arrays import load_array
 from ..system.reading import reading
 from ..system.trial import failure
@@ -24,6 +25,9 @@ from .label_names import read_names
 from .labels import NUMBERS, Labels, labelled, read_labels
 from .masks import from_json, from_masks
 from .weights import Listed, Wanted, chosen, of_columns, one_each, refuse_unclear
+
+if TYPE_CHECKING:
+    from ..graph.dgl_bridge import DGLGraph
 
 NO_FEATURES = "data.features: structural makes some of the graph"
 EDGE_FILES = ("edges.npy", "edges.csv", "edges.parquet", "graph.bin")
@@ -192,6 +196,8 @@ def made_undirected(
 
 
 def _open_graph_bin(path: Path) -> None:
+    from ..graph.dgl_bridge import dgl, homogeneous
+
     dgl.utils.set_num_threads(1)
     for graph in dgl.load_graphs(str(path))[0]:
         if homogeneous(graph):
@@ -199,6 +205,8 @@ def _open_graph_bin(path: Path) -> None:
 
 
 def _graph_bin(path: Path) -> DGLGraph:
+    from ..graph.dgl_bridge import dgl, homogeneous
+
     memory = (1 << 30) + 8 * path.stat().st_size
     if told := failure(lambda: _open_graph_bin(path), memory, seconds=60):
         raise InputError(f"{path}: not a graph saved by DGL ({told})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -85,6 +84,8 @@ def _of_networkx(path: Path) -> Table | None:
         return None
     mark = line[line.index("{") - 1]
     with reading(path, "an edge list as NetworkX writes it"):
+        import networkx as nx
+
         kind = nx.MultiDiGraph  # every row is an edge of its own
         graph = nx.read_edgelist(path, delimiter=mark if mark in ",\t" else None, create_using=kind)
         if (rows := count_rows(path, mark)) != graph.number_of_edges():  # it skips what is no edge

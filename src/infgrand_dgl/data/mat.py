@@ -13,7 +13,6 @@ import scipy.sparse as sp
 from scipy.io import loadmat
 
 from ..errors import InputError
-from ..features.convert import check_indices
 from ..system.reading import reading, reason
 
 SPARSE = (".data", ".indices", ".indptr", ".shape")  # of a sparse variable, in the archive
@@ -37,6 +36,8 @@ def read_mat(path: Path) -> dict[str, Any]:
 
 
 def _joined(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    from ..features.convert import check_indices  # and torch, which that process needs not
+
     names = {name.removesuffix(".indptr") for name in arrays if name.endswith(".indptr")}
     variables: dict[str, Any] = {name: a for name, a in arrays.items() if not name.endswith(SPARSE)}
     for name in names:

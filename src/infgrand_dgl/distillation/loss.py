@@ -30,7 +30,6 @@ from torch.nn.functional import cross_entropy
 from ..config.fields import Task
 from ..errors import InputError, check_choice, check_shape
 from ..graph.convert import GraphLike, as_csr
-from ..graph.dgl_bridge import dgl
 from ..graph.weights import WEIGHT
 from ..ops import Direction, edge_kl, spmm
 from ..system.arrays import first_not_finite
@@ -176,6 +175,8 @@ class DistillationLoss(nn.Module):
 
     def edge_sum(self, student: Tensor) -> Tensor:
         """The definition, edge by edge: sources are neighbours j, destinations students i."""
+        from ..graph.dgl_bridge import dgl
+
         fn, g = dgl.function, self.graph
         with g.local_scope():
             g.ndata.update({"c": self.c[:, None], "r": self.r[:, None]})

@@ -1,7 +1,10 @@
 """What the models of a seed are worth: their metrics, and their times as they would be served."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,7 +13,6 @@ from ..config import Config
 from ..data import NodeDataset
 from ..features.matrix import FeatureMatrix
 from ..features.sparse import Inputs, first_layer_input
-from ..nn.gnn import GNN
 from ..nn.mlp import MLP
 from ..propagation.cold import cold_inputs, without_edges
 from ..system.runtime import Runtime
@@ -25,8 +27,10 @@ from ..training.evaluation import (
     with_production,
 )
 from ..training.student import outputs
-from ..training.teacher import neighbourhood_logits, teacher_inputs
 from .fitting import Metrics
+
+if TYPE_CHECKING:
+    from ..nn.gnn import GNN
 
 TIMED_NODES = 1 << 16  # of a pass whose time is reported
 
@@ -81,6 +85,9 @@ class Judge:
         """
         if self.lean:
             return {}
+        # And DGL, which a service does without.
+        from ..training.teacher import neighbourhood_logits, teacher_inputs
+
         dataset, inputs = self.dataset, self.config.train.inputs
         full, N = teacher_inputs(teacher, dataset, inputs), dataset.num_nodes
         ways = [lambda ids: teacher(*full)[ids.to(runtime.device)]]

@@ -22,8 +22,8 @@ from ..system.arrays import load_array, map_array
 from ..system.redo import Changes
 from ..system.runtime import Runtime, resolve_device
 from ..training.evaluation import summary
+from ..training.logits import load_logits
 from ..training.student import train_student
-from ..training.teacher import load_logits
 from .artifacts import Stages
 from .card import card_of_run
 from .directory import CARD, UPDATES, RunDirectory, finish_update

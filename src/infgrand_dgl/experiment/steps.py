@@ -25,13 +25,13 @@ from ..system.runtime import Runtime
 from ..system.writing import save_array
 from ..training.checkpoint import Checkpoint
 from ..training.evaluation import check_defined
+from ..training.logits import load_logits
 from ..training.loop import OnEpoch
 from ..training.metrics import chosen
 from ..training.readings import READINGS, load_teacher
 from ..training.student import train_student
 from ..training.teacher import (
     is_sampled,
-    load_logits,
     teacher_device,
     teacher_logits,
     train_teacher,

@@ -37,6 +37,7 @@ def train(
     overwrite: bool = False,
     resume: bool = False,
     fresh: bool = False,
+    figures: bool = True,
     report: Reporter,
 ) -> Metrics:
     """Runs an experiment over all its seeds into the run directory `out`; returns its metrics.
@@ -47,6 +48,7 @@ def train(
     Args:
         students: of the one teacher, by name; they differ from `config` in how they are trained.
             By default "student", which is `config`'s own, and `train.baselines`.
+        figures: drawn into the run.
     """
     device = resolve_device(config.train.device)
     if config.distillation.loss == "apply_edges" and device.type != "cpu":
@@ -67,7 +69,7 @@ def train(
             if ranks.first:
                 run.write_text("config.yaml", config.to_yaml())
             runtime = Runtime(device, Budget.of(config.resources), run.scratch, ranks)
-            return all_seeds(config, students, run, runtime, report)
+            return all_seeds(config, students, run, runtime, report, figures)
 
 
 def all_seeds(
@@ -76,6 +78,7 @@ def all_seeds(
     run: RunDirectory,
     runtime: Runtime,
     report: Reporter,
+    figures: bool,
 ) -> Metrics:
     """Load, train the models of every seed, write."""
     start = time.perf_counter()
@@ -105,7 +108,7 @@ def all_seeds(
     metrics = metrics_of(config, source, outcomes, models, seconds, runtime.ranks.size)
     if runtime.ranks.first:
         experiment.artifacts.drop_unused(config.train.seeds)
-        write(experiment, metrics)
+        write(experiment, metrics, figures)
     runtime.ranks.wait()
     return metrics
 
@@ -149,12 +152,21 @@ def one_seed(experiment: Experiment, dataset: NodeDataset, seed: int) -> dict[st
     return outcomes
 
 
-def write(experiment: Experiment, metrics: Metrics) -> None:
-    """The history under its models' names, the pictures, the card, and last the metrics."""
+def write(experiment: Experiment, metrics: Metrics, figures: bool) -> None:
+    """The history under its models' names, the figures, the card, and last the metrics."""
+    run, history = experiment.run, experiment.fitting.history
+    history.settle(dict(zip(metrics["seeds"], metrics["retrained"], strict=True)))
+    if figures:
+        draw(experiment, metrics)
+    if "student" in metrics:
+        run.write_text(CARD, card_of_run(run, metrics))
+    run.write_metrics(metrics)
+
+
+def draw(experiment: Experiment, metrics: Metrics) -> None:
     from ..present.curves import influence_histogram, training_curves  # and Matplotlib: 0.7 s
 
     run, history = experiment.run, experiment.fitting.history
-    history.settle(dict(zip(metrics["seeds"], metrics["retrained"], strict=True)))
     if history.rows:  # of reused stages there are none, where their file was damaged
         metric = recorded(metrics)
         curves = run.path / "figures/training_curves.png"
@@ -162,6 +174,3 @@ def write(experiment: Experiment, metrics: Metrics) -> None:
         training_curves(history.rows, curves, key, label, metric.scale)
     if experiment.scores:
         influence_histogram(experiment.scores[-1], run.path / "figures/influence_histogram.png")
-    if "student" in metrics:
-        run.write_text(CARD, card_of_run(run, metrics))
-    run.write_metrics(metrics)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -12,10 +12,14 @@ from torch import Tensor
 
 from ..errors import InputError
 from .csr import CSRGraph
-from .dgl_bridge import DGLGraph, dgl, homogeneous
 from .weights import WEIGHTS as WEIGHTS
 from .weights import are_weights as are_weights
 from .weights import as_array, checked, of_edata
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from .dgl_bridge import DGLGraph
 
 GraphLike: TypeAlias = Any
 """A DGLGraph; a CSRGraph; edge_index `[2, E]`, a tensor or array of integers; a SciPy or torch
@@ -74,9 +78,9 @@ def edges_of(graph: GraphLike, num_nodes: int | None = None) -> Edges:
         columns = graph.indices.cpu().numpy().astype(np.int64)
         weights = None if graph.weights is None else graph.weights.cpu().numpy()
         return Edges(columns, rows, graph.num_rows, "", weights)
-    if isinstance(graph, dgl.DGLGraph):
+    if _is(graph, "dgl", "DGLGraph"):
         return _of_dgl(graph)
-    if isinstance(graph, nx.Graph):
+    if _is(graph, "networkx", "Graph"):
         return _of_networkx(graph)
     if sp.issparse(graph):
         return _of_matrix(graph.tocoo(), "graph + graph.T adds it")
@@ -94,7 +98,15 @@ def edges_of(graph: GraphLike, num_nodes: int | None = None) -> Edges:
     raise InputError(f"graph: expected {TAKEN}; found {type(graph).__name__}")
 
 
+def _is(graph: Any, package: str, name: str) -> bool:
+    """Whether it is one of a package's, which is not imported for that: it has been, if so."""
+    module = sys.modules.get(package)
+    return module is not None and isinstance(graph, getattr(module, name))
+
+
 def _of_dgl(graph: DGLGraph) -> Edges:
+    from .dgl_bridge import homogeneous
+
     if not homogeneous(graph):
         raise InputError("graph: expected one node type and one edge type, found several")
     if graph.is_block:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .dgl_bridge import DGLGraph, dgl, homogeneous
 from .weights import WEIGHT, both_ways, listed, no_reverse, of_edata, row_sums
+
+if TYPE_CHECKING:
+    from .dgl_bridge import DGLGraph
 
 # Entries: on a GPU longer rows are summed in pieces (csrc/cuda/warp.h), of so many at least.
 LONG, PIECE = 512, 256
@@ -50,6 +53,8 @@ class CSRGraph:
         Edata of a name in `WEIGHTS` has the weights. `symmetric` is the caller's word that every
         edge has its reverse, of the same weight.
         """
+        from .dgl_bridge import homogeneous
+
         if not homogeneous(graph):
             raise InputError("graph: expected one node type and one edge type, found several")
         indptr, indices, edges = graph.adj_tensors("csc")
@@ -184,6 +189,8 @@ class CSRGraph:
         """A square graph as a DGLGraph on the CPU, edges numbered row by row, weights as edata."""
         # Spelt out: DGL's float32 kernels fail on implied edge ids.
         columns = (self.indptr.cpu(), self.indices.cpu().long(), torch.arange(self.num_edges))
+        from .dgl_bridge import dgl
+
         graph = dgl.graph(("csc", columns), num_nodes=self.num_rows)
         if self.weights is not None:
             graph.edata[WEIGHT] = self.weights.cpu()

@@ -1,4 +1,7 @@
-"""The only place that imports DGL, which `dgl_ready` has prepared."""
+"""The only place that imports DGL, which `dgl_ready` has prepared.
+
+It is imported where something of DGL's is made: half a second that most commands need not spend.
+"""
 
 import importlib.util
 import warnings

@@ -1,7 +1,6 @@
 """One cell of a study, in a process of its own: trains, keeps what is small, writes cell.json."""
 
 import json
-import shutil
 import signal
 import sys
 import time
@@ -46,10 +45,11 @@ def error_of(folder: Path) -> Path:
 
 def run(study: str, cell: Cell, folder: Path) -> None:
     start = time.perf_counter()
-    metrics = train(cell.config, folder, students=cell.students, resume=True, report=Silent())
+    metrics = train(
+        cell.config, folder, students=cell.students, resume=True, figures=False, report=Silent()
+    )
     for path in [p for p in folder.rglob("*") if p.is_file() and p.name not in KEPT]:
         path.unlink()
-    shutil.rmtree(folder / "figures", ignore_errors=True)
     rows, plan = rows_of(cell, metrics), studies[study]
     extra = plan.after(cell, folder, rows) if plan.after else None
     result: dict[str, Any] = {"mark": cell.fingerprint, "rows": rows}

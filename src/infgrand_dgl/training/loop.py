@@ -5,6 +5,7 @@ On a GPU nothing in an epoch waits for it: losses and metrics are read together,
 
 import logging
 import random
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,10 +16,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config.fields import Precision
-from ..config.schema import Config, StudentConfig, TeacherConfig
+from ..config.schema import Config
 from ..data import NodeDataset
 from ..errors import InputError
-from ..graph import dgl_bridge
 from ..system.allocator import freed_memory_kept
 from ..system.precision import forward_in
 from ..system.ranks import ALONE, Ranks
@@ -158,13 +158,6 @@ def _mean_losses(
     return dict(zip(sums, total, strict=True))
 
 
-def adam(model: nn.Module, settings: TeacherConfig | StudentConfig) -> torch.optim.Adam:
-    """The optimizer of teacher and student; L2 penalty, not decoupled, as the authors have it."""
-    return torch.optim.Adam(
-        model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
-
-
 def forwards(
     model: nn.Module, precision: Precision, runtime: Runtime
 ) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
@@ -189,4 +182,5 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    dgl_bridge.seed(seed)
+    if dgl := sys.modules.get("dgl"):  # which is not imported for that
+        dgl.seed(seed)

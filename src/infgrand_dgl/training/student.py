@@ -26,13 +26,13 @@ from .loop import (
     OnEpoch,
     Scores,
     Task,
-    adam,
     fit,
     forwards,
     recorded_nodes,
     seed_everything,
 )
 from .metrics import chosen, likeliest
+from .optimizer import adam
 from .placement import Placement, place
 
 EVALUATED_ROWS = 1 << 14  # at once

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,6 @@ from ..graph import dgl_bridge
 from ..nn.gnn import GNN, Backend, layer_widths
 from ..nn.native import Graph
 from ..registry import teachers
-from ..system.arrays import dtype_name, first_not_finite, map_array
 from ..system.kept import kept
 from ..system.precision import products_in
 from ..system.runtime import Runtime
@@ -28,13 +26,13 @@ from .loop import (
     OnEpoch,
     Scores,
     Task,
-    adam,
     fit,
     forwards,
     recorded_nodes,
     seed_everything,
 )
 from .metrics import chosen
+from .optimizer import adam
 from .sampling import Neighborhoods, mixed, shuffled
 
 log = logging.getLogger(__name__)
@@ -294,22 +292,4 @@ def neighbourhood_logits(
         ((_, blocks, x),) = sampler.batches(nodes, len(nodes), 0)
         return model(blocks, x)
 
-    return logits
-
-
-def load_logits(path: Path, num_nodes: int, num_classes: int) -> Tensor:
-    """Saved logits, `[N, C]` of a floating dtype, memory-mapped.
-
-    Raises:
-        InputError: another shape or dtype, or a row that is not finite.
-    """
-    logits = map_array(path)
-    expected = [num_nodes, num_classes]
-    if list(logits.shape) != expected or not logits.is_floating_point():
-        raise InputError(
-            f"{path}: expected floating-point logits of shape {expected}, "
-            f"found {dtype_name(logits.dtype)} of shape {list(logits.shape)}"
-        )
-    if (node := first_not_finite(logits)) is not None:
-        raise InputError(f"{path}: expected finite logits, but those of node {node} are not")
     return logits

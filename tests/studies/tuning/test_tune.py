@@ -4,8 +4,6 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict, replace
 from itertools import count
@@ -30,6 +28,7 @@ from infgrand_dgl.studies.tuning.space import with_values
 from infgrand_dgl.studies.tuning.trials import Bench, Trial
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
+from tests.processes import Process
 from tests.studies.tuning.small import SPACE, run, search, told
 from tests.tasks import settings, write
 
@@ -267,15 +266,14 @@ def test_interrupted(tiny, tmp_path):
     out = tmp_path / "out"
     arguments = ["tune", "--config", str(tiny), "--space", str(tmp_path / "space.yaml")]
     arguments += ["--trials", "40", "--out", str(out)]
-    command = [sys.executable, "-m", "infgrand_dgl", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Process("-m", "infgrand_dgl", *arguments)
     while not (out / "tune.json").exists():
         assert process.poll() is None
         time.sleep(0.02)
     process.terminate()
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143 and "Traceback" not in errors
-    assert "trials that have ended are kept; to go on: the same command" in errors
+    done = process.finished(timeout=60)
+    assert done.returncode == 143 and "Traceback" not in done.stderr
+    assert "trials that have ended are kept; to go on: the same command" in done.stderr
     kept = json.loads((out / "tune.json").read_text())["ended"]
     assert 1 <= len(kept) < 40
     asked = search(tiny)

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     from ...registry import measures
     from ...system.arrays import load_array
     from ...system.writing import save_array, writing
-    from ...training.teacher import load_logits
+    from ...training.logits import load_logits
 
     logits, measure = None, measures[config.influence.measure]
     if measure.needs_teacher:

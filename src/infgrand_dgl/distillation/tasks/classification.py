@@ -20,7 +20,6 @@ from torch.nn.functional import cross_entropy
 
 from ...config.schema import Config
 from ...data.dataset import UNLABELLED, NodeDataset
-from ...graph.dgl_bridge import dgl
 from ...system.arrays import blocks
 from ..class_weights import class_weights
 from .task import BLOCK_ROWS, Aggregate, Divergence, LearningTask, collapsed
@@ -98,6 +97,8 @@ class Categorical(Divergence):
 
 def kl_along_edges(g: Any, log_q: Tensor, log_p: Tensor, kl: str) -> None:
     """KL divergences of edges, from logarithms of probabilities `[N, C]`."""
+    from ...graph.dgl_bridge import dgl
+
     fn, q, p = dgl.function, log_q.exp(), log_p.exp()
     g.ndata.update({"log_q": log_q, "q": q, "log_p": log_p, "p": p})
     if kl == "forward":  # q_j·log q_j - q_j·log p_i

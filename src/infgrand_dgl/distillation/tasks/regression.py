@@ -19,7 +19,6 @@ from torch import Tensor
 from ...config.schema import Config
 from ...data.dataset import NodeDataset
 from ...errors import InputError
-from ...graph.dgl_bridge import dgl
 from ...ops import Direction
 from ...system.arrays import blocks
 from .task import BLOCK_ROWS, Aggregate, Divergence, LearningTask, collapsed
@@ -110,6 +109,8 @@ class SquaredError(Divergence):
         return outputs / self.scale.to(outputs.device, outputs.dtype)
 
     def along_edges(self, g: Any, teacher: Tensor, student: Tensor) -> None:
+        from ...graph.dgl_bridge import dgl
+
         g.ndata.update({"t": teacher, "s": student})
         g.apply_edges(dgl.function.v_sub_u("s", "t", "off"))
         g.edata["D"] = g.edata["off"].square().mean(dim=1, keepdim=True)

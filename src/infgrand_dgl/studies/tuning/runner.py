@@ -86,7 +86,7 @@ class _Pool:
     def __init__(self, found: Trials, trials: int, jobs: int, report: Reporter) -> None:
         # Forked from a server that has imported everything, and started no thread.
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload([work.__module__, "torch._dynamo"])  # optimizers'
+        self.context.set_forkserver_preload([work.__module__])
         self.found, self.trials, self.report = found, trials, report
         self.threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
         self.config = found.search.config.replace(
