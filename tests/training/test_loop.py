@@ -12,7 +12,7 @@ def run(val, patience=3, loss=lambda w: w.square().sum()):
 
     def evaluate():
         weights.append(model.weight.item())
-        return {"val": torch.tensor(val[len(weights) - 1], dtype=torch.float64)}
+        return torch.tensor(val[len(weights) - 1], dtype=torch.float64)
 
     fit(
         model,
@@ -70,7 +70,7 @@ def test_every_batch_is_a_step_and_their_mean_loss_is_recorded():
 
     fit(
         model,
-        Task(steps, lambda: {"val": torch.tensor(1.0)}),
+        Task(steps, lambda: torch.tensor(1.0)),
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
         epochs=2,
         patience=3,

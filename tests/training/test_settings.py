@@ -14,9 +14,9 @@ RUNTIME = Runtime.on("cpu")
 
 
 def train(model, config, dataset):
-    """The losses of every epoch."""
-    losses: list[float] = []
-    last = (RUNTIME, 7, lambda epoch, values: losses.append(values["loss"]))
+    """What every epoch recorded."""
+    epochs: list[dict[str, float]] = []
+    last = (RUNTIME, 7, lambda epoch, values: epochs.append(values))
     if model == "mlp":
         config = config.model_copy(update={"method": "mlp"})
         student.train_student(config, dataset, dataset.features, None, None, *last)
@@ -25,7 +25,7 @@ def train(model, config, dataset):
     else:
         x, ones = dataset.dense_features(), torch.ones(dataset.num_nodes)
         student.train_student(config, dataset, x, ones, x[:, :3], *last)
-    return losses
+    return epochs
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -34,7 +34,18 @@ def test_no_label_outside_the_training_nodes_reaches_the_loss(model, tiny_config
     labels = (dataset.labels + 1) % dataset.num_classes
     labels[dataset.train] = dataset.labels[dataset.train]
     changed = replace(dataset, labels=labels)
-    assert train(model, tiny_config, dataset) == train(model, tiny_config, changed)
+    found = [train(model, tiny_config, each) for each in (dataset, changed)]
+    assert [epoch["loss"] for epoch in found[0]] == [epoch["loss"] for epoch in found[1]]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_test_nodes_are_not_looked_at_before_the_training_has_ended(model, tiny_config):
+    dataset = load_dataset(tiny_config)
+    labels = dataset.labels.clone()
+    labels[dataset.test] = (labels[dataset.test] + 1) % dataset.num_classes
+    found = train(model, tiny_config, dataset)
+    assert found == train(model, tiny_config, replace(dataset, labels=labels))
+    assert {name for name in found[0] if not name.endswith("loss")} == {"val_accuracy"}
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -14,7 +14,6 @@ log = logging.getLogger(__name__)
 
 KEYS = ("seed", "stage", "epoch")
 LOSSES = ("loss", "supervised_loss", "distillation_loss", "consistency_loss")
-PARTS = ("val", "test", "test_observed")
 
 
 class History:
@@ -38,7 +37,7 @@ class History:
         writes: bool = True,
     ) -> None:
         self.path, self.writes = path, writes
-        self.columns = [*KEYS, *LOSSES, *(f"{part}_{metric}" for part in PARTS)]
+        self.columns = [*KEYS, *LOSSES, f"val_{metric}"]
         rows = self._read() if path.is_file() else []
         self.rows = [row for row in rows if f"val_{metric}" in row]
         self.scalars: Any = None

@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config.fields import Precision
-from ..config.schema import Config
-from ..data import NodeDataset
 from ..errors import InputError
 from ..system.allocator import freed_memory_kept
 from ..system.precision import forward_in
@@ -32,7 +30,6 @@ from .metrics import METRICS
 log = logging.getLogger(__name__)
 
 Losses = Mapping[str, Tensor]  # "loss" is minimised, the others are only recorded
-Scores = Mapping[str, Tensor]  # of the metric; "val" decides
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
@@ -43,14 +40,15 @@ class Task:
     Args:
         steps: (epoch, from 1) to the losses of its batches, one after the other: each is asked for
             when the weights have taken the step of the one before.
-        evaluate: the metric's values in evaluation mode, without gradients, on the model's device.
-        metric: of `METRICS`: what they are values of.
+        evaluate: the validation nodes' metric, float `[]` on the model's device, in evaluation mode
+            and without gradients. Test nodes are not looked at before the training has ended.
+        metric: of `METRICS`.
         repeats: whether every epoch launches the same kernels on the same memory, drawing at random
             from torch's generator alone: a GPU then replays it (`graphed`).
     """
 
     steps: Callable[[int], Iterable[Losses]]
-    evaluate: Callable[[], Scores]
+    evaluate: Callable[[], Tensor]
     metric: str = "accuracy"
     repeats: bool = False
 
@@ -135,8 +133,7 @@ def _epoch(
     losses = _mean_losses(model, task.steps(number), optimizer, ranks)
     model.eval()
     with torch.no_grad(), evaluated():
-        scores = task.evaluate()
-    recorded = losses | {f"{name}_{task.metric}": value for name, value in scores.items()}
+        recorded = {**losses, f"val_{task.metric}": task.evaluate()}
     return list(recorded), torch.stack([value.double() for value in recorded.values()])
 
 
@@ -167,15 +164,6 @@ def forwards(
         forward_in(precision, together, runtime.device),
         forward_in(precision, model, runtime.device),
     )
-
-
-def recorded_nodes(config: Config, view: NodeDataset) -> dict[str, tuple[Tensor, Tensor]]:
-    """The nodes whose metric the history records, and their labels, by part of the split.
-
-    An inductive training sees only the observed test nodes.
-    """
-    test = "test" if config.data.setting == "transductive" else "test_observed"
-    return {name: (ids, view.labels[ids]) for name, ids in (("val", view.val), (test, view.test))}
 
 
 def seed_everything(seed: int) -> None:

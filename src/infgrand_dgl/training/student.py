@@ -24,11 +24,9 @@ from .columns import as_they_are
 from .loop import (
     Losses,
     OnEpoch,
-    Scores,
     Task,
     fit,
     forwards,
-    recorded_nodes,
     seed_everything,
 )
 from .metrics import chosen, likeliest
@@ -154,10 +152,7 @@ def _task(
         _of_features(forward) for forward in forwards(model, config.train.precision, runtime)
     )
     student = Student(together, alone)
-    parts = {
-        name: (ids.to(inputs.device), labels.to(device))
-        for name, (ids, labels) in recorded_nodes(config, view).items()
-    }
+    val, val_labels = view.val.to(inputs.device), view.labels[view.val].to(device)
     # The loss is a sum over nodes; recorded and applied are means, over steps and processes.
     scale = runtime.ranks.size * len(batches)
 
@@ -177,19 +172,12 @@ def _task(
             losses = objective.losses(student, batch)
             yield {name: scale * loss for name, loss in losses.items()}
 
-    def evaluate() -> Scores:
+    def evaluate() -> Tensor:
         if isinstance(inputs, PropagatedMatrix):  # all of them at once
-            logits = alone(inputs)
-            read = {name: scorer.read(logits[ids]) for name, (ids, _) in parts.items()}
+            read = scorer.read(alone(inputs)[val])
         else:
-            read = {
-                name: outputs(alone, inputs, ids, device, scorer.read)
-                for name, (ids, _) in parts.items()
-            }
-        return {
-            name: scorer.value(read[name], labels, view.num_classes)
-            for name, (_, labels) in parts.items()
-        }
+            read = outputs(alone, inputs, val, device, scorer.read)
+        return scorer.value(read, val_labels, view.num_classes)
 
     # An epoch must be one step of one process, and its evaluation, on what lies on the device.
     # (Rows of a `SparseMatrix` have to be counted; compiled code has graphs of its own.)

@@ -24,11 +24,9 @@ from .layerwise import layerwise
 from .loop import (
     Losses,
     OnEpoch,
-    Scores,
     Task,
     fit,
     forwards,
-    recorded_nodes,
     seed_everything,
 )
 from .metrics import chosen
@@ -189,19 +187,15 @@ def on_full_graph(
     device, metric = runtime.device, chosen(config.train.metric, view.task)
     scorer = metric.of(view.task)
     train, labels = view.train.to(device), view.labels[view.train].to(device)
-    parts = {
-        name: (ids.to(device), labels.to(device))
-        for name, (ids, labels) in recorded_nodes(config, view).items()
-    }
+    val, val_labels = view.val.to(device), view.labels[view.val].to(device)
     forward, _ = forwards(model, config.train.precision, runtime)
     loss = TASKS[view.task](config, view, device).mean
 
     def steps(epoch: int) -> Iterator[Losses]:
         yield {"loss": loss(forward(graph, x).index_select(0, train), labels)}
 
-    def evaluate() -> Scores:
-        logits = forward(graph, x)
-        return {name: scorer(logits[ids], labels) for name, (ids, labels) in parts.items()}
+    def evaluate() -> Tensor:
+        return scorer(forward(graph, x)[val], val_labels)
 
     return Task(steps, evaluate, metric.name, repeats)
 
@@ -230,10 +224,10 @@ def _sampled(config: Config, model: GNN, view: NodeDataset, seed: int, runtime: 
             labels = view.labels[seeds].to(device, non_blocking=True)
             yield {"loss": loss(train(blocks, x), labels)}
 
-    def evaluate() -> Scores:
+    def evaluate() -> Tensor:
         batches = sampler.batches(val, size, mixed(seed, 0, ranks.rank))
         parts = [scorer.read(predict(blocks, x)) for _, blocks, x in batches]
-        return {"val": scorer.value(collected(parts), val_labels, view.num_classes)}
+        return scorer.value(collected(parts), val_labels, view.num_classes)
 
     def collected(parts: list[Tensor]) -> Tensor:
         """Of all validation nodes, what the processes have read of theirs."""
