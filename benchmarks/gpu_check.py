@@ -137,6 +137,7 @@ class Check(Steps):
         self.shape("arxiv", 60, graphs["arxiv"])
         for precision in PRECISIONS:
             self.train(f"arxiv-synthetic-{precision}", 80, graphs["arxiv"], precision)
+        self.once(40, graphs["arxiv"])
         self.shape("products", 60, graphs["products"])
         self.benchmark("train", 80, of_arxiv)
         self.shape("papers", 40, graphs["papers"], "propagate", "--hops", "3")
@@ -193,6 +194,14 @@ class Check(Steps):
             self.write()
         for left in self.scratch.glob("run*"):
             shutil.rmtree(left)
+
+    def once(self, limit: int, graph: list[str]) -> None:
+        """What a process does but once: a short training under Python's profiler, for pstats."""
+        profiled = ["-m", "cProfile", "-o", str(self.results / "once.prof")]
+        on = ["train", "--config", graph[0], "--seeds", "0", "--set", *graph[1:], "train.epochs=20"]
+        on += [f"data.prepared={self.scratch / 'arxiv'}"]
+        out = ["--device", self.args.device, "--out", str(self.scratch / "run-once")]
+        self.step("once", limit, sys.executable, *profiled, "-m", "infgrand_dgl", *on, *out)
 
     def tests(self) -> list[str]:
         """Those that run on the device, the ops' first; on several cores where xdist is there."""

@@ -174,7 +174,7 @@ def test_steps_in_their_order(gpu_check, tmp_path, monkeypatch):
     assert check.run()
     commands = dict(ran)
     checks = ["ops", "tests", "memcheck", "racecheck"]
-    figures = ["arxiv", *(f"arxiv-synthetic-{p}" for p in ("bfloat16", "tf32", "float32"))]
+    figures = ["arxiv", *(f"arxiv-synthetic-{p}" for p in ("bfloat16", "tf32", "float32")), "once"]
     figures += ["products", "train", "papers", "spmm-64", "spmm-256", "reddit", "hub"]
     figures += ["distill", "inference"]
     assert list(commands) == ["metadata", "build", *checks, *figures]

@@ -47,7 +47,8 @@ def on_device(work: "Work", device: torch.device) -> list[Contender]:
         work.peer("torch_csr", partial(torch_hop, csr, torch.int64), 12 * E),
         work.peer("dgl", partial(dgl_hop, csr), 16 * E + 16 * N, matrices=2, missing=no_dgl),
     ]
-    return [*everywhere, *(on_cpu(work) if device.type == "cpu" else on_gpu(work))]
+    others = on_cpu(work) if device.type == "cpu" else on_gpu(work)
+    return [*everywhere, *others, work.ours(torch.bfloat16)]
 
 
 def on_cpu(work: "Work") -> list[Contender]:
@@ -96,11 +97,20 @@ class Work:
         self.csr, self.x, self.hops, self.roof = csr, x, hops, roof
         self.matrix = 4 * x.numel()  # bytes
         self.short_ids = 4 * csr.num_rows + 4 * csr.num_edges  # int32 row pointers, and the values
-        self.reference = self._infgrand()()
+        self.reference = self._infgrand(x)()
 
-    def ours(self) -> Contender:
-        needs = (1 if self.hops is None else 3) * self.matrix
-        return Contender("infgrand", self._infgrand, self._describe, self._rates, needs=needs)
+    def ours(self, dtype: torch.dtype = torch.float32) -> Contender:
+        """On features of that type."""
+        size, plain = dtype.itemsize, dtype == torch.float32
+        matrix = size * self.x.numel()
+        return Contender(
+            "infgrand" if plain else f"infgrand_{str(dtype).removeprefix('torch.')}",
+            lambda: self._infgrand(self.x.to(dtype)),
+            self._describe,
+            partial(self._rates, size=size),
+            needs=(1 if self.hops is None else 3) * matrix + (0 if plain else matrix),
+            holds=0 if plain else matrix,
+        )
 
     def peer(
         self,
@@ -132,12 +142,10 @@ class Work:
             missing=missing,
         )
 
-    def _infgrand(self) -> Callable[[], Tensor]:
+    def _infgrand(self, x: Tensor) -> Callable[[], Tensor]:
         if self.hops is None:
-            return partial(infgrand_hop(self.csr), self.x)
-        return partial(
-            propagate, self.csr, self.x, hops=self.hops, pooling="mean", self_loop_weight=1.0
-        )
+            return partial(infgrand_hop(self.csr), x)
+        return partial(propagate, self.csr, x, hops=self.hops, pooling="mean", self_loop_weight=1.0)
 
     def _repeated(self, hop: Hop, x: Any) -> Callable[[], Any]:
         hops = self.hops
@@ -158,9 +166,11 @@ class Work:
         y = result if isinstance(result, Tensor) else torch.as_tensor(result, device=device)
         return {"max_abs_difference": float((y - self.reference).abs().max())}
 
-    def _rates(self, seconds: float) -> Row:
-        moved = (self.hops or 1) * edge_bytes(self.csr, self.x.shape[1])
-        return {"gigabytes_per_second": moved / seconds / 1e9, "roof_share": self.roof / seconds}
+    def _rates(self, seconds: float, size: int = 4) -> Row:
+        csr, width = self.csr, self.x.shape[1]
+        moved = (self.hops or 1) * edge_bytes(csr, width, size)
+        roof = self.roof * once_bytes(csr, width, size) / once_bytes(csr, width)
+        return {"gigabytes_per_second": moved / seconds / 1e9, "roof_share": roof / seconds}
 
 
 def _absent(package: str) -> str:
@@ -180,18 +190,21 @@ def with_hub(dataset: NodeDataset, neighbours: int) -> NodeDataset:
 def roofs(dataset: NodeDataset, hops: int, bandwidth: float) -> Row:
     """Seconds of `hops` hops at the copy bandwidth, with every reuse and with none."""
     width, csr = dataset.num_features, dataset.csr
-    ids = 4 * csr.num_edges + 8 * csr.num_rows
-    once = 2 * 4 * width * csr.num_rows + ids
     return {
         "copy_gigabytes_per_second": bandwidth / 1e9,
-        "roof_rows_read_once_seconds": hops * once / bandwidth,
+        "roof_rows_read_once_seconds": hops * once_bytes(csr, width) / bandwidth,
         "roof_every_edge_read_seconds": hops * edge_bytes(csr, width) / bandwidth,
     }
 
 
-def edge_bytes(csr: CSRGraph, width: int) -> int:
-    """Bytes of one hop in float32 without any reuse: a row per edge, the result, the CSR."""
-    return 4 * width * (csr.num_edges + csr.num_rows) + 4 * csr.num_edges + 8 * csr.num_rows
+def once_bytes(csr: CSRGraph, width: int, size: int = 4) -> int:
+    """Bytes of one hop in which every row is read once: those, the result, the CSR."""
+    return 2 * size * width * csr.num_rows + 4 * csr.num_edges + 8 * csr.num_rows
+
+
+def edge_bytes(csr: CSRGraph, width: int, size: int = 4) -> int:
+    """Bytes of one hop without any reuse: a row per edge, the result, the CSR."""
+    return size * width * (csr.num_edges + csr.num_rows) + 4 * csr.num_edges + 8 * csr.num_rows
 
 
 # One hop of each library, on the normalised adjacency as it likes to have it.
