@@ -248,6 +248,16 @@ def test_a_damaged_file_counts_as_absent(file, damage, tiny_config, tmp_path, mo
     assert calls == DAMAGED[file] and not caplog.text
 
 
+def test_columns_that_a_history_no_longer_has_are_left_out(tiny_config, tmp_path):
+    run = tmp_path / "run"
+    train(tiny_config, run)
+    expected = (run / "history.csv").read_text()
+    wider = "".join(f"{line},0.5\n" for line in expected.splitlines())
+    (run / "history.csv").write_text(wider.replace("0.5\n", "test_accuracy\n", 1))
+    train(tiny_config, run, overwrite=True)
+    assert (run / "history.csv").read_text().splitlines() == expected.splitlines()
+
+
 def test_damaged_metrics_of_a_whole_run(tiny_config, tmp_path, monkeypatch, caplog):
     expected = train(tiny_config, tmp_path / "run")
     calls, file = counted(monkeypatch), tmp_path / "run/metrics.json"

@@ -39,7 +39,11 @@ class History:
         self.path, self.writes = path, writes
         self.columns = [*KEYS, *LOSSES, f"val_{metric}"]
         rows = self._read() if path.is_file() else []
-        self.rows = [row for row in rows if f"val_{metric}" in row]
+        self.rows = [
+            {column: value for column, value in row.items() if column in self.columns}
+            for row in rows
+            if f"val_{metric}" in row
+        ]
         self.scalars: Any = None
         if tensorboard is not None and writes:
             try:
