@@ -84,6 +84,10 @@ def test_features_of_known_nodes(tmp_path):
         ({"ids": [1, 1]}, "expected each id once, found 1 twice"),
         ({"ids": [1.0, 2.0]}, "expected integers as ids, one for each of 2 rows; found float64"),
         ({"ids": [1, 2, 3]}, r"one for each of 2 rows; found int64 \[3\]"),
+        (
+            {"ids": np.array([1, 2**64 - 1], np.uint64)},
+            r"expected ids below 2\^63, found 18446744073709551615",
+        ),
         ({}, "expected a column id beside the features"),
     ],
 )

@@ -84,6 +84,8 @@ def read_changed_features(path: Path) -> tuple[Tensor, Any]:
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise InputError(f"{argument}: expected each id once, found {values[counts > 1][0]} twice")
+    if len(ids) and int(ids.max()) > np.iinfo(np.int64).max:
+        raise InputError(f"{argument}: expected ids below 2^63, found {ids.max()}")
     return torch.from_numpy(ids.astype(np.int64)), rows
 
 
