@@ -38,6 +38,18 @@ BENCHMARKS = {"spmm": "spmm", "propagate": "propagate", "edge_dot": "distill", "
               "min_cosine": "influence"}  # fmt: skip
 
 
+# The command of sys.argv[2:]; its profile into sys.argv[1], however it ends.
+PROFILED = """
+import cProfile, sys
+profile = cProfile.Profile()
+try:
+    with profile:
+        from infgrand_dgl.cli import main
+        status = main(sys.argv[2:])
+finally:
+    profile.dump_stats(sys.argv[1])
+sys.exit(status)
+"""
 CHECK_OPS = [sys.executable, "-W", "ignore::UserWarning", "benchmarks/check_ops.py"]
 
 
@@ -181,27 +193,29 @@ class Check(Steps):
 
     def train(self, name: str, limit: int, graph: list[str], precision: str) -> None:
         """One seed of a shipped experiment from end to end, in a process of its own."""
-        if not (self.scratch / "arxiv").exists():
-            self.record(name, "not run", "without its graph")
-            return
-        run = self.scratch / "run"
-        on = ["--config", graph[0], "--seeds", "0", "--set", *graph[1:]]
-        on += [f"data.prepared={self.scratch / 'arxiv'}", f"train.precision={precision}"]
-        on += ["train.epochs=20"] * (self.args.shrink > 1)
-        out = ["--device", self.args.device, "--out", str(run)]
-        if self.program(name, limit, "train", *on, *out):
-            shutil.copy(run / "metrics.json", self.results / f"{name}.json")
+        setting = f"train.precision={precision}"
+        if self.training(name, limit, ["-m", "infgrand_dgl"], graph, setting):
+            shutil.copy(self.scratch / "run/metrics.json", self.results / f"{name}.json")
             self.write()
         for left in self.scratch.glob("run*"):
             shutil.rmtree(left)
 
     def once(self, limit: int, graph: list[str]) -> None:
         """What a process does but once: a short training under Python's profiler, for pstats."""
-        profiled = ["-m", "cProfile", "-o", str(self.results / "once.prof")]
-        on = ["train", "--config", graph[0], "--seeds", "0", "--set", *graph[1:], "train.epochs=20"]
+        program = ["-c", PROFILED, str(self.results / "once.prof")]
+        self.training("once", limit, program, graph, "train.epochs=20")
+
+    def training(
+        self, name: str, limit: int, program: list[str], graph: list[str], *more: str
+    ) -> bool:
+        if not (self.scratch / "arxiv").exists():
+            self.record(name, "not run", "without its graph")
+            return False
+        on = ["--config", graph[0], "--seeds", "0", "--set", *graph[1:], *more]
         on += [f"data.prepared={self.scratch / 'arxiv'}"]
-        out = ["--device", self.args.device, "--out", str(self.scratch / "run-once")]
-        self.step("once", limit, sys.executable, *profiled, "-m", "infgrand_dgl", *on, *out)
+        on += ["train.epochs=20"] * (self.args.shrink > 1)
+        out = ["--device", self.args.device, "--out", str(self.scratch / "run")]
+        return self.step(name, limit, sys.executable, *program, "train", *on, *out)
 
     def tests(self) -> list[str]:
         """Those that run on the device, the ops' first; on several cores where xdist is there."""

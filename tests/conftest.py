@@ -1,7 +1,9 @@
 """Fresh random graphs, the devices present, and the real graphs where they are at hand."""
 
+import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,14 @@ def _fresh_seed(request: pytest.FixtureRequest) -> None:
     request.node.add_report_section("setup", "seed", f"INFGRAND_TEST_SEED={seed}")
     torch.manual_seed(seed)
     np.random.seed(seed)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    """What a failed test has started would hold up the end of all."""
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 @pytest.fixture

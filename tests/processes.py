@@ -9,25 +9,31 @@ import runpy
 import socket
 import sys
 import tempfile
+import time
+from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
-from typing import Any
 
 import torch
 
+# Without effect where a study has started the server before: its children then import the rest.
 PRELOADED = ["infgrand_dgl.cli.commands.train", "infgrand_dgl.experiment.train"]
 PRELOADED += ["infgrand_dgl.present.curves", "infgrand_dgl.studies.worker", "torch._dynamo"]
+SECONDS = 120
 
 
 class Process:
-    """`python *argv`, of a script or `-m module`, as subprocess.Popen has it."""
+    """`python *argv`, of a script or `-m module`, with the environment of the caller and more.
 
-    def __init__(self, *argv: object, **environment: str) -> None:
+    What a failed test leaves is killed at its end (`tests/conftest.py`).
+    """
+
+    def __init__(self, *argv: object, **more: str) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self.told = tempfile.TemporaryDirectory(prefix="infgrand-dgl-test-")
         self.args = list(map(str, argv))
-        given = (self.args, environment, str(Path.cwd()), self.told.name)
+        given = (self.args, dict(os.environ) | more, str(Path.cwd()), self.told.name)
         self.process = context.Process(target=_run, args=given)
         self.process.start()
 
@@ -38,31 +44,29 @@ class Process:
         assert self.process.pid
         os.kill(self.process.pid, number)
 
-    def terminate(self) -> None:
-        self.process.terminate()
-
     def kill(self) -> None:
         self.process.kill()
 
-    def finished(self, timeout: float | None = None) -> CompletedProcess[str]:
+    def finished(self) -> CompletedProcess[str]:
         """At its end."""
-        self.process.join(timeout)
-        code = self.process.exitcode
-        if code is None:
-            self.process.kill()
+        self.process.join(SECONDS)
+        if late := self.poll() is None:
+            self.kill()
             self.process.join()
-            raise TimeoutExpired(self.args, timeout or 0)
         with self.told:
-            out, err = (Path(self.told.name, name) for name in ("out", "err"))
-            texts = [path.read_text() if path.exists() else "" for path in (out, err)]
-        return CompletedProcess(self.args, code, *texts)
+            files = (Path(self.told.name, name) for name in ("out", "err"))
+            out, err = (file.read_text() if file.exists() else "" for file in files)
+        if late:
+            raise TimeoutExpired(self.args, SECONDS, out, err)
+        return CompletedProcess(self.args, self.process.exitcode or 0, out, err)
 
 
-def _run(argv: list[str], environment: dict[str, str], folder: str, told: str) -> Any:
+def _run(argv: list[str], environment: dict[str, str], folder: str, told: str) -> None:
     """In the process."""
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(Path(told, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.chdir(folder)
+    os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(1)
     if argv[0] == "-m":
@@ -74,24 +78,22 @@ def _run(argv: list[str], environment: dict[str, str], folder: str, told: str) -
         runpy.run_path(argv[0], run_name="__main__")
 
 
-def python(*argv: object, timeout: float = 120, **environment: str) -> CompletedProcess[str]:
-    """`python *argv`, to its end."""
-    return Process(*argv, **environment).finished(timeout)
-
-
-def together(*argv: object, processes: int = 2, timeout: float = 120) -> CompletedProcess[str]:
-    """`torchrun --standalone *argv` without its launcher: all to their end, the first status that is
-    not 0, and what they said one after the other."""
+def together(*argv: object) -> CompletedProcess[str]:
+    """`torchrun --standalone --nproc-per-node=2 *argv` without its launcher: where one fails the
+    other is killed. The status of the first that failed, what they said one after the other."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     everybody = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    everybody |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
-    started = [
-        Process(*argv, **everybody, RANK=str(rank), LOCAL_RANK=str(rank))
-        for rank in range(processes)
-    ]
-    done = [process.finished(timeout) for process in started]
-    status = next((each.returncode for each in done if each.returncode), 0)
+    everybody |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), "2")
+    ranks = [Process(*argv, **everybody, RANK=rank, LOCAL_RANK=rank) for rank in "01"]
+    end, failed = time.monotonic() + SECONDS, 0
+    while not failed and time.monotonic() < end and any(rank.poll() is None for rank in ranks):
+        wait([rank.process.sentinel for rank in ranks if rank.poll() is None], 1)
+        failed = next((code for rank in ranks if (code := rank.poll())), 0)
+    for rank in ranks:
+        rank.kill()
+    done = [rank.finished() for rank in ranks]
+    status = failed or next((each.returncode for each in done if each.returncode), 0)
     texts = ("".join(texts) for texts in zip(*((d.stdout, d.stderr) for d in done), strict=True))
     return CompletedProcess(list(map(str, argv)), status, *texts)

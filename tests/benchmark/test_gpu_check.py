@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import json
 import os
+import pstats
 import signal
 import subprocess
 import sys
@@ -193,6 +194,14 @@ def test_steps_in_their_order(gpu_check, tmp_path, monkeypatch):
     for tool in ("memcheck", "racecheck"):
         assert commands[tool][:3] == ("/bin/compute-sanitizer", "--tool", tool)
         assert "--small" in commands[tool] and "kns=infgrand" in commands[tool]
+
+
+def test_a_profiled_command_has_its_own_status(gpu_check, tmp_path):
+    profile = tmp_path / "once.prof"
+    command = [*python(gpu_check.PROFILED), str(profile), "train", "--config", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "nowhere" in done.stderr
+    assert pstats.Stats(str(profile)).total_tt > 0  # type: ignore[attr-defined]
 
 
 def test_a_step_ends_in_its_time(gpu_check, gpu_steps, tmp_path, monkeypatch):

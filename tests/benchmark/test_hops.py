@@ -56,5 +56,5 @@ def test_all_multiply_by_the_weights_of_edges(count):
     }
     for contender in made:
         difference = contender.describe(contender.prepare()())["max_abs_difference"]
-        bound = 0.2 if contender.method == "infgrand_bfloat16" else 1e-5
-        assert difference < bound, contender.method
+        most = 0.2 if contender.method == "infgrand_bfloat16" else 1e-5
+        assert difference < most, contender.method

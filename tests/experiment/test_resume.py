@@ -19,7 +19,7 @@ from infgrand_dgl.experiment import train as recipe
 from infgrand_dgl.present.console import Reporter
 from infgrand_dgl.serving import load_student
 from infgrand_dgl.training import checkpoint as checkpoints
-from tests.processes import Process, python
+from tests.processes import Process
 
 QUIET = Reporter(quiet=True)
 
@@ -96,7 +96,7 @@ def test_interrupted_between_checkpoints(number, experiment, tmp_path):
     resume = f"infgrand-dgl train --resume --out {out}"
     assert done.stderr == f"infgrand-dgl: {what}; to go on: {resume}\n"
     assert (tmp_path / "out.partial/checkpoint.pt").exists()
-    again = python("-m", *resume.replace("-", "_", 1).split(), "--quiet")
+    again = Process("-m", *resume.replace("-", "_", 1).split(), "--quiet").finished()
     assert again.returncode == 0
     assert judged(json.loads((out / "metrics.json").read_text())) == judged(expected)
     assert (out / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -57,6 +58,25 @@ def test_orders_of_import(order):
     done = subprocess.run(
         [sys.executable, "-c", ORDERS[order] + USE], capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stderr
+
+
+SEEDED = """
+import infgrand_dgl, dgl
+from infgrand_dgl.graph.convert import as_csr
+graph, draws = dgl.add_self_loop(dgl.to_bidirected(dgl.rand_graph(50, 400))), []
+for convert in (str, as_csr):
+    dgl.seed(5)
+    convert(graph)
+    draws.append(dgl.sampling.sample_neighbors(graph, [1, 2, 3], 2).edges()[0].tolist())
+assert draws[0] == draws[1], draws
+"""
+
+
+def test_a_users_seed_is_left_alone():
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SEEDED]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
 
 

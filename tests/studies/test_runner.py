@@ -69,8 +69,8 @@ def test_interrupted_half_way(tmp_path):
     while not started(out):
         assert process.poll() is None
         time.sleep(0.02)
-    process.terminate()
-    done = process.finished(timeout=60)
+    process.send_signal(signal.SIGTERM)
+    done = process.finished()
     assert done.returncode == 143
     assert "what is finished is kept; to go on: the same command" in done.stderr
     assert "Traceback" not in done.stderr

@@ -103,13 +103,14 @@ class Work:
         """On features of that type."""
         size, plain = dtype.itemsize, dtype == torch.float32
         matrix = size * self.x.numel()
+        holds = 0 if plain else matrix
         return Contender(
             "infgrand" if plain else f"infgrand_{str(dtype).removeprefix('torch.')}",
             lambda: self._infgrand(self.x.to(dtype)),
             self._describe,
             partial(self._rates, size=size),
-            needs=(1 if self.hops is None else 3) * matrix + (0 if plain else matrix),
-            holds=0 if plain else matrix,
+            needs=(1 if self.hops is None else 3) * matrix + holds,
+            holds=holds,
         )
 
     def peer(

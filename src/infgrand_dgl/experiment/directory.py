@@ -3,7 +3,7 @@
     README.md                 the model card
     config.yaml               the resolved experiment
     metrics.json              metrics of the models and seconds; its presence says the run is whole
-    history.csv               losses and metrics of every epoch
+    history.csv               losses and the validation metric of every epoch
     stages.json               what each finished stage was made of
     nodes.npy                 of a part of a graph (data.protocol: glnn) its nodes' ids in the whole
     influence.npy             I_g, float32 [N]      } in seed-<S>/ when inductive

@@ -17,7 +17,7 @@ LOSSES = ("loss", "supervised_loss", "distillation_loss", "consistency_loss")
 
 
 class History:
-    """Losses and metrics of every epoch: history.csv, a line as soon as there is one.
+    """Losses and the validation metric of every epoch: history.csv, a line as soon as there is one.
 
     Args:
         path: a file that is there already is read first, as far as it has this metric.
@@ -40,7 +40,7 @@ class History:
         self.columns = [*KEYS, *LOSSES, f"val_{metric}"]
         rows = self._read() if path.is_file() else []
         self.rows = [
-            {column: value for column, value in row.items() if column in self.columns}
+            {column: row[column] for column in self.columns if column in row}
             for row in rows
             if f"val_{metric}" in row
         ]

@@ -187,10 +187,10 @@ class CSRGraph:
 
     def to_dgl(self) -> DGLGraph:
         """A square graph as a DGLGraph on the CPU, edges numbered row by row, weights as edata."""
-        # Spelt out: DGL's float32 kernels fail on implied edge ids.
-        columns = (self.indptr.cpu(), self.indices.cpu().long(), torch.arange(self.num_edges))
         from .dgl_bridge import dgl
 
+        # Spelt out: DGL's float32 kernels fail on implied edge ids.
+        columns = (self.indptr.cpu(), self.indices.cpu().long(), torch.arange(self.num_edges))
         graph = dgl.graph(("csc", columns), num_nodes=self.num_rows)
         if self.weights is not None:
             graph.edata[WEIGHT] = self.weights.cpu()

@@ -72,7 +72,7 @@ def fit(
     that are not.
 
     Args:
-        on_epoch: gets the epoch, the mean losses of its steps and its metrics.
+        on_epoch: gets the epoch, the mean losses of its steps and its validation metric.
         checkpoint: where to go on from, and what to save; an interrupt is heeded at the end of the
             epoch, when that is saved.
         ranks: the processes that train together; the first one's metrics count.

@@ -21,14 +21,7 @@ from ..system.runtime import Runtime
 from .batches import NodeBatches
 from .checkpoint import Checkpoint
 from .columns import as_they_are
-from .loop import (
-    Losses,
-    OnEpoch,
-    Task,
-    fit,
-    forwards,
-    seed_everything,
-)
+from .loop import Losses, OnEpoch, Task, fit, forwards, seed_everything
 from .metrics import chosen, likeliest
 from .optimizer import adam
 from .placement import Placement, place
@@ -173,10 +166,7 @@ def _task(
             yield {name: scale * loss for name, loss in losses.items()}
 
     def evaluate() -> Tensor:
-        if isinstance(inputs, PropagatedMatrix):  # all of them at once
-            read = scorer.read(alone(inputs)[val])
-        else:
-            read = outputs(alone, inputs, val, device, scorer.read)
+        read = outputs(alone, inputs, val, device, scorer.read)
         return scorer.value(read, val_labels, view.num_classes)
 
     # An epoch must be one step of one process, and its evaluation, on what lies on the device.

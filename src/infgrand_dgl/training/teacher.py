@@ -21,14 +21,7 @@ from ..system.precision import products_in
 from ..system.runtime import Runtime
 from .checkpoint import Checkpoint
 from .layerwise import layerwise
-from .loop import (
-    Losses,
-    OnEpoch,
-    Task,
-    fit,
-    forwards,
-    seed_everything,
-)
+from .loop import Losses, OnEpoch, Task, fit, forwards, seed_everything
 from .metrics import chosen
 from .optimizer import adam
 from .sampling import Neighborhoods, mixed, shuffled

@@ -270,8 +270,8 @@ def test_interrupted(tiny, tmp_path):
     while not (out / "tune.json").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    process.terminate()
-    done = process.finished(timeout=60)
+    process.send_signal(signal.SIGTERM)
+    done = process.finished()
     assert done.returncode == 143 and "Traceback" not in done.stderr
     assert "trials that have ended are kept; to go on: the same command" in done.stderr
     kept = json.loads((out / "tune.json").read_text())["ended"]
