@@ -314,13 +314,34 @@ def test_an_unfinished_run_is_not_begun_anew_by_accident(tiny_config, tmp_path, 
         with pytest.raises(ZeroDivisionError) as error:
             train(tiny_config, tmp_path / "run")
     assert "infgrand-dgl train --resume --out" in error.value.__notes__[0]
-    with pytest.raises(InputError, match="unfinished run is in run.partial; --resume goes on"):
+    with pytest.raises(
+        InputError, match="unfinished run is in run.partial; --resume goes"
+    ) as found:
         train(tiny_config, tmp_path / "run")
+    assert not hasattr(found.value, "__notes__")  # it has said how
     calls = counted(monkeypatch)
     metrics = train(tiny_config, tmp_path / "run", resume=True)
     assert calls == {"train_teacher": 1, "train_student": 2}
     assert train(tiny_config, tmp_path / "run", resume=True) == metrics  # it is whole
     assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "told"),
+    [
+        ("train", {"seeds": [1, 3]}, r"train.seeds: \[1, 2\], now \[1, 3\]"),
+        ("student", {"hidden": 9}, "student.hidden: 8, now 9"),
+    ],
+)
+def test_a_whole_run_of_other_settings_is_not_told_as_these(
+    section, change, told, tiny_config, tmp_path
+):
+    metrics = train(tiny_config, tmp_path / "run")
+    message = rf"run is whole, with other settings \({told}\); --overwrite makes it anew"
+    with pytest.raises(InputError, match=message):
+        train(tiny_config.replace(section, **change), tmp_path / "run", resume=True)
+    elsewhere = tiny_config.replace("train", checkpoint_every=3).replace("resources", memory="2GB")
+    assert train(elsewhere, tmp_path / "run", resume=True) == metrics
 
 
 def test_resume_without_a_run_starts_one(tiny_config, tmp_path):

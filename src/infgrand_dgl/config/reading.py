@@ -167,3 +167,12 @@ def _problem(error: Exception) -> str:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
     return " ".join(str(error).split())
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """All settings by `section.key`, as YAML has them."""
+    settings: dict[str, Any] = {}
+    for section, values in config.model_dump(by_alias=True).items():
+        nested = values if isinstance(values, dict) else {"": values}
+        settings |= {f"{section}.{key}".rstrip("."): value for key, value in nested.items()}
+    return settings

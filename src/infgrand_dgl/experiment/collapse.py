@@ -11,11 +11,6 @@ from .fitting import Outcome
 
 GAP = 0.05  # in the validation metric, below the teacher
 
-WARNING = (
-    "the student collapsed: its teacher's soft labels are so uniform that "
-    "weight decay outweighs the loss; once more without weight decay"
-)
-
 
 def has_collapsed(config: Config, student: Outcome, teacher: Outcome) -> bool:
     """Far below its teacher on the validation nodes, and a weight decay to blame.
@@ -25,3 +20,12 @@ def has_collapsed(config: Config, student: Outcome, teacher: Outcome) -> bool:
     if METRICS[student.metric].tasks == ("regression",):
         return False
     return teacher.val - student.val > GAP and config.student.weight_decay > 0
+
+
+def told(student: Outcome, teacher: Outcome) -> str:
+    metric = METRICS[student.metric]
+    points = metric.scale * (teacher.val - student.val)
+    return (
+        f"validation {metric.label} is {points:.1f} below the teacher's; "
+        "trained once more without weight decay"
+    )

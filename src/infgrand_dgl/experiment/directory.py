@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.reading import load_config
+from ..config.reading import flat, load_config
 from ..config.schema import Config
 from ..errors import InputError
 from ..nn.mlp import MLP
@@ -65,6 +65,8 @@ RUN = FolderKind(
 CARD, CARD_STARTS = "README.md", b"---\nlibrary_name: infgrand-dgl\n"
 LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"
 GRAPH, UPDATES = "graph", "updates.jsonl"
+# Settings that change nothing of what comes out.
+WHERE = ("train.device", "train.tensorboard", "train.checkpoint_every", "train.compile")
 
 
 @contextmanager
@@ -98,10 +100,11 @@ def new_run(
             found = partial.is_dir() and any(partial.iterdir())
             partial.mkdir(exist_ok=True)
             lock = locked(partial, out)
+        unasked = found and not (resume or fresh)
         try:
             if found and fresh:
                 _clear(partial)
-            elif found and not resume:
+            elif unasked:
                 raise InputError(
                     f"--out {out}: an unfinished run is in {partial.name}; "
                     "--resume goes on with it, --fresh begins anew"
@@ -118,10 +121,10 @@ def new_run(
                     path.unlink()
             partial.chmod(0o777 & ~umask())
         except BaseException as error:
-            if (partial / CHECKPOINT).exists() or (partial / "stages.json").exists():
-                error.add_note(f"to go on: infgrand-dgl train --resume --out {out}")
-            else:
+            if not ((partial / CHECKPOINT).exists() or (partial / "stages.json").exists()):
                 shutil.rmtree(partial, ignore_errors=True)
+            elif not unasked:  # that has said it
+                error.add_note(f"to go on: infgrand-dgl train --resume --out {out}")
             raise
         finally:
             os.close(lock)
@@ -146,6 +149,21 @@ def shared_run(
 def is_complete(out: Path) -> bool:
     """Whether there is a run, and none on its way."""
     return (out / "metrics.json").is_file() and not partial_of(out).exists()
+
+
+def check_settings(out: Path, config: Config) -> None:
+    """
+    Raises:
+        InputError: a complete run is of other settings than these, but for where it runs.
+    """
+    held = flat(load_config(out / "config.yaml"))
+    for key, now in flat(config).items():
+        elsewhere = key.startswith("resources.") or key in WHERE
+        if held[key] != now and not elsewhere and (key, now) != ("train.metric", None):
+            raise InputError(
+                f"--resume: {out} is whole, with other settings ({key}: {held[key]}, now {now}); "
+                "--overwrite makes it anew, and reuses what is the same"
+            )
 
 
 def is_damaged(out: Path) -> bool:

@@ -37,7 +37,7 @@ from ..training.teacher import (
     train_teacher,
 )
 from .artifacts import Artifact, Artifacts, Stages, fingerprint
-from .collapse import WARNING, has_collapsed
+from .collapse import has_collapsed, told
 from .directory import RunDirectory
 from .fitting import Fitting, Metrics, Outcome
 from .history import History
@@ -281,11 +281,14 @@ class Steps:
         outcome = self.learn(name, teacher)
         if not has_collapsed(config, outcome, judged):
             return outcome
-        self.experiment.report.warn(f"{name}: {WARNING}")
+        report, label = self.experiment.report, f"seed {self.seed}: {name}"
+        report.warn(f"{label}: {told(outcome, judged)}")
         again = f"{name}_retrained"
         second = self.learn(name, teacher, again, weight_decay=0.0)
         seconds = outcome.seconds + second.seconds
-        if second.val <= outcome.val:
+        better = second.val > outcome.val
+        report.line(f"{label}: kept {'without' if better else 'with'} weight decay")
+        if not better:
             return replace(outcome, seconds=seconds)
         if self.runtime.ranks.first:
             run = self.experiment.run

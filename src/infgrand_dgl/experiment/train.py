@@ -23,7 +23,14 @@ from ..system.writing import save_array
 from ..training.metrics import recorded
 from ..training.settings import for_task
 from .card import card_of_run
-from .directory import CARD, RunDirectory, is_complete, is_damaged, shared_run
+from .directory import (
+    CARD,
+    RunDirectory,
+    check_settings,
+    is_complete,
+    is_damaged,
+    shared_run,
+)
 from .fitting import Metrics, Outcome
 from .metrics import metrics_of
 from .steps import Experiment, Steps
@@ -63,6 +70,7 @@ def train(
         if there and ranks.tell(is_damaged(out)):
             overwrite = True  # its stages are reused
         elif there:
+            check_settings(out, config)
             report.line(f"{out} is whole: nothing to resume")
             return RunDirectory(out).metrics
         with shared_run(ranks, out, overwrite, resume, fresh) as run:

@@ -5,13 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infgrand_dgl import InputError
-from infgrand_dgl.config.reading import load_config
+from infgrand_dgl.config.reading import flat, load_config
 from infgrand_dgl.studies.tuning.search import suggest
 from infgrand_dgl.studies.tuning.space import (
     Choices,
     Range,
     find_space,
-    flat,
     read_space,
     unread,
     with_values,

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ...config.reading import flat
 from ...config.schema import Config
 from ...errors import InputError
 from ...experiment.directory import LOCK, locked
@@ -19,7 +20,7 @@ from ...system.reading import reading
 from ...system.writing import explained, writing
 from ...training.metrics import METRICS, Metric
 from .search import suggest
-from .space import Space, flat, value_of
+from .space import Space, value_of
 from .trials import STATES, Trial, is_poor, ranked
 
 MARKER, WORK = "tune.json", "work"

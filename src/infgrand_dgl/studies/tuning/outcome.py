@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from ...config.reading import load_config, shipped_experiments
+from ...config.reading import flat, load_config, shipped_experiments
 from ...present import style
 from ...present.console import Silent
 from ...report import page
@@ -17,7 +17,7 @@ from ..tables import Lines, markdown
 from .figures import Scores, of_importances, of_values
 from .folder import Trials
 from .search import importances
-from .space import flat, value_of, with_values
+from .space import value_of, with_values
 from .trials import Trial, finished, ranked
 
 TOP = 10  # trials of the page

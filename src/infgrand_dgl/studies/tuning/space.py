@@ -19,7 +19,7 @@ from ... import config as package
 from ...config import explain as messages
 from ...config import methods as sections_of_methods
 from ...config.explain import explain
-from ...config.reading import read_mapping
+from ...config.reading import flat, read_mapping
 from ...config.schema import Config
 from ...errors import InputError
 from ...registry import Method, methods, nearest
@@ -125,15 +125,6 @@ def with_values(config: Config, values: Mapping[str, Any], source: str = "tune")
 def value_of(config: Config, key: str) -> Any:
     """What the experiment has there."""
     return flat(config)[key]
-
-
-def flat(config: Config) -> dict[str, Any]:
-    """All settings by `section.key`, as YAML has them."""
-    settings: dict[str, Any] = {}
-    for section, values in config.model_dump(by_alias=True).items():
-        nested = values if isinstance(values, dict) else {"": values}
-        settings |= {f"{section}.{key}".rstrip("."): value for key, value in nested.items()}
-    return settings
 
 
 def unread(config: Config, space: Space) -> list[str]:
