@@ -34,10 +34,20 @@ def test_a_measure_of_labels_reads_those_of_a_mask():
     graph = random_undirected(50, 100).to_dgl()
     graph.ndata["feat"] = torch.randn(50, 6)
     transform = AddInfluence(measure="label-reach")
-    with pytest.raises(InputError, match="measure: label-reach needs ndata 'label', found none"):
+    with pytest.raises(InputError, match="measure: label-reach needs ndata 'label', found 'feat'"):
         transform(graph)
     graph.ndata["label"], graph.ndata["train_mask"] = torch.arange(50) % 4, torch.arange(50) < 9
     labels = torch.where(torch.arange(50) < 9, torch.arange(50) % 4, -1)
     found = transform(graph).ndata["influence"]
     expected = influence_scores(graph, graph.ndata["feat"], measure="label-reach", labels=labels)
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("transform", [AddInfluence(feature="x"), AddPropagatedFeatures(hops=1)])
+def test_features_that_are_not_there(transform):
+    graph = random_undirected(50, 100).to_dgl()
+    with pytest.raises(InputError, match=f"needs ndata '{transform.feature}', found none"):
+        transform(graph)
+    graph.ndata["h"] = torch.randn(50, 6)
+    with pytest.raises(InputError, match=f"ndata '{transform.feature}', found 'h'"):
+        transform(graph)

@@ -3,6 +3,8 @@
 Weights of edges are read where `influence_scores` reads them.
 """
 
+from torch import Tensor
+
 from .data.labels import UNLABELLED
 from .errors import InputError
 from .graph.dgl_bridge import DGLGraph, dgl
@@ -36,15 +38,14 @@ class AddInfluence(dgl.transforms.BaseTransform):
         self.self_loop_weight, self.feature, self.key = self_loop_weight, feature, key
 
     def __call__(self, g: DGLGraph) -> DGLGraph:
-        labels = None
+        x, labels = _ndata(g, self.feature, "feature: the transform"), None
         if self.measure in measures and measures[self.measure].needs_labels:
-            for name in (self.label, self.mask):
-                if name not in g.ndata:
-                    raise InputError(f"measure: {self.measure} needs ndata {name!r}, found none")
-            labels = g.ndata[self.label].masked_fill(~g.ndata[self.mask].bool(), UNLABELLED)
+            why = f"measure: {self.measure}"
+            label, mask = _ndata(g, self.label, why), _ndata(g, self.mask, why)
+            labels = label.masked_fill(~mask.bool(), UNLABELLED)
         g.ndata[self.key] = influence_scores(
             g,
-            g.ndata[self.feature],
+            x,
             hops=self.hops,
             measure=self.measure,
             normalization=self.normalization,
@@ -72,9 +73,16 @@ class AddPropagatedFeatures(dgl.transforms.BaseTransform):
     def __call__(self, g: DGLGraph) -> DGLGraph:
         g.ndata[self.key] = propagate_features(
             g,
-            g.ndata[self.feature],
+            _ndata(g, self.feature, "feature: the transform"),
             hops=self.hops,
             pooling=self.pooling,
             self_loop_weight=self.self_loop_weight,
         )
         return g
+
+
+def _ndata(g: DGLGraph, name: str, who: str) -> Tensor:
+    if name not in g.ndata:
+        found = ", ".join(map(repr, g.ndata)) or "none"
+        raise InputError(f"{who} needs ndata {name!r}, found {found}")
+    return g.ndata[name]

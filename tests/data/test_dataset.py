@@ -114,6 +114,9 @@ def test_from_arrays(kind):
     assert torch.equal(dataset.csr.indices, expected.indices)
     assert dataset.num_classes == 3 and dataset.labels.tolist() == labels.tolist()
     assert dataset.parts is split
+    parts = {"train": range(3), "val": np.arange(3, 6), "test": torch.arange(6, 11)}
+    again = NodeDataset.from_arrays(edges, kind(x), labels, parts)
+    assert again.fingerprint == dataset.fingerprint and again.parts.test.tolist() == [*range(6, 11)]
     assert NodeDataset.from_arrays(expected, kind(x), list(labels)).split is None
 
 
@@ -145,6 +148,8 @@ def test_from_arrays_codes_and_several_splits(kind):
         ({"features": np.full((12, 1), np.nan)}, "features: expected finite numbers"),
         ({"graph": sp.eye(5)}, r"features: expected shape \[5, D\], found \[12, 4\]"),
         ({"graph": "edges"}, "graph: expected a DGLGraph.*found str"),
+        ({"split": {"train": [0], "val": [1], "valid": [2]}}, "arrays: split: expected a Split"),
+        ({"split": {"train": [0], "val": [0], "test": [2]}}, "node 0 is in the splits twice"),
         ({"split": Split(*torch.arange(12).split([6, 5, 1]))}, "split test: node 11 has no label"),
     ],
 )

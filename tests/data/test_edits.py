@@ -15,7 +15,7 @@ def table(path, **columns):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_all_at_once(suffix, tmp_path):
+def test_all_at_once(suffix, tmp_path, caplog):
     """Weights where files have some, else 1."""
     weights = np.random.rand(3) + 0.1
     added = table(tmp_path / f"a{suffix}", source=[0, 1, 2], target=[3, 4, 5], weight=weights)
@@ -26,6 +26,7 @@ def test_all_at_once(suffix, tmp_path):
     assert edits.removed.tolist() == removed.tolist() and edits.nodes == 2
     assert edits.weights is not None
     np.testing.assert_allclose(edits.weights, [*weights, 1, 1], rtol=1e-6)
+    assert f"{joining} has no weights: each edge weighs 1" in caplog.text
     nothing = read_edits(None, None, None, 10, 0)
     assert nothing.added.shape == nothing.removed.shape == (0, 2) and nothing.weights is None
 

@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from infgrand_dgl import InputError
-from infgrand_dgl.data.dataset import PARTS
-from infgrand_dgl.data.masks import from_json, from_masks
+from infgrand_dgl.data.masks import from_json, from_masks, given_splits
+from infgrand_dgl.data.split import PARTS
 
 N, K = 40, 3
 
@@ -113,7 +114,7 @@ def test_two_nodes_have_ids_not_masks():
         ([[0], [1, 40]], "train: split 1: expected node ids 0 to 39, found 40"),
         ([[0, 1], 2], r"train: expected node ids 0 to 39, found \[0, 1\]"),
         ([["0"]], "train: split 0: expected node ids 0 to 39, found '0'"),
-        ("0", "train: expected a list of node ids"),
+        ("0", "train: expected a list of node ids, found '0'"),
         ([[1] * N] * N, r"train: expected k lists, or N rows of k: \[40, 40\] may be either"),
     ],
 )
@@ -124,5 +125,44 @@ def test_bad_json(train, told):
 
 @pytest.mark.parametrize("content", [None, 3, "x", [], [1], [{}, 1]])
 def test_json_of_something_else(content):
-    with pytest.raises(InputError, match="train: expected a list of node ids"):
+    with pytest.raises(InputError, match="train: expected a list of node ids, found [^k]"):
         from_json(content, N, "")
+
+
+def test_json_of_other_keys():
+    with pytest.raises(InputError, match="^val: .*, found keys train, valid, test$"):
+        from_json({"train": [0], "valid": [1], "test": [2]}, N, "")
+
+
+@pytest.mark.parametrize("kind", [list, np.int32, torch.tensor, lambda ids: [*np.array(ids)]])
+def test_mappings_of_a_program(kind):
+    one = {"train": kind([0, 1]), "val": kind([2]), "test": kind([3])}
+    (split,) = given_splits(one, N, "")
+    assert [getattr(split, p).tolist() for p in PARTS] == [[0, 1], [2], [3]]
+    assert split.train.dtype == torch.long
+    first, second, third = given_splits([one, split, one], N, "")
+    assert second is split and first.val.tolist() == third.val.tolist() == [2]
+    lists = {"train": [kind([0, 1]), kind([4])], "val": kind([2]), "test": kind([3])}
+    assert [s.train.tolist() for s in given_splits(lists, N, "")] == [[0, 1], [4]]
+    assert given_splits(None, N, "") == ()
+
+
+PARTS_OF = {"train": [0], "val": [1], "test": [2]}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("train", "a: split: expected a Split, a mapping of train, .* found str"),
+        ({}, "a: split: expected .*; found an empty one"),
+        ([PARTS_OF, 3], "a: split 1: split: expected a Split, .*; found int"),
+        ({"train": [0], "valid": [1], "test": [2]}, "found train, valid, test"),
+        (PARTS_OF | {"observed": [3]}, "found train, val, test, observed"),
+        (PARTS_OF | {"val": np.array([40])}, "a: split val: expected node ids 0 to 39, found 40"),
+        (PARTS_OF | {"val": np.array([1.0])}, "a: split val: expected node ids 0 to 39, found 1.0"),
+        (PARTS_OF | {"val": {1}}, "a: split val: expected a list of node ids, found {1}"),
+    ],
+)
+def test_bad_splits_of_a_program(given, told):
+    with pytest.raises(InputError, match=told):
+        given_splits(given, N, "a: ")

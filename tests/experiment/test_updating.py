@@ -4,6 +4,7 @@ test_interrupted_updates.py.)"""
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from infgrand_dgl import InputError
 from infgrand_dgl.config.schema import Config
 from infgrand_dgl.experiment import graph_state
+from infgrand_dgl.experiment.answering import of_joining
 from infgrand_dgl.experiment.graph_state import GraphState
 from infgrand_dgl.experiment.predictor import Predictor
 from infgrand_dgl.experiment.train import train
@@ -166,6 +168,22 @@ def test_a_teacher_that_nobody_had_is_left_alone(tmp_path):
     assert made.update(nodes=1).logits == {}
 
 
+def test_edges_without_weights_weigh_1_and_say_so(tmp_path, caplog):
+    made = Updates(tmp_path, weighted=True)
+    edits = Edits(edges(made.edges.others(1)[0]), NO_EDGES)
+    update(made.run, Update(edits))
+    assert "the added edges have no weights: each weighs 1" in caplog.text
+    caplog.clear()
+    np.save(tmp_path / "x.npy", np.ones((1, D)))
+    np.save(tmp_path / "e.npy", [[240, 3]])
+    of_joining(made.run, 1, tmp_path / "x.npy", edges=tmp_path / "e.npy")
+    assert "e.npy has no weights: each edge weighs 1" in caplog.text
+    caplog.clear()
+    (tmp_path / "e.csv").write_text("source,target,weight\n240,3,1.5\n")
+    of_joining(made.run, 1, tmp_path / "x.npy", edges=tmp_path / "e.csv")
+    assert not caplog.text
+
+
 # What is refused
 
 
@@ -189,7 +207,10 @@ def edges(*pairs):
             "expected no weights: the run's graph has none",
         ),
         (lambda e: Update(Edits(NO_EDGES, NO_EDGES, nodes=2), np.zeros((1, D))), "each of 2 nodes"),
-        (lambda e: Update(Edits(NO_EDGES, NO_EDGES, nodes=1)), "each of 1 nodes, found 0"),
+        (
+            lambda e: Update(Edits(NO_EDGES, NO_EDGES, nodes=1)),
+            "^features of new nodes: expected a row for each of 1 nodes, found 0",
+        ),
         (
             lambda e: Update(Edits(NO_EDGES, NO_EDGES), known=239),
             "another update came before; it has 240 nodes",
@@ -200,11 +221,11 @@ def edges(*pairs):
         ),
         (
             lambda e: Update(Edits(NO_EDGES, NO_EDGES), None, torch.tensor([240]), np.ones((1, D))),
-            "--set-features: expected ids 0 to 239, found 240",
+            "changed features: expected ids 0 to 239, found 240",
         ),
         (
             lambda e: Update(Edits(NO_EDGES, NO_EDGES), None, torch.tensor([3]), np.ones((1, 5))),
-            r"features: expected \[n, 6\], found \[1, 5\]",
+            r"^changed features: expected \[n, 6\], found \[1, 5\]",
         ),
     ],
 )
@@ -252,8 +273,8 @@ def test_another_dataset_by_now(what, tmp_path):
 def test_runs_that_cannot_be_followed(sections, message):
     data = {"name": "directory", "root": "."} | sections.get("data", {})
     config = Config.model_validate(sections | {"data": data})
-    with pytest.raises(InputError, match=f"--run: {message}: .*; update cannot follow it"):
-        graph_state.refuse(config)
+    with pytest.raises(InputError, match=f"--run runs/a: {message}: .*; update cannot follow it"):
+        graph_state.refuse(Path("runs/a"), config)
 
 
 def test_a_damaged_state(tmp_path):

@@ -225,9 +225,10 @@ def test_features_as_arrays_and_scipy_matrices():
 BAD = {
     "a list": ([[0, 1], [1, 0]], "graph: expected a DGLGraph, .*; found list"),
     "nothing": (None, "found NoneType"),
-    "dense matrix": (np.eye(N, dtype=int), r"found int64 \[30, 30\], which is none"),
+    "dense matrix": (np.eye(N), r"found float64 \[30, 30\], which is none; scipy.sparse.csr_array"),
+    "dense tensor": (torch.eye(N), r"found float32 \[30, 30\], which is none; scipy.sparse"),
     "edges by rows": (np.zeros((50, 2), int), r"expected .*edge_index \[2, E\].*found int64 \[50"),
-    "floats": (torch.rand(2, 9), r"found float32 \[2, 9\]"),
+    "floats": (torch.rand(2, 9), r"found float32 \[2, 9\], which is none$"),
     "out of range": (np.array([[0, N], [N, 0]]), "ids 0 to 29 in edge_index, found edge 0, 30 in"),
     "negative": (torch.tensor([[0, -1], [-1, 0]]), "found edge 0, -1 in column 0"),
     "directed": (np.array([[4], [2]]), "but edge 4 -> 2 has no reverse; torch.cat"),

@@ -115,8 +115,8 @@ def test_spread_and_its_warning():
     [
         ({"measure": "pagerang"}, "measure: expected"),
         ({"normalization": "sum"}, "normalization: expected minmax, max or none, found 'sum'"),
-        ({"hops": -1}, "hops: expected 0 or more"),
-        ({"hops": 2.0}, "hops: expected 0 or more, found 2.0"),
+        ({"hops": -1}, "hops: expected an integer from 0 on"),
+        ({"hops": 2.0}, "hops: expected an integer from 0 on, found 2.0"),
         ({"self_loop_weight": -1.0}, "self_loop_weight: expected 0 or more, found -1"),
         ({"self_loop_weight": float("nan")}, "self_loop_weight: expected 0 or more, found nan"),
     ],

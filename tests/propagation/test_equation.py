@@ -104,7 +104,9 @@ def test_little_more_than_the_result_is_held_whatever_the_hops(pooling):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"hops": -1}, "hops: expected 0 or more, found -1"),
+        ({"hops": -1}, "hops: expected an integer from 0 on, found -1"),
+        ({"hops": 1.5}, "hops: expected an integer from 0 on, found 1.5"),
+        ({"hops": "2"}, "hops: expected an integer from 0 on, found '2'"),
         ({"hops": 1, "pooling": "sum"}, "pooling: expected mean, max, min or last, found 'sum'"),
     ],
 )

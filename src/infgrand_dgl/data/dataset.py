@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -21,27 +21,13 @@ from ..graph.csr import CSRGraph
 from ..system.arrays import dtype_name, release, slices
 from .labels import UNLABELLED as UNLABELLED
 from .labels import Classes, labelled, read_labels
+from .masks import given_splits
+from .split import PARTS as PARTS
+from .split import Split as Split
 from .structural import structural_features
 
 if TYPE_CHECKING:
     from ..graph.dgl_bridge import DGLGraph
-
-PARTS = ("train", "val", "test")  # as files and masks are named
-
-
-@dataclass(frozen=True)
-class Split:
-    """Node ids, int64.
-
-    Transductive: `observed` is None, every node is. Inductive: training sees the subgraph of
-    `observed` alone, `test` holds the hidden nodes and `test_observed` the other test nodes.
-    """
-
-    train: Tensor
-    val: Tensor
-    test: Tensor
-    test_observed: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
-    observed: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +85,7 @@ class NodeDataset:
         graph: GraphLike,
         features: Any,
         labels: Any,
-        split: Split | Sequence[Split] | None = None,
+        split: Split | Mapping[str, Any] | Sequence[Split | Mapping[str, Any]] | None = None,
         *,
         name: str = "arrays",
         task: Task | Literal["auto"] = "auto",
@@ -114,8 +100,8 @@ class NodeDataset:
             labels: numbers, codes or names of classes `[N]`; several labels a node, `[N, C]` of 0,
                 1 and NaN; or numbers, `[N]` or `[N, C]`: what `labels.read_labels` takes, of
                 NumPy, torch or a list; -1, NaN or empty where there is none.
-            split: node ids; or several splits, of which `data.split` takes one; None: drawn for
-                each seed.
+            split: node ids, or what `masks.given_splits` takes for them; or several splits, of
+                which `data.split` takes one; None: drawn for each seed.
             task: what the labels are; auto: what they look like.
 
         Raises:
@@ -131,7 +117,8 @@ class NodeDataset:
         source, target, N, _, weights = edges_of(graph, len(values if x is None else x))
         csr = CSRGraph.from_edges(source, target, N, weights)
         given = {"source": "arrays", "split": "drawn" if split is None else "given"}
-        one, several = (split, ()) if isinstance(split, Split | None) else (None, tuple(split))
+        several = given_splits(split, N, f"{name}: ")
+        one, several = (several[0], ()) if len(several) == 1 else (None, several)
         stored = torch.empty(N, 0) if x is None else x
         made = cls(
             name, csr, stored, values, C, one, given, classes=classes, splits=several, task=of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from .edge_lists import EdgeList, in_range, read_edges
 from .feature_files import read_features
 from .imported import Options
 from .npz import keys_of, read_npz
+
+log = logging.getLogger(__name__)
 
 
 def read_pairs(path: Path, argument: str) -> EdgeList:
@@ -56,6 +59,9 @@ def read_edits(
     _check_once(f"--remove-edges {removed}", gone, nodes)
     weights = None
     if any(each is not None for _, each in parts):
+        for path, (_, each) in zip((added, joining), parts, strict=True):
+            if path is not None and each is None:
+                log.warning("%s has no weights: each edge weighs 1", path)
         ones = (np.ones(len(ends)) if each is None else each for ends, each in parts)
         weights = torch.from_numpy(np.concatenate([*ones]).astype(np.float32))
     return Edits(torch.from_numpy(edges), torch.from_numpy(gone), weights, new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from .dataset import PARTS, Split
+from .split import PARTS, Split
 
 
 def from_masks(masks: Mapping[str, np.ndarray], num_nodes: int, where: str) -> tuple[Split, ...]:
@@ -25,6 +26,35 @@ def from_masks(masks: Mapping[str, np.ndarray], num_nodes: int, where: str) -> t
     """
     columns = {p: _columns(np.asarray(masks[p]), num_nodes, f"{where}{p}_mask") for p in PARTS}
     return _combined({p: [np.flatnonzero(c) for c in columns[p].T] for p in PARTS}, where)
+
+
+def given_splits(given: Any, num_nodes: int, where: str) -> tuple[Split, ...]:
+    """The splits that a program gives: a `Split`, a mapping of train, val and test to what
+    `from_json` takes, of NumPy or torch too, or a list of these; None: none.
+
+    Raises:
+        InputError: anything else, a mapping of other keys, or as of `from_json`.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, Split):
+        return (given,)
+    if isinstance(given, list | tuple):
+        each = (given_splits(one, num_nodes, f"{where}split {k}: ") for k, one in enumerate(given))
+        return tuple(chain(*each))
+    if not isinstance(given, Mapping) or set(given) != set(PARTS):
+        found = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
+        expected = "expected a Split, a mapping of train, val and test to node ids, or a list of"
+        raise InputError(f"{where}split: {expected} these; found {found or 'an empty one'}")
+    lists = {part: _plain(ids) for part, ids in given.items()}
+    return from_json(lists, num_nodes, f"{where}split ")
+
+
+def _plain(ids: Any) -> Any:
+    """Of NumPy or torch, as JSON has it."""
+    if isinstance(ids, list | tuple | range):
+        return [_plain(each) for each in ids]
+    return ids.tolist() if hasattr(ids, "tolist") else ids
 
 
 def from_json(content: Any, num_nodes: int, where: str) -> tuple[Split, ...]:
@@ -43,6 +73,9 @@ def from_json(content: Any, num_nodes: int, where: str) -> tuple[Split, ...]:
             for split in from_json(each, num_nodes, f"{where}split {k}: ")
         )
     parts = content if isinstance(content, dict) else {}
+    if missing := [part for part in PARTS if part not in parts]:
+        found = f"keys {', '.join(parts)}" if parts else reprlib.repr(content)
+        raise InputError(f"{where}{missing[0]}: expected a list of node ids, found {found}")
     lists = {part: _lists(parts.get(part), num_nodes, f"{where}{part}") for part in PARTS}
     return _combined(lists, where)
 
@@ -75,7 +108,7 @@ def _columns(mask: np.ndarray, num_nodes: int, where: str) -> np.ndarray:
 def _lists(value: Any, num_nodes: int, where: str) -> list[np.ndarray]:
     """Ids of each split."""
     if not isinstance(value, list):
-        raise InputError(f"{where}: expected a list of node ids")
+        raise InputError(f"{where}: expected a list of node ids, found {reprlib.repr(value)}")
     if not value or not all(isinstance(each, list) for each in value):
         return [_ids(value, num_nodes, where)]
     lengths = {len(row) for row in value}

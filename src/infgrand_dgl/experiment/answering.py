@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ..serving import expected_inputs, load_task, predict
 from ..system.arrays import release, together
 from .directory import RunDirectory
 
+log = logging.getLogger(__name__)
 Answers = Iterator[tuple[np.ndarray, Tensor]]  # ids, int64 `[b]`, and as of `predict` `[b, C]`
 Numbered = Iterator[tuple[np.ndarray, np.ndarray]]
 
@@ -98,6 +100,9 @@ def of_joining(
         n = x.shape[0]
         ids = np.arange(N, N + n)
         ends, weights = (None, None) if edges is None else _edges(edges, N, n)
+        weighted = predictor.graph.dataset.csr.weights is not None
+        if weighted and edges is not None and weights is None:
+            log.warning("--edges %s has no weights: each edge weighs 1", edges)
         try:
             said = predictor.new(x, ends, weights, cached=cached)
         except InputError as error:

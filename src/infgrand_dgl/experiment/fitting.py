@@ -8,7 +8,7 @@ from ..present.console import Reporter
 from ..system.runtime import Runtime
 from ..training.checkpoint import Checkpoint
 from ..training.evaluation import warning
-from ..training.loop import OnEpoch
+from ..training.loop import DivergedError, OnEpoch
 from ..training.metrics import METRICS
 from .artifacts import Stages
 from .directory import CHECKPOINT, RunDirectory
@@ -123,7 +123,10 @@ class Fitting:
                 self.history.add({"seed": seed, "stage": model, "epoch": epoch, **values})
                 bar.update(epoch, note=f"validation {values[f'val_{self.metric}']:.3f}")
 
-            judge = work(checkpoint, on_epoch)
+            try:
+                judge = work(checkpoint, on_epoch)
+            except DivergedError as error:
+                raise DivergedError(f"{label}: {error}") from None
             seconds = checkpoint.seconds
             outcome = Outcome(judge(), seconds, self.metric)
             if self.runtime.ranks.first:

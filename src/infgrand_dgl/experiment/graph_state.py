@@ -118,7 +118,7 @@ def make(run: RunDirectory, folder: Path) -> GraphState:
         InputError: the run's arrays cannot be brought up to date, or its dataset is another by now.
     """
     config = run.config
-    refuse(config)
+    refuse(run.path, config)
     dataset, cosine = load_source(config.data), _has_cosine(run)
     inputs, w = propagation_of(of_inputs(config)), config.propagation.self_loop_weight
     K = max(inputs.hops, config.influence.hops if cosine else 0)
@@ -145,7 +145,7 @@ def make(run: RunDirectory, folder: Path) -> GraphState:
     return GraphState.open(folder)
 
 
-def refuse(config: Config) -> None:
+def refuse(run: Path, config: Config) -> None:
     """
     Raises:
         InputError: an update would leave something of such a run as it was.
@@ -170,7 +170,7 @@ def refuse(config: Config) -> None:
     for what, why in reasons.items():
         if why:
             raise InputError(
-                f"--run: {what}: {why}; update cannot follow it. "
+                f"--run {run}: {what}: {why}; update cannot follow it. "
                 "Change the dataset, and train --overwrite"
             )
 

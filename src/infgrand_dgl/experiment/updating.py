@@ -45,6 +45,7 @@ from .judging import of_inputs
 
 log = logging.getLogger(__name__)
 NOBODY = torch.empty(0, dtype=torch.long)
+CHANGED, NEW = "changed features", "features of new nodes"  # in errors
 
 
 @dataclass(frozen=True)
@@ -162,14 +163,16 @@ class _Change:
             raise InputError(
                 f"--run {run.path}: another update came before; it has {known:,} nodes"
             )
-        rows_of(np.empty((known, 0)), asked.changed.numpy(), "--set-features")
-        given = (asked.rows, len(asked.changed)), (asked.features, edits.nodes)
-        x = torch.cat([_features(data, rows, D, count) for rows, count in given])
+        rows_of(np.empty((known, 0)), asked.changed.numpy(), CHANGED)
+        changed, new = (CHANGED, asked.rows, len(asked.changed)), (NEW, asked.features, edits.nodes)
+        x = torch.cat([_features(*given, data, D) for given in (changed, new)])
         x = x.to(map_array(run.path / "propagated.npy").dtype).float()  # as a dataset keeps them
         if edits.weights is not None and graph.weights is None:
             if (edits.weights != 1).any():
                 raise InputError("added edges: expected no weights: the run's graph has none")
             edits = replace(edits, weights=None)
+        if graph.weights is not None and edits.weights is None and len(edits.added):
+            log.warning("the added edges have no weights: each weighs 1")
         rows, moved = graph.change(edits)
         others = torch.cat([asked.changed, torch.arange(known, graph.num_nodes)])
         touched = torch.cat([rows, others]).unique()
@@ -302,9 +305,12 @@ def _check_fits(path: Path, rows: Tensor) -> None:
         )
 
 
-def _features(data: DataConfig, rows: Any, width: int, count: int) -> Tensor:
+def _features(what: str, rows: Any, count: int, data: DataConfig, width: int) -> Tensor:
     """float32 `[count, D]`."""
-    x = torch.empty(0, width) if rows is None else new_rows(data, rows, width)
-    if len(x) != count:
-        raise InputError(f"features: expected a row for each of {count} nodes, found {len(x)}")
+    try:
+        x = torch.empty(0, width) if rows is None else new_rows(data, rows, width)
+        if len(x) != count:
+            raise InputError(f"expected a row for each of {count} nodes, found {len(x)}")
+    except InputError as error:
+        raise InputError(f"{what}: {str(error).removeprefix('features: ')}") from None
     return x

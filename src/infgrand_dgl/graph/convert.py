@@ -157,8 +157,10 @@ def _of_index(index: Tensor | np.ndarray, num_nodes: int | None, name: str = "ed
     ids = index.detach().cpu().numpy() if isinstance(index, Tensor) else index
     if ids.ndim != 2 or ids.shape[0] != 2 or ids.dtype.kind not in "iu":
         found = f"{ids.dtype} {list(ids.shape)}"
+        square = ids.ndim == 2 and ids.shape[0] == ids.shape[1]
+        hint = "; scipy.sparse.csr_array(graph) makes a sparse matrix of it" if square else ""
         raise InputError(
-            f"graph: expected {TAKEN}; found {found}, which is none"
+            f"graph: expected {TAKEN}; found {found}, which is none{hint}"
             if name == "edge_index"
             else f"graph: expected integers [2, E] in {name}, found {found}"
         )

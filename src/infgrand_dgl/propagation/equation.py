@@ -35,7 +35,7 @@ class Propagation:
         pooling: elementwise over the P + 1 matrices, or the last of them alone; None: none.
 
     Raises:
-        InputError: a negative number of hops, a weight that is negative or infinite.
+        InputError: hops that are no integer from 0 on, a weight that is negative or infinite.
     """
 
     hops: int
@@ -45,7 +45,7 @@ class Propagation:
     def __post_init__(self) -> None:
         hops, weight = self.hops, self.self_loop_weight
         if not isinstance(hops, int) or hops < 0:
-            raise InputError(f"hops: expected 0 or more, found {hops}")
+            raise InputError(f"hops: expected an integer from 0 on, found {hops!r}")
         if not 0 <= weight < math.inf:
             raise InputError(f"self_loop_weight: expected 0 or more, found {weight}")
 

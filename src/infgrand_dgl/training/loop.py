@@ -29,6 +29,11 @@ from .metrics import METRICS
 
 log = logging.getLogger(__name__)
 
+
+class DivergedError(InputError):
+    """Whose model it is, is for the caller to say."""
+
+
 Losses = Mapping[str, Tensor]  # "loss" is minimised, the others are only recorded
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -79,7 +84,7 @@ def fit(
         ema: the decay of an average of the weights, which is evaluated and left; 0: there is none.
 
     Raises:
-        InputError: the loss is no longer finite, or the validation metric is no number.
+        DivergedError: the loss is no longer finite, or the validation metric is no number.
         KeyboardInterrupt, SystemExit: on SIGINT and SIGTERM.
     """
     average = Average(model, optimizer, ema) if ema else None
@@ -102,7 +107,7 @@ def fit(
             if not wrong and np.isnan(val):
                 wrong = f"validation {metric.label} is {val}"
             if wrong:
-                raise InputError(
+                raise DivergedError(
                     f"training diverged in epoch {state.epoch}: {wrong}; a lower lr may help"
                 )
             on_epoch(state.epoch, recorded)

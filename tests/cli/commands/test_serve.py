@@ -1,8 +1,12 @@
 """`serve`: what is served says what the run's student says, and one process under load."""
 
 import asyncio
+import json
 import re
+import shlex
+import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +120,11 @@ def test_pages(trained, tmp_path, capsys, monkeypatch):
         assert likeliest == [f"[({k}," for k in expected.argmax(axis=1)]
         new = names["requests"].post(f"{names['service']}/predict/new", json=names["body"])
         assert [each["node"] for each in new.json()["predictions"]] == [300, 301]
+        (line,) = re.findall(r"^curl .*", page, flags=re.M)
+        if shutil.which("curl"):
+            line = line.replace("8000", str(service.port))
+            done = subprocess.run(shlex.split(line), capture_output=True, check=True)
+            assert [each["node"] for each in json.loads(done.stdout)["predictions"]] == [3, 1, 4]
         exec(code(page, "tritonclient", **port, **{'"cora"': '"synthetic"'}))
         assert capsys.readouterr().out.strip() == str(expected.argmax(axis=1))
         export_run(RunDirectory.open(trained), 2, "triton", tmp_path / "exported")

@@ -142,7 +142,7 @@ def test_divergence(tiny, tmp_path, capsys):
     """What is finished stays, for another try with a lower rate."""
     options = ["--set", "teacher.lr=1e30", "--quiet", "--out", tmp_path / "r"]
     status, _, err = run(capsys, "train", "--config", tiny, *options)
-    assert status == 2 and "training diverged in epoch" in err
+    assert status == 2 and "seed 1: teacher: training diverged in epoch" in err
     assert err.endswith(f"; to go on: infgrand-dgl train --resume --out {tmp_path / 'r'}\n")
     options = ["--set", "teacher.lr=0.01", "--resume", "--out", tmp_path / "r"]
     status, out, _ = run(capsys, "train", "--config", tiny, *options)

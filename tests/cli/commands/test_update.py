@@ -76,11 +76,12 @@ def test_new_nodes_without_edges(trained, some, capsys):
     [
         ([], "update: expected edges, nodes or features that change, or --refresh"),
         (["--add-nodes", "e.csv"], "--add-nodes: the new nodes need --features"),
-        (["--add-edges", "gone.npy"], "added edges: expected none that the graph has, found ["),
-        (["--remove-edges", "come.npy"], "removed edges: expected some of the graph, found ["),
+        (["--add-edges", "gone.npy"], "gone.npy: expected none that the graph has, found ["),
+        (["--remove-edges", "come.npy"], "come.npy: expected some of the graph, found ["),
         (["--add-edges", "e.csv"], "e.csv: expected node ids 0 to 299 (of the run's graph)"),
         (["--add-edges", "x.npy"], "x.npy: "),
-        (["--features", "set.npz"], "features: expected"),
+        (["--features", "set.npz"], "set.npz: expected [n, 60], found [2, 61]"),
+        (["--set-features", "far.npz"], "far.npz: expected ids 0 to 299, found 300"),
         (["--set-features", "x.npy"], "expected a column id beside the features"),
     ],
 )
@@ -89,7 +90,9 @@ def test_errors(options, message, trained, some, capsys):
     if options == ["--features", "set.npz"]:
         np.savez(some / "set.npz", features=np.random.rand(2, D + 1))
     given = [some / each if "." in each else each for each in options]
-    assert message in refused(capsys, some, "update", "--run", trained, *given)
+    np.savez(some / "far.npz", ids=[300], features=np.random.rand(1, D))
+    told = refused(capsys, some, "update", "--run", trained, *given)
+    assert message in told and (options[:1] != ["--add-edges"] or "added edges" not in told)
 
 
 def test_refresh_is_refused_before_the_update(trained, some, capsys):

@@ -10,10 +10,17 @@ from .. import options
 from ..command import Command
 
 if TYPE_CHECKING:
+    from ...errors import InputError
     from ...experiment.directory import RunDirectory
     from ...experiment.updating import Update
 
 FILES = ("add_edges", "remove_edges", "add_nodes", "features", "set_features")
+CALLED = {  # in errors of `Update`
+    "added edges": ("add_edges", "add_nodes"),
+    "removed edges": ("remove_edges",),
+    "features of new nodes": ("features",),
+    "changed features": ("set_features",),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +60,10 @@ def run(args: argparse.Namespace) -> None:
         asked = _asked(args, run)
         if not run.graph.exists():
             report.line("the first update reads the run's dataset, others do not")
-        done = update(run, asked)
+        try:
+            done = update(run, asked)
+        except InputError as error:
+            raise _named(error, args) from None
         rows = {"of inputs": done.inputs, "of influence": done.influence}
         rows |= {f"of targets, seed {seed}": count for seed, count in done.logits.items()}
         found = [(name, f"{n:,}") for name, n in rows.items() if n is not None]
@@ -63,6 +73,16 @@ def run(args: argparse.Namespace) -> None:
         kept = refresh(run, args.refresh, report)
         new = sum(each.weights is not None for each in kept.values())
         report.line(f"{new} of {len(kept)} students are better by validation, and replaced")
+
+
+def _named(error: Exception, args: argparse.Namespace) -> InputError:
+    """The error of an update with the options and files whose content it is about."""
+    from ...errors import InputError
+
+    what, _, said = str(error).partition(": ")
+    given = {name: getattr(args, name) for name in CALLED.get(what, ()) if getattr(args, name)}
+    files = ", ".join(f"--{name.replace('_', '-')} {path}" for name, path in given.items())
+    return InputError(f"{files}: {said}" if files else str(error))
 
 
 def _asked(args: argparse.Namespace, run: RunDirectory) -> Update:

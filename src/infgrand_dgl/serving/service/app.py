@@ -218,6 +218,11 @@ def _refusals(app: FastAPI, name: str) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def body(request: Request, error: RequestValidationError) -> Response:
+        if isinstance(error.body, bytes):  # FastAPI reads no other type, and passes the bytes on
+            found = request.headers.get("content-type", "none")[:80]
+            return answer_of(
+                refused(415, f"Content-Type: expected application/json, found {found}")
+            )
         return answer_of(refused(400, explained_first(error.errors())))
 
     @app.exception_handler(Exception)

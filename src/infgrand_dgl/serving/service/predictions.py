@@ -83,6 +83,7 @@ def newcomers(
     weighted = body("Neighbour", node=(id, ...), weight=(weight, ...))
     neighbour = id | weighted if graph.weighted else id
     said = f"{num_nodes} and above: the new ones of this request, in their order"
+    said += "; an id alone weighs 1" if graph.weighted else ""
     features = many(number("float32"), D, D, "as the dataset's files have them")
     node = body(
         "NewNode",

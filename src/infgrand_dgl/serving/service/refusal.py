@@ -30,6 +30,9 @@ def explained_first(errors: Sequence[Any]) -> str:
     # Of numbers that may be nested one way's errors tell of the other's lists.
     own = [e for e in errors if e["type"] != "float_type" or not isinstance(e["input"], list)]
     first = (own or errors)[0]
+    if first["type"] == "json_invalid" and first["loc"]:  # FastAPI's; pydantic's says where itself
+        found = f"found none at character {first['loc'][-1] + 1}: {first['ctx']['error']}"
+        return f"body: expected JSON, {found}"
     parts = [str(part) for part in first["loc"] if part != "body" and "[" not in str(part)]
     untold = first["type"] in ("missing", "json_invalid", "key")
     found = "" if untold else f"; found {reprlib.repr(first['input'])}"
