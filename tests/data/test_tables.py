@@ -151,6 +151,18 @@ def test_a_header_of_numbers_is_told(tmp_path):
     assert read(tmp_path, Options())[1].notes == ()
 
 
+def test_a_header_of_other_words_is_told(tmp_path):
+    (path := tmp_path / "links.csv").write_text("# of 2020\nuser,friend\np1,p2\np2,p3\n")
+    told = f"{path}: the first row, 'user','friend', is an edge; delete it if it is a header"
+    assert told in read(path, Options())[1].notes
+    (tmp_path / "nodes.csv").write_text("id,f\np1,0\np2,1\np3,0\n")
+    with pytest.raises(InputError, match=r"found 'user' in row 0 .line 2.; is it a header\?$"):
+        read(path, Options(nodes=tmp_path / "nodes.csv"))
+    for rows in ("p1,p2\np2,p3\n", "p1,p2\n", "p1,p1\np2,p3\n"):
+        path.write_text(rows)
+        assert not any("first row" in note for note in read(path, Options())[1].notes)
+
+
 def table(ids) -> pd.DataFrame:
     parts = np.array(["train", "valid", "test", ""])[np.arange(N) % 4]
     return pd.DataFrame(

@@ -130,6 +130,19 @@ def _of_array(path: Path, options: Options) -> EdgeList:
         return EdgeList(ids, table, listed.weights)
 
 
+def perhaps_header(edges: EdgeList) -> bool:
+    """Whether the first row is a line whose ids are words, or what pandas writes above columns
+    without names, neither of which is a node of the rows below."""
+    ids, table = edges.ids, edges.table
+    if table.named or table.skipped is None or len(ids) < 2:
+        return False
+    if ids.dtype.kind == "U":
+        words = not any(_whole(each) for each in ids[0])
+        return words and ids[0, 0] != ids[0, 1] and not np.isin(ids[1:], ids[0]).any()
+    again = (ids[1:] == (0, 1)).all(axis=1) | (ids[1:] == (1, 0)).all(axis=1)
+    return table.skipped == 0 and ids[0].tolist() == [0, 1] and not again.any()
+
+
 def positions(edges: EdgeList, ids: np.ndarray, where: str) -> np.ndarray:
     """Rows of the ids, int64 `[E, 2]`.
 
@@ -144,9 +157,10 @@ def positions(edges: EdgeList, ids: np.ndarray, where: str) -> np.ndarray:
     missing = (found < 0).any(axis=1)
     if missing.any():
         row = int(missing.argmax())
-        name = given[row][found[row] < 0][0]
+        name = str(given[row][found[row] < 0][0])
         path, place = edges.table.path, edges.table.place(row)
-        raise InputError(f"{path}: expected ids of {where}, found {str(name)!r} in {place}")
+        hint = "; is it a header?" if row == 0 and perhaps_header(edges) else ""
+        raise InputError(f"{path}: expected ids of {where}, found {name!r} in {place}{hint}")
     return found.astype(np.int64)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..system.arrays import load_array
-from .edge_lists import EdgeList, in_range, positions, read_edges
+from .edge_lists import EdgeList, in_range, perhaps_header, positions, read_edges
 from .feature_files import read_features
 from .imported import Imported, Options
 from .label_names import read_names
@@ -61,8 +61,10 @@ def read(
     if options.nodes is not None:
         nodes = read_nodes(read_table(options.nodes, COLUMNS), options, options.features is None)
     notes = [_of_column(name, edges, options) for name in edges.unused]
-    if _perhaps_header(edges):
-        notes.append(f"{edges_path}: the first row, 0,1, is an edge; delete it if it is a header")
+    if perhaps_header(edges):
+        first = ",".join(map(repr, edges.ids[0].tolist()))
+        told = f"the first row, {first}, is an edge; delete it if it is a header"
+        notes.append(f"{edges_path}: {told}")
     features, ids, where = nodes.features, nodes.ids, str(options.nodes)
     if options.features is not None:
         features, of_rows = read_features(options.features)
@@ -114,16 +116,6 @@ def _weights(path: Path, edges: EdgeList) -> np.ndarray:
         load_array(path) if path.suffix.lower() == ".npy" else read_table(path).frame.to_numpy()
     )
     return one_each(values, len(edges.ids), str(path))
-
-
-def _perhaps_header(edges: EdgeList) -> bool:
-    """Whether the first row is what pandas writes above columns without names, and its edge is not
-    there again."""
-    ids = edges.ids
-    if edges.table.named or edges.table.skipped != 0 or ids.dtype.kind == "U" or not len(ids):
-        return False
-    again = (ids[1:] == (0, 1)).all(axis=1) | (ids[1:] == (1, 0)).all(axis=1)
-    return ids[0].tolist() == [0, 1] and not again.any()
 
 
 def _graph(
