@@ -203,6 +203,24 @@ def test_node_table(kind, text, tmp_path):
     assert any("text is not used: name" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("missing", ["", "nan", "NA", "n/a", "NULL", "None", "<NA>"])
+def test_cells_without_a_value(missing, tmp_path):
+    """Numbers among text do not make a column of numbers; ids may be called NA."""
+    rows = f"NA,a,train,1,7,0\nDE,{missing},,y,x,1\nFR,b,{missing},2,z,0\nIT,a,val,x,{missing},0"
+    (tmp_path / "nodes.csv").write_text(f"id,label,split,half,name,f\n{rows}\n")
+    (tmp_path / "edges.csv").write_text("source,target\nNA,DE\nFR,NA\nIT,DE\n")
+    found: Any = read(tmp_path, Options())[1]
+    assert found.ids.tolist() == ["NA", "DE", "FR", "IT"] and found.edges[1].tolist() == [2, 0]
+    assert found.labels.tolist() == ["a", "", "b", "a"] and found.features.tolist() == [
+        [0],
+        [1],
+        [0],
+        [0],
+    ]
+    assert found.splits[0]["train"].tolist() == [0] and found.splits[0]["val"].tolist() == [3]
+    assert any("text is not used: half, name" in note for note in found.notes)
+
+
 def test_several_splits_and_masks(tmp_path):
     np.savetxt(tmp_path / "edges.txt", pairs(), fmt="%d")
     frame = pd.DataFrame({"label": np.arange(N) % 2, "x": np.random.rand(N)})
@@ -278,6 +296,15 @@ BAD_NODES = {
         NODES + "1,a,0\n2,b,\n3,a,0\n",
         "column f: expected a number, found none in row 1",
     ),
+    "NA for a number": (
+        NODES + "1,a,0\n2,b,N/A\n3,a,0\n",
+        "column f: expected a number, found none in row 1 .line 3.",
+    ),
+    "text among numbers": (
+        NODES + "1,a,0\n2,b,NA\n3,a,many\n4,b,1\n",
+        "column f: expected a number, found 'many' in row 2 .line 4.",
+    ),
+    "NA for an id": (NODES + "1,a,0\nNA,b,0\n3,a,0\n", "column id: a node id as .*'NA' in row 1"),
     "labels of their own": (NODES + "1,a,0\n2,b,0\n3,c,0\n", "--label names the column of classes"),
     "split": (
         "id,split,f\n1,train,0\n2,tset,0\n3,val,0\n",

@@ -157,7 +157,7 @@ def _labels(
         values: pd.Series = table.frame.iloc[:, 0]
         # A column of text may begin with its name, which looks like one more label.
         table = table._replace(frame=pd.DataFrame({"label": values}), named=True)
-    nodes = read_nodes(table, Options(label=_columns(table), task=options.task))
+    nodes = read_nodes(table, Options(label=_columns(table), task=options.task), features=False)
     if nodes.labels is None:
         found = ", ".join(map(str, table.frame.columns))
         raise InputError(f"{path}: expected a column label, found {found}")
