@@ -112,12 +112,13 @@ BAD = {
     "too large": ("1,2\n1180591620717411303424,3\n", r"found '1180591620717411303424' in row 1"),
     "infinite": ("1,2\ninf,3\n", "found 'inf' in row 1"),
     "out of range": (
-        "1,2\n2,9\n",
-        r"expected node ids 0 to 8 .features has 9 rows., found edge 2, 9",
+        "0,2\n2,9\n",
+        r"expected node ids 0 to 8 .features has 9 rows., found edge 2, 9 in row 1 .line 2.$",
     ),
+    "numbers as names": ("1,2\n2,5411\n", "found edge 2, 5411 in row 1 .*; where ids are names"),
     "from one": ("1,2\n9,3\n", r"found edge 9, 3 in row 1 .line 2.; they seem to count from 1"),
     "negative": ("1,2\n-1,3\n", "found edge -1, 3 in row 1"),
-    "names": ("1,2\nann,bob\n", r"found ann, bob in row 1 .line 2.; where ids are names"),
+    "names": ("1,2\nann,bob\n", r"found 'ann', 'bob' in row 1 .line 2.; where ids are names"),
     "one column": ("1\n2\n", "expected two node ids a row"),
     "weights": ("1,2,0.5\n2,3,0.7\n", "column 2 is unclear, found 0.5 to 0.7; data.weights: true"),
     "text": ("1,2,x\n2,3,y\n", "column 2 is unclear, found text; data.weights: true"),
@@ -322,6 +323,15 @@ def test_bad_node_tables(case, tmp_path):
     with pytest.raises(InputError, match=told) as error:
         read(tmp_path, Options())
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("edges", ["ann,bob\n", "1042,1077\n"])
+def test_a_node_table_without_a_column_of_ids(edges, tmp_path):
+    (tmp_path / "nodes.csv").write_text("Name,class,f\nann,x,0\nbob,y,1\n")
+    (tmp_path / "edges.csv").write_text(f"source,target\n{edges}")
+    told = r"; .*nodes.csv has no column id: data import --id names it .it has Name, class, f.$"
+    with pytest.raises(InputError, match=told):
+        read(tmp_path, Options())
 
 
 def test_columns_by_name(tmp_path):

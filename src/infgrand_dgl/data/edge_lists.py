@@ -29,6 +29,9 @@ SOURCES = ("source", "src", "from", "fromnodeid", "from_node_id", "from_id", "so
 TARGETS = ("target", "dst", "to", "tonodeid", "to_node_id", "to_id", "target_id", "v", "id_2",
            "id2", "node_2", "node2", "tail", "end", "cited", "dest")  # fmt: skip
 
+NAMED = "where ids are names, a node table (nodes.csv with a column id) says whose row is whose"
+HUGE = 10  # times as many as there are nodes: an id that is no row, but a name
+
 
 class EdgeList(NamedTuple):
     """
@@ -164,31 +167,29 @@ def positions(edges: EdgeList, ids: np.ndarray, where: str) -> np.ndarray:
     return found.astype(np.int64)
 
 
-def in_range(edges: EdgeList, num_nodes: int, where: str) -> np.ndarray:
+def in_range(edges: EdgeList, num_nodes: int, where: str, hint: str = NAMED) -> np.ndarray:
     """Ids that are rows already, int64 `[E, 2]`.
 
     Args:
         where: what has so many rows.
+        hint: what a user does where ids are none.
     """
     ids, table = edges.ids, edges.table
     expected = f"{table.path}: expected node ids 0 to {num_nodes - 1} ({where})"
-    hint = (
-        "; where ids are names, a node table (nodes.csv with a column id) says whose row is whose"
-    )
     if ids.dtype.kind == "U":
         row = next(i for i, pair in enumerate(ids) if not all(_whole(each) for each in pair))
-        raise InputError(
-            f"{expected}, found {ids[row, 0]}, {ids[row, 1]} in {table.place(row)}{hint}"
-        )
+        first, second = map(repr, ids[row].tolist())
+        raise InputError(f"{expected}, found {first}, {second} in {table.place(row)}; {hint}")
     wrong = ((ids < 0) | (ids >= num_nodes)).any(axis=1)
     if not wrong.any():
         return ids
     row = int(wrong.argmax())
+    told = f"{expected}, found edge {ids[row, 0]}, {ids[row, 1]} in {table.place(row)}"
     if ids.min() == 1 and ids.max() == num_nodes:
-        hint = "; they seem to count from 1"
-    raise InputError(
-        f"{expected}, found edge {ids[row, 0]}, {ids[row, 1]} in {table.place(row)}{hint}"
-    )
+        told += "; they seem to count from 1"
+    elif ids.max() >= HUGE * num_nodes:
+        told += f"; {hint}"
+    raise InputError(told)
 
 
 def _whole(text: str) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..system.arrays import load_array
-from .edge_lists import EdgeList, in_range, perhaps_header, positions, read_edges
+from .edge_lists import NAMED, EdgeList, in_range, perhaps_header, positions, read_edges
 from .feature_files import read_features
 from .imported import Imported, Options
 from .label_names import read_names
@@ -58,8 +58,12 @@ def read(
     if weights_path is not None and options.weights is not False:
         edges = edges._replace(weights=_weights(weights_path, edges))
     nodes = Nodes(0, None, None, None, (), None, ())
+    hint = NAMED
     if options.nodes is not None:
-        nodes = read_nodes(read_table(options.nodes, COLUMNS), options, options.features is None)
+        table = read_table(options.nodes, COLUMNS)
+        nodes = read_nodes(table, options, options.features is None)
+        has = ", ".join(map(str, table.frame.columns))
+        hint = f"{options.nodes} has no column id: data import --id names it (it has {has})"
     notes = [_of_column(name, edges, options) for name in edges.unused]
     if perhaps_header(edges):
         first = ",".join(map(repr, edges.ids[0].tolist()))
@@ -79,7 +83,7 @@ def read(
     labels, names = nodes.labels, nodes.label_names
     if labels_path is not None:
         labels, names = _labels(labels_path, ids, options)
-    N, ids, graph = _graph(edges, ids, where, features, nodes, labels, notes)
+    N, ids, graph = _graph(edges, ids, where, hint, features, nodes, labels, notes)
     named = (("features", options.features, features), ("labels", labels_path, labels))
     for name, path, rows in named:
         count = N if rows is None else rows.shape[0]
@@ -122,6 +126,7 @@ def _graph(
     edges: EdgeList,
     ids: np.ndarray | None,
     where: str,
+    hint: str,
     features: object,
     nodes: Nodes,
     labels: np.ndarray | None,
@@ -133,9 +138,10 @@ def _graph(
     for name, rows in (("features", features), ("labels", labels)):
         if rows is not None:
             count = int(rows.shape[0])  # type: ignore[attr-defined]
-            return count, None, in_range(edges, count, f"{name} has {count} rows")
+            return count, None, in_range(edges, count, f"{name} has {count} rows", hint)
     if nodes.rows:
-        return nodes.rows, None, in_range(edges, nodes.rows, f"the table has {nodes.rows} rows")
+        told = f"the table has {nodes.rows} rows"
+        return nodes.rows, None, in_range(edges, nodes.rows, told, hint)
     # Nothing belongs to rows: the nodes are those that occur.
     found = pd.Index(edges.ids.ravel()).unique().sort_values().to_numpy()
     if found.dtype.kind == "O":
