@@ -99,6 +99,7 @@ def read(
         labels=labels,
         label_names=names,
         splits=nodes.splits,
+        table=options.nodes if nodes.splits else None,
         files=files or {},
         notes=tuple(notes),
         ids=None if ids is None or np.array_equal(ids, np.arange(N)) else ids,

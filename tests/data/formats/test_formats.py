@@ -258,3 +258,16 @@ def test_columns_that_are_not_used_may_lack_numbers(tmp_path, capsys):
     without = options[: options.index("--features")] + options[options.index("--features") + 2 :]
     found = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "b", *without)
     assert "column age: expected a number, found none in row 0" in found
+
+
+def test_a_node_without_a_label_in_a_split(tmp_path, capsys):
+    """The message has the table of the splits and the user's id."""
+    source, table = LAYOUTS["edge-list"](graph(), tmp_path), tmp_path / "people.csv"
+    frame = pd.read_csv(table)
+    frame.loc[frame["split"] == "val", "label"] = ""
+    frame.to_csv(table, index=False)
+    node = frame.loc[frame["split"] == "val", "id"].iloc[0]
+    command = ("data", "import", source, "--out", tmp_path / "out", *beside("edge-list", tmp_path))
+    told = refused(capsys, tmp_path, *command)
+    assert f"{table}: split val: node '{node}' has no label" in told
+    assert run(capsys, *command, "--fractions", ".5", ".25", ".25")[0] == 0
