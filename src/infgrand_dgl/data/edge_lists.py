@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .imported import Options
+from .npz import read_matrix
 from .tables import (
     Table,
     count_rows,
@@ -22,7 +23,7 @@ from .tables import (
     texts,
     without_row_numbers,
 )
-from .weights import as_weights, chosen, of_columns, refuse_unclear
+from .weights import as_weights, chosen, of_columns, of_matrix, refuse_unclear
 
 SOURCES = ("source", "src", "from", "fromnodeid", "from_node_id", "from_id", "source_id", "u",
            "id_1", "id1", "node_1", "node1", "head", "start", "citing")  # fmt: skip
@@ -40,16 +41,22 @@ class EdgeList(NamedTuple):
         table: where they were read.
         weights: numbers `[E]`; None: there are none.
         unused: columns that were not read.
+        num_nodes: N, of an adjacency; None: the list does not say.
+        directed: as of `imported.Imported`.
+        notes: lines for the user.
     """
 
     ids: np.ndarray
     table: Table
     weights: np.ndarray | None = None
     unused: tuple[str, ...] = ()
+    num_nodes: int | None = None
+    directed: bool | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_edges(path: Path, options: Options) -> EdgeList:
-    """Of .npy `[E, 2]`, Parquet, or text.
+    """Of .npy `[E, 2]`, Parquet, text, or a matrix of SciPy's in .npz.
 
     Raises:
         InputError: a missing id, which names its row; ids that are neither; numbers that may be
@@ -57,6 +64,8 @@ def read_edges(path: Path, options: Options) -> EdgeList:
     """
     if path.suffix.lower() == ".npy":
         return _of_array(path, options)
+    if path.suffix.lower() == ".npz":
+        return _of_matrix(path, options)
     table = _of_networkx(path) or without_row_numbers(read_table(path, (*SOURCES, *TARGETS)))
     frame = table.frame
     if frame.shape[1] < 2:
@@ -131,6 +140,14 @@ def _of_array(path: Path, options: Options) -> EdgeList:
         table = Table(pd.DataFrame(listed.edges), False, path, None)
         ids = _ids([table.frame[0], table.frame[1]], table)
         return EdgeList(ids, table, listed.weights)
+
+
+def _of_matrix(path: Path, options: Options) -> EdgeList:
+    matrix = read_matrix(path)
+    found = of_matrix(matrix, options.weights, str(path))
+    table = Table(pd.DataFrame(found.edges), False, path, None)
+    N = matrix.shape[0]
+    return EdgeList(found.edges, table, found.weights, (), N, found.directed, found.notes)
 
 
 def perhaps_header(edges: EdgeList) -> bool:

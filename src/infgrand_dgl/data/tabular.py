@@ -64,7 +64,7 @@ def read(
         nodes = read_nodes(table, options, options.features is None)
         has = ", ".join(map(str, table.frame.columns))
         hint = f"{options.nodes} has no column id: data import --id names it (it has {has})"
-    notes = [_of_column(name, edges, options) for name in edges.unused]
+    notes = [*edges.notes, *(_of_column(name, edges, options) for name in edges.unused)]
     if perhaps_header(edges):
         first = ",".join(map(repr, edges.ids[0].tolist()))
         told = f"the first row, {first}, is an edge; delete it if it is a header"
@@ -84,6 +84,10 @@ def read(
     if labels_path is not None:
         labels, names = _labels(labels_path, ids, options)
     N, ids, graph = _graph(edges, ids, where, hint, features, nodes, labels, notes)
+    if edges.num_nodes not in (None, N):
+        of = where if ids is not None else options.features or where
+        expected = f"expected an adjacency of {N} nodes, as {of} has"
+        raise InputError(f"{edges_path}: {expected}, found {edges.num_nodes}")
     named = (("features", options.features, features), ("labels", labels_path, labels))
     for name, path, rows in named:
         count = N if rows is None else rows.shape[0]
@@ -94,6 +98,7 @@ def read(
     return Imported(
         edges=graph,
         weights=edges.weights,
+        directed=edges.directed,
         num_nodes=N,
         features=features,
         labels=labels,
@@ -143,6 +148,8 @@ def _graph(
     if nodes.rows:
         told = f"the table has {nodes.rows} rows"
         return nodes.rows, None, in_range(edges, nodes.rows, told, hint)
+    if edges.num_nodes is not None:
+        return edges.num_nodes, None, edges.ids
     # Nothing belongs to rows: the nodes are those that occur.
     found = pd.Index(edges.ids.ravel()).unique().sort_values().to_numpy()
     if found.dtype.kind == "O":

@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from scipy.io import savemat
 
@@ -61,7 +62,12 @@ def test_import_describe_train_predict(form, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "form", [each for each in LAYOUTS if each not in ("edge-list", "gnn-benchmark pickled")]
+    "form",
+    [
+        each
+        for each in LAYOUTS
+        if each not in ("edge-list", "scipy-matrix", "gnn-benchmark pickled")
+    ],
 )
 def test_root_is_the_source_itself(form, tmp_path):
     g = ordered(graph()) if form == "planetoid" else graph()
@@ -271,3 +277,23 @@ def test_a_node_without_a_label_in_a_split(tmp_path, capsys):
     told = refused(capsys, tmp_path, *command)
     assert f"{table}: split val: node '{node}' has no label" in told
     assert run(capsys, *command, "--fractions", ".5", ".25", ".25")[0] == 0
+
+
+def test_a_matrix_alone(tmp_path, capsys):
+    """Row i is node i, also where it has no neighbours; it may be the data.root."""
+    g, path = graph(), tmp_path / "adjacency.npz"
+    sp.save_npz(path, g.adjacency().tocoo())
+    status, output, err = run(capsys, "data", "import", path, "--out", tmp_path / "out")
+    assert status == 0 and f"out: {g.num_nodes} nodes" in output, err
+    expected = CSRGraph.from_edges(g.edges[:, 0], g.edges[:, 1], g.num_nodes)
+    for root in (path, tmp_path / "out"):
+        d = load_source(DataConfig(name="directory", root=str(root), features="structural"))
+        assert torch.equal(d.csr.indptr, expected.indptr)
+        assert torch.equal(d.csr.indices, expected.indices)
+    np.save(tmp_path / "x.npy", np.ones((59, 2)))
+    command = ("data", "import", path, "--features", tmp_path / "x.npy", "--out", tmp_path / "b")
+    found = refused(capsys, tmp_path, *command)
+    assert "expected an adjacency of 59 nodes, as" in found and "x.npy has, found 60" in found
+    sp.save_npz(path, sp.csr_matrix(np.ones((3, 4))))
+    found = refused(capsys, tmp_path, *command)
+    assert "adjacency.npz: expected an adjacency [N, N], found [3, 4]" in found
