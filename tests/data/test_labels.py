@@ -40,7 +40,11 @@ def test_codes_with_gaps(drawn):
 def test_names(kind, drawn):
     values, none = drawn
     names = np.array(["art", "biología", "cs", "law"])
-    array = np.where(none, np.random.choice(["", "-1", "nan", "  "], N), names[values])
+    array = np.where(
+        none,
+        np.random.choice(["", "-1", "nan", "  ", "NA", "n/a", "Null", "None"], N),
+        names[values],
+    )
     found = read_labels(np.char.encode(array, "utf-8") if kind == "S" else array, "")
     assert found.values.tolist() == np.where(none, -1, values).tolist()
     assert found.classes == tuple(names)

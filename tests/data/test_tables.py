@@ -112,12 +112,13 @@ BAD = {
     "too large": ("1,2\n1180591620717411303424,3\n", r"found '1180591620717411303424' in row 1"),
     "infinite": ("1,2\ninf,3\n", "found 'inf' in row 1"),
     "out of range": (
-        "1,2\n2,9\n",
-        r"expected node ids 0 to 8 .features has 9 rows., found edge 2, 9",
+        "0,2\n2,9\n",
+        r"expected node ids 0 to 8 .features has 9 rows., found edge 2, 9 in row 1 .line 2.$",
     ),
+    "numbers as names": ("1,2\n2,5411\n", "found edge 2, 5411 in row 1 .*; where ids are names"),
     "from one": ("1,2\n9,3\n", r"found edge 9, 3 in row 1 .line 2.; they seem to count from 1"),
     "negative": ("1,2\n-1,3\n", "found edge -1, 3 in row 1"),
-    "names": ("1,2\nann,bob\n", r"found ann, bob in row 1 .line 2.; where ids are names"),
+    "names": ("1,2\nann,bob\n", r"found 'ann', 'bob' in row 1 .line 2.; where ids are names"),
     "one column": ("1\n2\n", "expected two node ids a row"),
     "weights": ("1,2,0.5\n2,3,0.7\n", "column 2 is unclear, found 0.5 to 0.7; data.weights: true"),
     "text": ("1,2,x\n2,3,y\n", "column 2 is unclear, found text; data.weights: true"),
@@ -149,6 +150,18 @@ def test_a_header_of_numbers_is_told(tmp_path):
     assert "the first row, 0,1, is an edge" in read(tmp_path, Options())[1].notes[0]
     (tmp_path / "edges.csv").write_text("0,1\n0,3\n1,0\n")
     assert read(tmp_path, Options())[1].notes == ()
+
+
+def test_a_header_of_other_words_is_told(tmp_path):
+    (path := tmp_path / "links.csv").write_text("# of 2020\nuser,friend\np1,p2\np2,p3\n")
+    told = f"{path}: the first row, 'user','friend', is an edge; delete it if it is a header"
+    assert told in read(path, Options())[1].notes
+    (tmp_path / "nodes.csv").write_text("id,f\np1,0\np2,1\np3,0\n")
+    with pytest.raises(InputError, match=r"found 'user' in row 0 .line 2.; is it a header\?$"):
+        read(path, Options(nodes=tmp_path / "nodes.csv"))
+    for rows in ("p1,p2\np2,p3\n", "p1,p2\n", "p1,p1\np2,p3\n"):
+        path.write_text(rows)
+        assert not any("first row" in note for note in read(path, Options())[1].notes)
 
 
 def table(ids) -> pd.DataFrame:
@@ -189,6 +202,24 @@ def test_node_table(kind, text, tmp_path):
     }
     assert found.ids.tolist() == names.tolist()
     assert any("text is not used: name" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "NA", "n/a", "NULL", "None", "<NA>"])
+def test_cells_without_a_value(missing, tmp_path):
+    """Numbers among text do not make a column of numbers; ids may be called NA."""
+    rows = f"NA,a,train,1,7,0\nDE,{missing},,y,x,1\nFR,b,{missing},2,z,0\nIT,a,val,x,{missing},0"
+    (tmp_path / "nodes.csv").write_text(f"id,label,split,half,name,f\n{rows}\n")
+    (tmp_path / "edges.csv").write_text("source,target\nNA,DE\nFR,NA\nIT,DE\n")
+    found: Any = read(tmp_path, Options())[1]
+    assert found.ids.tolist() == ["NA", "DE", "FR", "IT"] and found.edges[1].tolist() == [2, 0]
+    assert found.labels.tolist() == ["a", "", "b", "a"] and found.features.tolist() == [
+        [0],
+        [1],
+        [0],
+        [0],
+    ]
+    assert found.splits[0]["train"].tolist() == [0] and found.splits[0]["val"].tolist() == [3]
+    assert any("text is not used: half, name" in note for note in found.notes)
 
 
 def test_several_splits_and_masks(tmp_path):
@@ -266,6 +297,15 @@ BAD_NODES = {
         NODES + "1,a,0\n2,b,\n3,a,0\n",
         "column f: expected a number, found none in row 1",
     ),
+    "NA for a number": (
+        NODES + "1,a,0\n2,b,N/A\n3,a,0\n",
+        "column f: expected a number, found none in row 1 .line 3.",
+    ),
+    "text among numbers": (
+        NODES + "1,a,0\n2,b,NA\n3,a,many\n4,b,1\n",
+        "column f: expected a number, found 'many' in row 2 .line 4.",
+    ),
+    "NA for an id": (NODES + "1,a,0\nNA,b,0\n3,a,0\n", "column id: a node id as .*'NA' in row 1"),
     "labels of their own": (NODES + "1,a,0\n2,b,0\n3,c,0\n", "--label names the column of classes"),
     "split": (
         "id,split,f\n1,train,0\n2,tset,0\n3,val,0\n",
@@ -283,6 +323,15 @@ def test_bad_node_tables(case, tmp_path):
     with pytest.raises(InputError, match=told) as error:
         read(tmp_path, Options())
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("edges", ["ann,bob\n", "1042,1077\n"])
+def test_a_node_table_without_a_column_of_ids(edges, tmp_path):
+    (tmp_path / "nodes.csv").write_text("Name,class,f\nann,x,0\nbob,y,1\n")
+    (tmp_path / "edges.csv").write_text(f"source,target\n{edges}")
+    told = r"; .*nodes.csv has no column id: data import --id names it .it has Name, class, f.$"
+    with pytest.raises(InputError, match=told):
+        read(tmp_path, Options())
 
 
 def test_columns_by_name(tmp_path):

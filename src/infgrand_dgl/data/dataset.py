@@ -356,13 +356,15 @@ def check_split(split: Split, num_nodes: int, where: str) -> None:
         )
 
 
-def check_labels(split: Split, labels: Tensor, where: str) -> None:
+def check_labels(split: Split, labels: Tensor, where: str, ids: np.ndarray | None = None) -> None:
     """Raises an InputError that starts with `where` unless every node of the split has a label, of
-    several at least one, and those that train are of several classes where all of them are."""
+    several at least one, and those that train are of several classes where all of them are. A
+    node is named by its id where there are `ids`."""
     of = {part: labels[getattr(split, part)] for part in PARTS}
     for part, found in of.items():
         if not (known := labelled(found)).all():
-            node = int(getattr(split, part)[~known][0])
+            row = int(getattr(split, part)[~known][0])
+            node = row if ids is None else repr(ids[row].item())
             raise InputError(f"{where}: split {part}: node {node} has no label")
     if labels.ndim > 1:
         return
@@ -376,12 +378,8 @@ def check_labels(split: Split, labels: Tensor, where: str) -> None:
 def describe(dataset: NodeDataset) -> str:
     C = dataset.num_classes
     s = "" if C == 1 else "s"
-    of = {
-        "classification": "classes",
-        "multilabel": f"label{s}",
-        "regression": f"target column{s}",
-    }
+    columns = {"multilabel": f"label{s}", "regression": f"target column{s}"}
     return (
         f"{dataset.name}: {dataset.num_nodes:,} nodes, {dataset.num_edges:,} edges, "
-        f"{dataset.num_features:,} features, {C or 'no'} {of[dataset.task]}"
+        f"{dataset.num_features:,} features, {C or 'no'} {columns.get(dataset.task, 'classes')}"
     )

@@ -57,8 +57,11 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
     if not root.is_dir():
         raise InputError(f"data.root: no such folder: {root}")
     present = [name for name in EDGE_FILES if (root / name).exists()]
-    if len(present) != 1:
-        found = " and ".join(present) or "none"
+    if not present:
+        expected = f"one of {', '.join(EDGE_FILES)}, or the files of a format of data import"
+        raise InputError(f"data.root: {root}: expected {expected}; found none")
+    if len(present) > 1:
+        found = " and ".join(present)
         raise InputError(f"{root}: expected one of {', '.join(EDGE_FILES)}; found {found}")
     path = root / present[0]
     saved = _graph_bin(path) if path.suffix == ".bin" else None

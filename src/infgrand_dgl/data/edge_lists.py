@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .imported import Options
+from .npz import read_matrix
 from .tables import (
     Table,
     count_rows,
@@ -22,12 +23,15 @@ from .tables import (
     texts,
     without_row_numbers,
 )
-from .weights import as_weights, chosen, of_columns, refuse_unclear
+from .weights import as_weights, chosen, of_columns, of_matrix, refuse_unclear
 
 SOURCES = ("source", "src", "from", "fromnodeid", "from_node_id", "from_id", "source_id", "u",
            "id_1", "id1", "node_1", "node1", "head", "start", "citing")  # fmt: skip
 TARGETS = ("target", "dst", "to", "tonodeid", "to_node_id", "to_id", "target_id", "v", "id_2",
            "id2", "node_2", "node2", "tail", "end", "cited", "dest")  # fmt: skip
+
+NAMED = "where ids are names, a node table (nodes.csv with a column id) says whose row is whose"
+HUGE = 10  # times as many as there are nodes: an id that is no row, but a name
 
 
 class EdgeList(NamedTuple):
@@ -37,16 +41,22 @@ class EdgeList(NamedTuple):
         table: where they were read.
         weights: numbers `[E]`; None: there are none.
         unused: columns that were not read.
+        num_nodes: N, of an adjacency; None: the list does not say.
+        directed: as of `imported.Imported`.
+        notes: lines for the user.
     """
 
     ids: np.ndarray
     table: Table
     weights: np.ndarray | None = None
     unused: tuple[str, ...] = ()
+    num_nodes: int | None = None
+    directed: bool | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_edges(path: Path, options: Options) -> EdgeList:
-    """Of .npy `[E, 2]`, Parquet, or text.
+    """Of .npy `[E, 2]`, Parquet, text, or a matrix of SciPy's in .npz.
 
     Raises:
         InputError: a missing id, which names its row; ids that are neither; numbers that may be
@@ -54,6 +64,8 @@ def read_edges(path: Path, options: Options) -> EdgeList:
     """
     if path.suffix.lower() == ".npy":
         return _of_array(path, options)
+    if path.suffix.lower() == ".npz":
+        return _of_matrix(path, options)
     table = _of_networkx(path) or without_row_numbers(read_table(path, (*SOURCES, *TARGETS)))
     frame = table.frame
     if frame.shape[1] < 2:
@@ -130,6 +142,27 @@ def _of_array(path: Path, options: Options) -> EdgeList:
         return EdgeList(ids, table, listed.weights)
 
 
+def _of_matrix(path: Path, options: Options) -> EdgeList:
+    matrix = read_matrix(path)
+    found = of_matrix(matrix, options.weights, str(path))
+    table = Table(pd.DataFrame(found.edges), False, path, None)
+    N = matrix.shape[0]
+    return EdgeList(found.edges, table, found.weights, (), N, found.directed, found.notes)
+
+
+def perhaps_header(edges: EdgeList) -> bool:
+    """Whether the first row is a line whose ids are words, or what pandas writes above columns
+    without names, neither of which is a node of the rows below."""
+    ids, table = edges.ids, edges.table
+    if table.named or table.skipped is None or len(ids) < 2:
+        return False
+    if ids.dtype.kind == "U":
+        words = not any(_whole(each) for each in ids[0])
+        return words and ids[0, 0] != ids[0, 1] and not np.isin(ids[1:], ids[0]).any()
+    again = (ids[1:] == (0, 1)).all(axis=1) | (ids[1:] == (1, 0)).all(axis=1)
+    return table.skipped == 0 and ids[0].tolist() == [0, 1] and not again.any()
+
+
 def positions(edges: EdgeList, ids: np.ndarray, where: str) -> np.ndarray:
     """Rows of the ids, int64 `[E, 2]`.
 
@@ -144,37 +177,36 @@ def positions(edges: EdgeList, ids: np.ndarray, where: str) -> np.ndarray:
     missing = (found < 0).any(axis=1)
     if missing.any():
         row = int(missing.argmax())
-        name = given[row][found[row] < 0][0]
+        name = str(given[row][found[row] < 0][0])
         path, place = edges.table.path, edges.table.place(row)
-        raise InputError(f"{path}: expected ids of {where}, found {str(name)!r} in {place}")
+        hint = "; is it a header?" if row == 0 and perhaps_header(edges) else ""
+        raise InputError(f"{path}: expected ids of {where}, found {name!r} in {place}{hint}")
     return found.astype(np.int64)
 
 
-def in_range(edges: EdgeList, num_nodes: int, where: str) -> np.ndarray:
+def in_range(edges: EdgeList, num_nodes: int, where: str, hint: str = NAMED) -> np.ndarray:
     """Ids that are rows already, int64 `[E, 2]`.
 
     Args:
         where: what has so many rows.
+        hint: what a user does where ids are none.
     """
     ids, table = edges.ids, edges.table
     expected = f"{table.path}: expected node ids 0 to {num_nodes - 1} ({where})"
-    hint = (
-        "; where ids are names, a node table (nodes.csv with a column id) says whose row is whose"
-    )
     if ids.dtype.kind == "U":
         row = next(i for i, pair in enumerate(ids) if not all(_whole(each) for each in pair))
-        raise InputError(
-            f"{expected}, found {ids[row, 0]}, {ids[row, 1]} in {table.place(row)}{hint}"
-        )
+        first, second = map(repr, ids[row].tolist())
+        raise InputError(f"{expected}, found {first}, {second} in {table.place(row)}; {hint}")
     wrong = ((ids < 0) | (ids >= num_nodes)).any(axis=1)
     if not wrong.any():
         return ids
     row = int(wrong.argmax())
+    told = f"{expected}, found edge {ids[row, 0]}, {ids[row, 1]} in {table.place(row)}"
     if ids.min() == 1 and ids.max() == num_nodes:
-        hint = "; they seem to count from 1"
-    raise InputError(
-        f"{expected}, found edge {ids[row, 0]}, {ids[row, 1]} in {table.place(row)}{hint}"
-    )
+        told += "; they seem to count from 1"
+    elif ids.max() >= HUGE * num_nodes:
+        told += f"; {hint}"
+    raise InputError(told)
 
 
 def _whole(text: str) -> bool:

@@ -9,11 +9,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..errors import InputError
-from ..features.convert import check_indices, check_numbers
+from ..features.convert import check_numbers
 from ..system.arrays import load_array
 from ..system.reading import reading
 from .node_tables import features_of
-from .npz import keys_of, read_npz
+from .npz import keys_of, read_matrix, read_npz
 from .tables import read_table
 from .text_tables import IDS
 
@@ -52,10 +52,7 @@ def check_features(values: Any, where: str) -> np.ndarray | sp.csr_matrix:
 def _npz(path: Path) -> Any:
     keys = keys_of(path)
     if "format" in keys:
-        matrix = sp.load_npz(path)
-        if matrix.format in ("csr", "csc", "bsr"):  # before SciPy follows its indices
-            check_indices(matrix)
-        return sp.csr_matrix(matrix)
+        return read_matrix(path)
     chosen = [key for key in DENSE if key in keys] or (keys if len(keys) == 1 else [])
     if not chosen:
         raise InputError(

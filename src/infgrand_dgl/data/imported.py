@@ -57,6 +57,7 @@ class Imported:
         splits: node ids by part, of each split.
         files: those that the folder takes over as they are, by their names there.
         notes: lines for the user.
+        table: the file that has the splits, where it is not the source itself.
         ids: of the nodes in the source, integers or text `[N]`; None: they are 0 to N - 1.
         weights: of the edges, numbers `[E]`; None: there are none.
         directed: whether edges have a direction in this format, and one without its reverse is
@@ -71,6 +72,7 @@ class Imported:
     splits: tuple[Part, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    table: Path | None = None
     ids: np.ndarray | None = None
     weights: np.ndarray | None = None
     directed: bool | None = None

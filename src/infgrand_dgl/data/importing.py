@@ -128,10 +128,7 @@ def import_graph(
             if structural:
                 dataset = dataset.with_features_of(structural_features)
             check(dataset, str(source))
-            given = dataset.splits if dataset.split is None else (dataset.split,)
-            for k, split in enumerate(given):
-                check_split(split, dataset.num_nodes, f"{source}: split {k}")
-                check_labels(split, dataset.labels, f"{source}: split {k}")
+            _check_splits(dataset, imported, source)
             if dataset.task != "classification":
                 imported = replace(imported, labels=dataset.labels.numpy())
             write(imported, folder)
@@ -154,6 +151,15 @@ def import_graph(
         tell(note)
     provenance = {**dataset.provenance, "source": form.name, "files": str(source)}
     return replace(dataset, name=out.name, provenance=provenance)
+
+
+def _check_splits(dataset: NodeDataset, imported: Imported, source: Path) -> None:
+    where = imported.files.get("splits.json") or imported.table or source
+    given = dataset.splits if dataset.split is None else (dataset.split,)
+    for k, split in enumerate(given):
+        told = f"{where}: split {k}" if len(given) > 1 else str(where)
+        check_split(split, dataset.num_nodes, told)
+        check_labels(split, dataset.labels, told, imported.ids)
 
 
 def load(config: DataConfig, root: Path) -> NodeDataset:
@@ -275,7 +281,8 @@ def _with_splits(imported: Imported, draw: Draw | None, options: Options, source
         return imported
     where = f"{source}: labels"
     if draw is not None:
-        return replace(imported, splits=draw.of(imported.labels, options.task, where), files={})
+        splits = draw.of(imported.labels, options.task, where)
+        return replace(imported, splits=splits, files={}, table=None)
     splits, told = usual_split(imported.labels, options.task, where)
     return replace(imported, splits=splits, notes=(*imported.notes, told))
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from ..config.fields import Task
 from ..errors import InputError
 from ..system.arrays import slices
+from .text_tables import NO_VALUE
 
 UNLABELLED = -1
 Classes = tuple[int, ...] | tuple[str, ...]
-NO_NAME = ("", "-1", "nan")  # texts for no label; pandas writes the last
 MAX_COLUMNS = 1 << 16  # of labels: a model has an output for each
 ROWS = 1 << 16  # that are checked together
 SEVERAL = "data.task: multilabel (or --task) takes them as they are"
@@ -54,8 +54,8 @@ def read_labels(array: np.ndarray, where: str, task: Task | Literal["auto"] = "a
 
     Args:
         array: of classes `[N]` or `[N, 1]`: whole numbers from 0 of any type, -1 or NaN where
-            there is none; or text, empty, "-1" or "nan" where there is none, of Python's also None
-            or NaN. Of several labels a node `[N, C]` of 0, 1, and NaN where it is unknown. Of
+            there is none; or text, empty, "-1" or as NO_VALUE where there is none, of Python's also
+            None or NaN. Of several labels a node `[N, C]` of 0, 1, and NaN where it is unknown. Of
             regression numbers `[N]` or `[N, C]`, NaN where there is none; float32 is not copied.
         task: auto: as `task_of` says.
 
@@ -205,7 +205,7 @@ def _names(array: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
         except UnicodeDecodeError:
             raise InputError(f"{where}: expected text in UTF-8, found other bytes") from None
     array = np.char.strip(array)
-    return array, ~np.isin(array, NO_NAME)
+    return array, ~np.isin(np.char.lower(array), ("-1", *NO_VALUE))
 
 
 def _numbers(array: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -13,8 +13,16 @@ from ..errors import InputError
 from .dataset import PARTS
 from .imported import Options, Part
 from .labels import NUMBERS
-from .tables import MISSING, Table, integers, integers_or_none, numbers, texts, without_row_numbers
-from .text_tables import IDS
+from .tables import (
+    Table,
+    coerced,
+    integers,
+    integers_or_none,
+    numbers,
+    texts,
+    without_row_numbers,
+)
+from .text_tables import IDS, NO_VALUE, is_missing
 
 LABELS = ("label", "labels", "class", "y", "target", "category", "community", "page_type",
           "ml_target", "mature", "department", "group")  # fmt: skip
@@ -22,7 +30,7 @@ NUMBERED = re.compile(r"(labels?|class(es)?|targets?|y)[_ -]\d+")  # of several 
 SPLITS = ("split", "set", "subset", "fold", "part", "partition")
 NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
          "dev": "val", "test": "test", "testing": "test"}  # fmt: skip
-OUTSIDE = (*MISSING, "none", "-", "unlabeled", "unlabelled", "unused")
+OUTSIDE = (*NO_VALUE, "-", "unlabeled", "unlabelled", "unused")
 COLUMNS = frozenset((*IDS, *LABELS, *SPLITS, *(f"{part}_mask" for part in PARTS)))
 
 
@@ -138,12 +146,12 @@ def _classes(
     values: pd.Series, table: Table, column: str, task: Task | Literal["auto"]
 ) -> np.ndarray | None:
     """None, if `task` is auto: floats that are not whole."""
-    missing = texts(values) == ""
+    missing = _missing(values)
     filled = values.mask(missing, "-1") if missing.any() else values
     whole = integers_or_none(filled)
     if whole is None and task == "auto" and not missing.all() and numbers(values) is not None:
         return None
-    labels = texts(values) if whole is None else whole
+    labels = np.where(missing, "", texts(values)) if whole is None else whole
     known = labels[~missing]
     if len(known) > 2 and len(np.unique(known)) == len(known):
         hint = "--label names the column of classes"
@@ -154,6 +162,11 @@ def _classes(
     return labels
 
 
+def _missing(values: pd.Series) -> np.ndarray:
+    """Which cells have no value, bool `[R]`."""
+    return np.array([is_missing(each) for each in texts(values)], dtype=bool)
+
+
 def _numbers(values: pd.Series, table: Table, column: str) -> np.ndarray:
     """float64 `[N]`, NaN where a cell has no value; true and false are 1 and 0."""
     found = numbers(values)
@@ -162,7 +175,7 @@ def _numbers(values: pd.Series, table: Table, column: str) -> np.ndarray:
     cells = pd.Series(np.char.lower(texts(values))).replace({"true": "1", "false": "0"})
     found = numbers(cells)
     if found is None:
-        row = int(pd.to_numeric(cells.replace("", "0"), errors="coerce").isna().to_numpy().argmax())
+        row = int((np.isnan(coerced(cells)) & ~_missing(cells)).argmax())
         told = f"found {str(values.iloc[row])!r} in {table.place(row)}"
         raise InputError(f"{table.path}: column {column}: expected numbers as labels, {told}")
     return found
@@ -211,8 +224,20 @@ def _split(values: pd.Series, table: Table, column: str) -> Part:
 def _features(
     frame: pd.DataFrame, table: Table, complete: bool = True
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """The columns of numbers, and the names of the others."""
+    """The columns of numbers, and the names of the others.
+
+    Raises:
+        InputError: a cell of the first is empty, or most of a column are numbers and some are not,
+            unless they need not be `complete`.
+    """
     found = {column: numbers(frame[column]) for column in frame}
+    for name in (name for name, values in found.items() if complete and values is None):
+        known = ~_missing(frame[name])
+        text = np.isnan(coerced(frame[name])) & known
+        if 2 * text.sum() < known.sum():
+            row = int(text.argmax())
+            told = f"found {str(frame[name].iloc[row])!r} in {table.place(row)}"
+            raise InputError(f"{table.path}: column {name}: expected a number, {told}")
     columns = {name: values for name, values in found.items() if values is not None}
     for name, values in columns.items():
         if complete and values.dtype.kind == "f" and np.isnan(values).any():

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 
 from ..errors import InputError
+from ..features.convert import check_indices
 
 
 def keys_of(path: Path) -> list[str]:
@@ -18,6 +20,14 @@ def keys_of(path: Path) -> list[str]:
             return [name.removesuffix(".npy") for name in archive.namelist()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
         return []
+
+
+def read_matrix(path: Path) -> sp.csr_matrix:
+    """What `scipy.sparse.save_npz` wrote."""
+    matrix = sp.load_npz(path)
+    if matrix.format in ("csr", "csc", "bsr"):  # before SciPy follows its indices
+        check_indices(matrix)
+    return sp.csr_matrix(matrix)
 
 
 def read_npz(path: Path, keys: Iterable[str]) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..system.arrays import together
 from ..system.installed import require
 from ..system.reading import reading
-from .text_tables import COMMENTS, Form, Rows, form_of, is_row, open_text, sample
+from .text_tables import COMMENTS, Form, Rows, form_of, is_missing, is_row, open_text, sample
 
 MISSING = ("", "nan", "NaN", "None", "<NA>")  # as pandas writes cells without a value
 EXACT = 2**53  # the largest integers that float64 tells apart
@@ -212,9 +212,9 @@ def integers(values: pd.Series, table: Table, what: str) -> np.ndarray | None:
         return text.astype(np.int64)
     except (ValueError, OverflowError):
         pass
-    empty = np.isin(text, MISSING)
     numbers = pd.to_numeric(pd.Series(text), errors="coerce").to_numpy(np.float64)
-    if np.isnan(numbers[~empty]).any():
+    empty = np.isnan(numbers)
+    if not all(is_missing(each) for each in text[empty]):
         return None
     wrong = empty | ~np.isfinite(numbers) | (numbers != np.floor(numbers))
     wrong |= np.abs(numbers) >= EXACT
@@ -266,7 +266,7 @@ def numbers(values: pd.Series) -> np.ndarray | None:
     if values.dtype.kind in "biuf":
         return out
     without = values[np.isnan(out)].to_numpy(dtype=object)
-    return None if any(str(value).strip() not in MISSING for value in without) else out
+    return out if all(is_missing(str(value)) for value in without) else None
 
 
 def coerced(values: pd.Series) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..system.arrays import load_array
-from .edge_lists import EdgeList, in_range, positions, read_edges
+from .edge_lists import NAMED, EdgeList, in_range, perhaps_header, positions, read_edges
 from .feature_files import read_features
 from .imported import Imported, Options
 from .label_names import read_names
@@ -58,11 +58,17 @@ def read(
     if weights_path is not None and options.weights is not False:
         edges = edges._replace(weights=_weights(weights_path, edges))
     nodes = Nodes(0, None, None, None, (), None, ())
+    hint = NAMED
     if options.nodes is not None:
-        nodes = read_nodes(read_table(options.nodes, COLUMNS), options, options.features is None)
-    notes = [_of_column(name, edges, options) for name in edges.unused]
-    if _perhaps_header(edges):
-        notes.append(f"{edges_path}: the first row, 0,1, is an edge; delete it if it is a header")
+        table = read_table(options.nodes, COLUMNS)
+        nodes = read_nodes(table, options, options.features is None)
+        has = ", ".join(map(str, table.frame.columns))
+        hint = f"{options.nodes} has no column id: data import --id names it (it has {has})"
+    notes = [*edges.notes, *(_of_column(name, edges, options) for name in edges.unused)]
+    if perhaps_header(edges):
+        first = ",".join(map(repr, edges.ids[0].tolist()))
+        told = f"the first row, {first}, is an edge; delete it if it is a header"
+        notes.append(f"{edges_path}: {told}")
     features, ids, where = nodes.features, nodes.ids, str(options.nodes)
     if options.features is not None:
         features, of_rows = read_features(options.features)
@@ -77,7 +83,11 @@ def read(
     labels, names = nodes.labels, nodes.label_names
     if labels_path is not None:
         labels, names = _labels(labels_path, ids, options)
-    N, ids, graph = _graph(edges, ids, where, features, nodes, labels, notes)
+    N, ids, graph = _graph(edges, ids, where, hint, features, nodes, labels, notes)
+    if edges.num_nodes not in (None, N):
+        of = where if ids is not None else options.features or where
+        expected = f"expected an adjacency of {N} nodes, as {of} has"
+        raise InputError(f"{edges_path}: {expected}, found {edges.num_nodes}")
     named = (("features", options.features, features), ("labels", labels_path, labels))
     for name, path, rows in named:
         count = N if rows is None else rows.shape[0]
@@ -88,11 +98,13 @@ def read(
     return Imported(
         edges=graph,
         weights=edges.weights,
+        directed=edges.directed,
         num_nodes=N,
         features=features,
         labels=labels,
         label_names=names,
         splits=nodes.splits,
+        table=options.nodes if nodes.splits else None,
         files=files or {},
         notes=tuple(notes),
         ids=None if ids is None or np.array_equal(ids, np.arange(N)) else ids,
@@ -116,20 +128,11 @@ def _weights(path: Path, edges: EdgeList) -> np.ndarray:
     return one_each(values, len(edges.ids), str(path))
 
 
-def _perhaps_header(edges: EdgeList) -> bool:
-    """Whether the first row is what pandas writes above columns without names, and its edge is not
-    there again."""
-    ids = edges.ids
-    if edges.table.named or edges.table.skipped != 0 or ids.dtype.kind == "U" or not len(ids):
-        return False
-    again = (ids[1:] == (0, 1)).all(axis=1) | (ids[1:] == (1, 0)).all(axis=1)
-    return ids[0].tolist() == [0, 1] and not again.any()
-
-
 def _graph(
     edges: EdgeList,
     ids: np.ndarray | None,
     where: str,
+    hint: str,
     features: object,
     nodes: Nodes,
     labels: np.ndarray | None,
@@ -141,9 +144,12 @@ def _graph(
     for name, rows in (("features", features), ("labels", labels)):
         if rows is not None:
             count = int(rows.shape[0])  # type: ignore[attr-defined]
-            return count, None, in_range(edges, count, f"{name} has {count} rows")
+            return count, None, in_range(edges, count, f"{name} has {count} rows", hint)
     if nodes.rows:
-        return nodes.rows, None, in_range(edges, nodes.rows, f"the table has {nodes.rows} rows")
+        told = f"the table has {nodes.rows} rows"
+        return nodes.rows, None, in_range(edges, nodes.rows, told, hint)
+    if edges.num_nodes is not None:
+        return edges.num_nodes, None, edges.ids
     # Nothing belongs to rows: the nodes are those that occur.
     found = pd.Index(edges.ids.ravel()).unique().sort_values().to_numpy()
     if found.dtype.kind == "O":
@@ -165,7 +171,7 @@ def _labels(
         values: pd.Series = table.frame.iloc[:, 0]
         # A column of text may begin with its name, which looks like one more label.
         table = table._replace(frame=pd.DataFrame({"label": values}), named=True)
-    nodes = read_nodes(table, Options(label=_columns(table), task=options.task))
+    nodes = read_nodes(table, Options(label=_columns(table), task=options.task), features=False)
     if nodes.labels is None:
         found = ", ".join(map(str, table.frame.columns))
         raise InputError(f"{path}: expected a column label, found {found}")

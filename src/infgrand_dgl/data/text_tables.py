@@ -13,6 +13,7 @@ from ..errors import InputError
 
 TEXT = (".csv", ".tsv", ".txt", ".edges", ".edgelist", ".el", ".dat", ".tab")
 IDS = ("id", "node", "node_id", "nodeid", "node id", "new_id", "vertex", "index")
+NO_VALUE = ("", "nan", "na", "n/a", "null", "none", "<na>")  # of a cell, in any case
 COMMENTS = ("#", "%", "//")
 SAMPLE, SAMPLED = 200, 1 << 20  # lines, and characters, that are looked at for a table's form
 
@@ -178,6 +179,12 @@ def _is_header(rows: list[list[str]], named: frozenset[str]) -> bool:
         not is_number(word) and word and all(is_number(row[i]) or not row[i] for row in below)
         for i, word in enumerate(words)
     )
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell of a label or number is what people write where there is none; an id may be
+    called so (Namibia's NA)."""
+    return text.strip().lower() in NO_VALUE
 
 
 def is_number(text: str) -> bool:

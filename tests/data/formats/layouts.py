@@ -265,6 +265,15 @@ def snap(g: Graph, folder: Path) -> Path:
     return folder / "links.txt.gz"
 
 
+def scipy_matrix(g: Graph, folder: Path) -> Path:
+    """Beside it a table of the nodes, and sparse features."""
+    snap(g, folder)
+    table = pd.read_csv(folder / "people.csv").assign(id=range(g.num_nodes))
+    table.to_csv(folder / "people.csv", index=False)
+    sp.save_npz(folder / "adjacency.npz", g.adjacency())
+    return folder / "adjacency.npz"
+
+
 def tables(g: Graph, folder: Path) -> Path:
     """A folder: semicolons, ids with gaps, features in columns of the node table."""
     path, ids = folder / "tables", np.arange(g.num_nodes) * 7 + 100
@@ -342,6 +351,7 @@ WITH_SPLIT: dict[str, Layout] = {
     "pyg object": pyg_object,
     "folder": tables,
     "edge-list": snap,
+    "scipy-matrix": scipy_matrix,
 }
 WITHOUT: dict[str, Layout] = {
     "gnn-benchmark": gnn_benchmark,
@@ -356,7 +366,7 @@ LAYOUTS = {**WITH_SPLIT, **WITHOUT}
 
 def beside(form: str, folder: Path) -> list[str]:
     """Options of `data import` that a layout needs."""
-    if form == "edge-list":
+    if form in ("edge-list", "scipy-matrix"):
         features = str(folder / "features.npz")
         return ["--nodes", str(folder / "people.csv"), "--features", features]
     return ["--trust"] if form.endswith("pickled") else []

@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from scipy.io import savemat
 
@@ -61,7 +62,12 @@ def test_import_describe_train_predict(form, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "form", [each for each in LAYOUTS if each not in ("edge-list", "gnn-benchmark pickled")]
+    "form",
+    [
+        each
+        for each in LAYOUTS
+        if each not in ("edge-list", "scipy-matrix", "gnn-benchmark pickled")
+    ],
 )
 def test_root_is_the_source_itself(form, tmp_path):
     g = ordered(graph()) if form == "planetoid" else graph()
@@ -258,3 +264,36 @@ def test_columns_that_are_not_used_may_lack_numbers(tmp_path, capsys):
     without = options[: options.index("--features")] + options[options.index("--features") + 2 :]
     found = refused(capsys, tmp_path, "data", "import", source, "--out", tmp_path / "b", *without)
     assert "column age: expected a number, found none in row 0" in found
+
+
+def test_a_node_without_a_label_in_a_split(tmp_path, capsys):
+    """The message has the table of the splits and the user's id."""
+    source, table = LAYOUTS["edge-list"](graph(), tmp_path), tmp_path / "people.csv"
+    frame = pd.read_csv(table)
+    frame.loc[frame["split"] == "val", "label"] = ""
+    frame.to_csv(table, index=False)
+    node = frame.loc[frame["split"] == "val", "id"].iloc[0]
+    command = ("data", "import", source, "--out", tmp_path / "out", *beside("edge-list", tmp_path))
+    told = refused(capsys, tmp_path, *command)
+    assert f"{table}: split val: node '{node}' has no label" in told
+    assert run(capsys, *command, "--fractions", ".5", ".25", ".25")[0] == 0
+
+
+def test_a_matrix_alone(tmp_path, capsys):
+    """Row i is node i, also where it has no neighbours; it may be the data.root."""
+    g, path = graph(), tmp_path / "adjacency.npz"
+    sp.save_npz(path, g.adjacency().tocoo())
+    status, output, err = run(capsys, "data", "import", path, "--out", tmp_path / "out")
+    assert status == 0 and f"out: {g.num_nodes} nodes" in output, err
+    expected = CSRGraph.from_edges(g.edges[:, 0], g.edges[:, 1], g.num_nodes)
+    for root in (path, tmp_path / "out"):
+        d = load_source(DataConfig(name="directory", root=str(root), features="structural"))
+        assert torch.equal(d.csr.indptr, expected.indptr)
+        assert torch.equal(d.csr.indices, expected.indices)
+    np.save(tmp_path / "x.npy", np.ones((59, 2)))
+    command = ("data", "import", path, "--features", tmp_path / "x.npy", "--out", tmp_path / "b")
+    found = refused(capsys, tmp_path, *command)
+    assert "expected an adjacency of 59 nodes, as" in found and "x.npy has, found 60" in found
+    sp.save_npz(path, sp.csr_matrix(np.ones((3, 4))))
+    found = refused(capsys, tmp_path, *command)
+    assert "adjacency.npz: expected an adjacency [N, N], found [3, 4]" in found

@@ -286,7 +286,7 @@ def change(source: Path, **columns: object) -> None:
         (lambda s: None, ("--train-per-class", "3"), "--train-per-class 3: expected classes, found "
          "labels of multilabel; --fractions"),
         (lambda s: change(s, growth=None, repair=None, transport=None, signal=None), (),
-         "node 5 has no label"),
+         "node 'u5' has no label"),
     ],
 )  # fmt: skip
 def test_refused(break_it, more, told, tmp_path, capsys):

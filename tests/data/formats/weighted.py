@@ -95,6 +95,12 @@ def snap(g: Graph, weights: np.ndarray, folder: Path) -> Path:
     return folder / "links.txt"
 
 
+def scipy_matrix(g: Graph, weights: np.ndarray, folder: Path) -> Path:
+    path = layouts.scipy_matrix(g, folder)
+    sp.save_npz(path, sp.coo_matrix((weights, g.edges.T), (g.num_nodes, g.num_nodes)))
+    return path
+
+
 def gnn_benchmark(g: Graph, weights: np.ndarray, folder: Path) -> Path:
     path = layouts.gnn_benchmark(g, folder)
     with np.load(path, allow_pickle=True) as archive:
@@ -189,6 +195,7 @@ NAMED: dict[str, Layout] = {
     "folder beside": beside_a_table,
     "gnn-benchmark": gnn_benchmark,
     "matlab": matlab,
+    "scipy-matrix": scipy_matrix,
     "matlab edges": matlab_edges,
     "networkx graphml": graphml,
     "networkx gexf": gexf,
