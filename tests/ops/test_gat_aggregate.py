@@ -77,16 +77,21 @@ def test_rows_in_pieces(heads, features, dtype, device):
     exact = [t.requires_grad_() for t in operands(csr, heads, features)]
     upstream = torch.randn(70, heads, features, dtype=torch.float64, device=device)
     options: dict[str, Any] = {"dropout": 0.3, "seed": 4}
-    y = gat_aggregate_reference(csr, *exact, **options)
-    expected = [y, *torch.autograd.grad(y, exact, upstream)]
     given = [t.detach().to(dtype).requires_grad_() for t in exact]
-    results = []
-    for _ in range(2):
-        y = gat_aggregate(csr, *given, **options)
-        results.append([y, *torch.autograd.grad(y, given, upstream.to(dtype))])
-    for found, again, reference in zip(*results, expected, strict=True):
+
+    def results(aggregate, operands):
+        y = aggregate(csr, *operands, **options)
+        return [y, *torch.autograd.grad(y, operands, upstream.to(y.dtype))]
+
+    expected = results(gat_aggregate_reference, exact)
+    # Gradients of scores are differences of sums over long rows: on some draws the equation itself
+    # loses more in that type.
+    rounded = results(gat_aggregate_reference, given)
+    twice = (results(gat_aggregate, given) for _ in range(2))
+    for found, again, reference, plain in zip(*twice, expected, rounded, strict=True):
         assert torch.equal(found, again)
-        assert (found - reference).norm() <= 10 * TOLERANCE[dtype] * reference.norm()
+        bound = max(10 * TOLERANCE[dtype] * reference.norm(), 2 * (plain - reference).norm())
+        assert (found - reference).norm() <= bound
 
 
 def test_rows_that_are_not_aligned(device):
