@@ -55,14 +55,20 @@ def test_long_rows_and_large_scores(device):
 
 def with_long_rows(device: str) -> CSRGraph:
     """Rows about the lengths at which kernels split them, among shorter and empty ones; columns
-    likewise. More rows than columns."""
-    csr = random_csr(70, 40, 600)
-    lengths = csr.row_lengths
-    lengths[[3, 4, 20, 50, 69]] = torch.tensor([512, 513, 0, 1500, 770])
+    likewise. More rows than columns.
+
+    The long columns are of many rows: hundreds of equal addends, as of one neighbour in one row,
+    round to one side in float32, in the equation too.
+    """
+    lengths = torch.randint(30, 80, (70,))
+    lengths[[0, 1, 3, 4, 20, 50, 69]] = torch.tensor([1, 7, 512, 513, 0, 1500, 770])
     indptr = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     indices = torch.randint(40, (int(indptr[-1]),), dtype=torch.int32)
-    indices[torch.rand(len(indices)) < 0.25] = 7
-    indices[torch.rand(len(indices)) < 0.2] = 39
+    chosen = torch.rand(len(indices)).masked_fill(
+        torch.repeat_interleave(lengths > 500, lengths), 1
+    )
+    indices[chosen < 0.45] = 39
+    indices[chosen < 0.25] = 7
     return CSRGraph(indptr, indices, 40).to(device)
 
 
@@ -77,21 +83,16 @@ def test_rows_in_pieces(heads, features, dtype, device):
     exact = [t.requires_grad_() for t in operands(csr, heads, features)]
     upstream = torch.randn(70, heads, features, dtype=torch.float64, device=device)
     options: dict[str, Any] = {"dropout": 0.3, "seed": 4}
+    y = gat_aggregate_reference(csr, *exact, **options)
+    expected = [y, *torch.autograd.grad(y, exact, upstream)]
     given = [t.detach().to(dtype).requires_grad_() for t in exact]
-
-    def results(aggregate, operands):
-        y = aggregate(csr, *operands, **options)
-        return [y, *torch.autograd.grad(y, operands, upstream.to(y.dtype))]
-
-    expected = results(gat_aggregate_reference, exact)
-    # Gradients of scores are differences of sums over long rows: on some draws the equation itself
-    # loses more in that type.
-    rounded = results(gat_aggregate_reference, given)
-    twice = (results(gat_aggregate, given) for _ in range(2))
-    for found, again, reference, plain in zip(*twice, expected, rounded, strict=True):
+    results = []
+    for _ in range(2):
+        y = gat_aggregate(csr, *given, **options)
+        results.append([y, *torch.autograd.grad(y, given, upstream.to(dtype))])
+    for found, again, reference in zip(*results, expected, strict=True):
         assert torch.equal(found, again)
-        bound = max(10 * TOLERANCE[dtype] * reference.norm(), 2 * (plain - reference).norm())
-        assert (found - reference).norm() <= bound
+        assert (found - reference).norm() <= 10 * TOLERANCE[dtype] * reference.norm()
 
 
 def test_rows_that_are_not_aligned(device):

@@ -65,7 +65,7 @@ RUN = FolderKind(
 CARD, CARD_STARTS = "README.md", b"---\nlibrary_name: infgrand-dgl\n"
 LOCK, CHECKPOINT, SCRATCH = ".lock", "checkpoint.pt", "scratch"
 GRAPH, UPDATES = "graph", "updates.jsonl"
-# Settings that change nothing of what comes out.
+# Settings that change nothing of what comes out, but for rounding.
 WHERE = ("train.device", "train.tensorboard", "train.checkpoint_every", "train.compile")
 
 
@@ -159,9 +159,10 @@ def check_settings(out: Path, config: Config) -> None:
     held = flat(load_config(out / "config.yaml"))
     for key, now in flat(config).items():
         elsewhere = key.startswith("resources.") or key in WHERE
-        if held[key] != now and not elsewhere and (key, now) != ("train.metric", None):
+        was = held.get(key)
+        if was != now and not elsewhere and (key, now) != ("train.metric", None):
             raise InputError(
-                f"--resume: {out} is whole, with other settings ({key}: {held[key]}, now {now}); "
+                f"--resume: {out} is whole, with other settings ({key}: {was}, now {now}); "
                 "--overwrite makes it anew, and reuses what is the same"
             )
 

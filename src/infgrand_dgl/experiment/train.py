@@ -172,6 +172,7 @@ def write(experiment: Experiment, metrics: Metrics, figures: bool) -> None:
 
 
 def draw(experiment: Experiment, metrics: Metrics) -> None:
+    """Curves of all models, and the influence of the last seed."""
     from ..present.curves import influence_histogram, training_curves  # and Matplotlib: 0.7 s
 
     run, history = experiment.run, experiment.fitting.history

@@ -54,7 +54,7 @@ def failure(work: Callable[[], object], memory: int, seconds: float) -> str | No
 
 def _try(work: Callable[[], object], write: int, memory: int) -> None:
     """In the fork, which ends here."""
-    gc.freeze()
+    gc.freeze()  # what the parent holds is not looked through at the end
     try:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
