@@ -45,12 +45,13 @@ def test_largest_component_is_networkx(weighted, sparse, monkeypatch):
     components = [sorted(component) for component in networkx.connected_components(graph)]
     nodes = max(components, key=lambda component: (len(component), -component[0]))
     part = largest_component(whole)
-    assert part.nodes is not None and part.nodes.tolist() == nodes
+    assert part.ids is not None and part.ids.tolist() == nodes
     assert part.matrix.is_sparse == whole.matrix.is_sparse == sparse
     kept = torch.tensor(nodes)
     assert torch.equal(part.dense_features(), whole.dense_features()[kept])
     assert torch.equal(part.labels, whole.labels[kept])
-    found = part.nodes[torch.repeat_interleave(part.csr.row_lengths)], part.nodes[part.csr.indices]
+    ids = torch.from_numpy(part.ids)
+    found = ids[torch.repeat_interleave(part.csr.row_lengths)], ids[part.csr.indices]
     inside = torch.isin(rows, kept)
     assert torch.equal(found[0], rows[inside])
     assert torch.equal(found[1], whole.csr.indices[inside].long())
@@ -82,10 +83,10 @@ def test_of_each_class():
 
 def test_a_run_draws_it_whatever_split_there_is():
     source = load_source(config())
-    assert source.split is None and source.nodes is not None
-    assert len(source.nodes) == source.num_nodes < 900
+    assert source.split is None and source.ids is not None
+    assert len(source.ids) == source.num_nodes < 900
     whole = load_source(config(protocol="published"))
-    assert torch.equal(source.labels, whole.labels[source.nodes])
+    assert torch.equal(source.labels, whole.labels[source.ids])
     d = with_split(source, config(setting="inductive"), 3)
     expected = of_each_class(source.labels, 3)
     assert torch.equal(d.train, expected.train) and torch.equal(d.val, expected.val)
@@ -94,7 +95,7 @@ def test_a_run_draws_it_whatever_split_there_is():
     assert d.parts.observed is not None
     assert len(d.parts.observed) + len(d.test) == d.num_nodes
     hidden = with_observed(source, config(setting="inductive"), 3).test
-    assert torch.equal(hidden, d.test) and d.observed_view().nodes is None
+    assert torch.equal(hidden, d.test) and d.observed_view().ids is None
 
 
 def test_it_is_told():
@@ -147,8 +148,7 @@ def test_prepared(tmp_path):
     store.verify(tmp_path / "set")
     source = load_source(given.data)
     d = load_source(config(prepared=str(tmp_path / "set")))
-    assert d.nodes is not None and source.nodes is not None
-    assert torch.equal(d.nodes, source.nodes) and d.split is None
+    assert d.ids is not None and d.ids.tolist() == source.ids.tolist() and d.split is None
     assert torch.equal(with_split(d, given.data, 4).train, with_split(source, given.data, 4).train)
     with pytest.raises(InputError, match='prepared with "glnn", found "published"'):
         load_source(config(protocol="published", prepared=str(tmp_path / "set")))

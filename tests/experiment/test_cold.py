@@ -102,9 +102,9 @@ def test_production_of_glnn(tiny, tmp_path):
     config = load_config(tiny, settings)
     metrics = train_(config, tmp_path / "run")
     dataset = load_dataset(config, 1)
-    assert dataset.nodes is not None
-    kept = np.load(tmp_path / "run/nodes.npy")
-    assert np.array_equal(kept, dataset.nodes) and len(kept) == dataset.num_nodes
+    assert dataset.ids is not None
+    kept = np.load(tmp_path / "run/ids.npy")
+    assert np.array_equal(kept, dataset.ids) and len(kept) == dataset.num_nodes
     for model in ("teacher", "student", "mlp"):
         for scores in (metrics[model], metrics[model]["macro_f1"]):
             names = ("test", "test_observed", "production")

@@ -168,3 +168,23 @@ def test_without_pyarrow(tmp_path, monkeypatch):
         pass
     written(tmp_path / "p.csv", Shown("regression", C), torch.randn(N, C))
     assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("ids", [np.array([7, 2**62, -3]), np.array(["b, c", "π", "7"])])
+def test_ids_from_elsewhere(ids, suffix, tmp_path):
+    """Beside the rows; nodes that came later have none, and a class of that name gives way."""
+    shown = Shown("multilabel", 2, np.array(["id", "node"]), True, ids=ids)
+    nodes = np.array([2, 0, 3, 1, 4])
+    path = written(tmp_path / f"p{suffix}", shown, torch.rand(5, 2), nodes, size=2)
+    if suffix == ".csv":
+        table = pd.read_csv(path, dtype=str)
+    else:
+        table = pd.read_parquet(path, dtype_backend="numpy_nullable")
+    assert [*table] == ["node", "id", "id_", "node_"]
+    known = table[table["node"].astype(int) < 3]
+    assert [*known["id"].astype(str)] == [*map(str, ids[[2, 0, 1]])]
+    later = table[table["node"].astype(int) >= 3]["id"]
+    assert (later.isna() | (later == "")).all() and len(later) == 2
+    if suffix == ".parquet" and ids.dtype.kind == "i":
+        assert str(ParquetFile(path).schema_arrow.field("id").type) == "int64"

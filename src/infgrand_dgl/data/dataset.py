@@ -51,7 +51,8 @@ class NodeDataset:
         task: what the labels are.
         features_of: makes the features of a graph where they are made of it; None: they belong to
             the nodes.
-        nodes: of a part of a graph the nodes' ids in the whole, int64 `[N]`; None: it is whole.
+        ids: of the nodes where the data came from, distinct integers or text `[N]`; None: their
+            rows, 0 to N-1.
     """
 
     name: str
@@ -67,7 +68,7 @@ class NodeDataset:
     lacks: str | None = None
     task: Task = "classification"
     features_of: Callable[[CSRGraph], Tensor] | None = None
-    nodes: Tensor | None = None
+    ids: np.ndarray | None = None
 
     @property
     def labelled(self) -> Tensor:
@@ -255,7 +256,7 @@ class NodeDataset:
             features=self.matrix.gather(nodes) if made is None else made(csr),
             labels=self.labels[nodes],
             content=None,
-            nodes=None,
+            ids=None,
             split=Split(local[split.train], local[split.val], local[split.test_observed]),
         )
 

@@ -24,6 +24,8 @@ from .label_names import FILE as NAMES
 from .label_names import read_names
 from .labels import NUMBERS, Labels, labelled, read_labels
 from .masks import from_json, from_masks
+from .node_ids import FILE as IDS
+from .node_ids import read_ids
 from .weights import Listed, Wanted, chosen, of_columns, one_each, refuse_unclear
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
       `ids.npy`, or one more than the largest id.
     - `labels.npy`: classes `[N]`, several labels `[N, C]`, or numbers, as `labels.read_labels`
       takes them; of columns `label_names.json` may have the names, as a list.
+    - `ids.npy`: integers or text `[N]`, the nodes' ids elsewhere, if they have some.
     - `splits.json`: {"train": [ids], "val": [ids], "test": [ids]}, or what else `masks.from_json`
       takes.
 
@@ -82,6 +85,7 @@ def load(config: DataConfig, root: Path) -> NodeDataset:
         read_names(root),
         weights=_weights(root, listed, path, config.weights),
         directed=listed.directed,
+        ids=read_ids(root / IDS, N),
     )
     return dataset_of(stored, config, root)
 
@@ -96,7 +100,7 @@ class Stored(NamedTuple):
         splits: or why there are none.
         label_names: of columns of labels that are no classes; None: they are numbers.
         weights: of the edges, numbers `[E]`; None: there are none.
-        directed: as of `imported.Imported`.
+        directed, ids: as of `imported.Imported`.
     """
 
     edges: tuple[np.ndarray, str]
@@ -106,6 +110,7 @@ class Stored(NamedTuple):
     label_names: tuple[str, ...] | None = None
     weights: np.ndarray | None = None
     directed: bool | None = None
+    ids: np.ndarray | None = None
 
 
 def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
@@ -137,6 +142,7 @@ def dataset_of(stored: Stored, config: DataConfig, root: Path) -> NodeDataset:
         provenance={"source": "directory", "files": str(root), "split": _told(splits), **told},
         lacks=lacks,
         task=labels.task,
+        ids=stored.ids,
     )
 
 
@@ -288,8 +294,8 @@ def _count(
         return int(saved.num_nodes())
     if not isinstance(labels, str):
         N, where = int(np.atleast_1d(labels[0]).shape[0]), labels[1]
-    elif (root / "ids.npy").exists():
-        N, where = load_array(root / "ids.npy").size, str(root / "ids.npy")
+    elif (root / IDS).exists():
+        N, where = load_array(root / IDS).size, str(root / IDS)
     else:
         N, where = int(edges.max(initial=-1)) + 1, "edges"
         if 1000 + 10 * edges.size < N:  # ids of something else

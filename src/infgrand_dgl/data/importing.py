@@ -29,6 +29,7 @@ from .feature_files import check_features
 from .imported import Imported, Options
 from .label_names import write_names
 from .labels import NUMBERS, task_of
+from .node_ids import FILE as IDS
 from .structural import structural_features
 from .tabular import EDGES, FEATURES, LABELS, NODES, WEIGHTS
 from .weights import one_each
@@ -266,6 +267,7 @@ def _dataset(imported: Imported, config: DataConfig, source: Path) -> NodeDatase
         imported.label_names,
         weights=imported.weights,
         directed=imported.directed,
+        ids=imported.ids,
     )
     return directory.dataset_of(stored, config, source)
 
@@ -301,9 +303,9 @@ def write(imported: Imported, folder: Path) -> None:
     if imported.label_names is not None:
         write_names(imported.label_names, folder)
     if imported.ids is not None:
-        np.save(folder / "ids.npy", imported.ids)
+        np.save(folder / IDS, imported.ids)
     elif imported.features is None and imported.labels is None:  # else nothing says how many
-        np.save(folder / "ids.npy", np.arange(imported.num_nodes))
+        np.save(folder / IDS, np.arange(imported.num_nodes))
     for name, path in imported.files.items():
         shutil.copyfile(path, folder / name)
     if imported.splits:

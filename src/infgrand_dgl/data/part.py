@@ -22,7 +22,7 @@ def part_of(dataset: NodeDataset, nodes: Tensor) -> NodeDataset:
         split=None,
         splits=(),
         content=None,
-        nodes=nodes,
+        ids=nodes.numpy() if dataset.ids is None else dataset.ids[nodes.numpy()],
     )
 
 

@@ -15,6 +15,7 @@ from ..registry import sources
 from ..system.reading import reading
 from ..system.writing import new_folder
 from .dataset import PARTS, NodeDataset, Split, check_labels, check_split
+from .node_ids import as_numbers, from_numbers
 from .original import load_original
 from .root import root_of
 from .store import FOLDER, MANIFEST, Store, open_array, read_manifest
@@ -93,8 +94,8 @@ def _write(dataset: NodeDataset, store: Store) -> dict[str, Any]:
     if dataset.csr.weights is not None:
         store.put("weights", dataset.csr.weights)
     store.put("labels", dataset.labels)
-    if dataset.nodes is not None:
-        store.put("nodes", dataset.nodes)
+    if dataset.ids is not None:
+        store.put("ids", as_numbers(dataset.ids))
     if dataset.split is not None:
         store.split(dataset.split)
     for k, split in enumerate(dataset.splits):
@@ -145,7 +146,10 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
     shapes = {"indptr": [N + 1], "indices": [E], "features": [N, D], "labels": [N]}
     if task != "classification":
         shapes["labels"] = [N, manifest["classes"]]
-    shapes |= {name: [n] for name, n in (("weights", E), ("nodes", N)) if name in arrays}
+    if "weights" in arrays:
+        shapes["weights"] = [E]
+    if "ids" in arrays:
+        shapes["ids"] = [N, *arrays["ids"].shape[1:]]
     for name, shape in shapes.items():
         if name not in arrays or list(arrays[name].shape) != shape:
             given = list(arrays[name].shape) if name in arrays else "none"
@@ -175,7 +179,7 @@ def load(config: DataConfig, folder: Path) -> NodeDataset:
         lacks=manifest.get("lacks"),
         task=task,
         features_of=structural_features if config.features == "structural" else None,
-        nodes=arrays.get("nodes"),
+        ids=from_numbers(arrays["ids"]) if "ids" in arrays else None,
     )
 
 

@@ -13,12 +13,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..system.arrays import blocks, load_array, slices, together
+from .node_ids import Places
 from .text_tables import IDS, is_number, is_table
 
 if TYPE_CHECKING:
     from .tables import Table
 
 NO_VALUE = ("na", "n/a", "#n/a", "<na>", "null", "none", "?", "-")  # words that name no column
+ROWS = ("node", "index")  # of `IDS`, what `predict` and pandas call rows
 Place = Callable[[int], str]  # where a row of a block stands, for messages
 
 
@@ -112,16 +114,24 @@ def _finite(numbers: np.ndarray, cells: Any, path: Path, place: Place) -> np.nda
     return x
 
 
-def stream_ids(path: Path, num_nodes: int, size: int) -> Iterator[np.ndarray]:
-    """All ids of known nodes, int64 `[b]`, at most `size` together.
+def stream_ids(
+    path: Path, num_nodes: int, size: int, own: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """The rows of known nodes, int64 `[b]`, at most `size` together.
 
-    Of .npy integers `[n]`; of a table its one column, or the one that is named as ids are.
+    Of .npy integers or text `[n]`; of a table its one column, or the one that is named as ids are.
+
+    Args:
+        own: ids of nodes, integers or text `[N]`, where they are not their rows. Text is these
+            then, and so is a table's column unless it is called as in `ROWS`.
 
     Raises:
-        InputError: they are no ids 0 to N - 1, or N zeros and ones: names the row.
+        InputError: they are no ids 0 to N - 1, none of `own`, or N zeros and ones: names the row.
     """
     count, largest = 0, 0
-    for ids, place in _table_ids(path) if is_table(path) else _array_ids(path):
+    places = None if own is None else Places(own)
+    found = _table_ids(path, places) if is_table(path) else _array_ids(path, places)
+    for ids, place in found:
         wrong = (ids < 0) | (ids >= num_nodes)
         if wrong.any():
             row = int(wrong.argmax())
@@ -133,19 +143,31 @@ def stream_ids(path: Path, num_nodes: int, size: int) -> Iterator[np.ndarray]:
     refuse_mask(count, largest, num_nodes, str(path))
 
 
-def _array_ids(path: Path) -> Iterator[tuple[np.ndarray, Place]]:
+def _array_ids(path: Path, own: Places | None) -> Iterator[tuple[np.ndarray, Place]]:
     array = load_array(path, mmap=True)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
+    text = own is not None and own.are_text and array.dtype.kind == "U"
+    if array.ndim != 1 or not (text or array.dtype.kind in "iu"):
+        expected = "integers [n]" if own is None or not own.are_text else "integers or text [n]"
         found = f"{array.dtype} {list(array.shape)}"
-        raise InputError(f"{path}: expected integers [n], found {found}")
+        raise InputError(f"{path}: expected {expected}, found {found}")
     for rows, ids in blocks(array, together(1)):
-        yield ids, _from(rows.start)
+        place = _from(rows.start)
+        yield (_rows(ids, own, path, place) if text and own is not None else ids), place
 
 
-def _table_ids(path: Path) -> Iterator[tuple[np.ndarray, Place]]:
+def _rows(ids: np.ndarray, own: Places, path: Path, place: Place) -> np.ndarray:
+    rows = own.rows(ids)
+    if (rows < 0).any():
+        row = int((rows < 0).argmax())
+        expected = "expected an id of the graph's nodes"
+        raise InputError(f"{path}: {expected}, found {ids[row].item()!r} in {place(row)}")
+    return rows
+
+
+def _table_ids(path: Path, own: Places | None) -> Iterator[tuple[np.ndarray, Place]]:
     import pandas as pd
 
-    from .tables import integers, read_blocks, without_row_numbers
+    from .tables import integers, read_blocks, texts, without_row_numbers
 
     for table in map(without_row_numbers, read_blocks(path, IDS)):
         names = [str(name).strip().lower() for name in table.frame.columns]
@@ -157,12 +179,14 @@ def _table_ids(path: Path) -> Iterator[tuple[np.ndarray, Place]]:
         if len(names) == 1 and not table.first:
             _refuse_header_of_numbers(table, 1)
         values = table.frame.iloc[:, names.index(named[0]) if named else 0]
-        ids = integers(values, table, "a node id")
+        asked = own if not named or named[0] not in ROWS else None
+        text = asked is not None and asked.are_text
+        ids = texts(values) if text else integers(values, table, "a node id")
         if ids is None:
             row = int(pd.to_numeric(values, errors="coerce").isna().to_numpy().argmax())
             found = f"{str(values.iloc[row])!r} in {table.place(row)}"
             raise InputError(f"{path}: expected node ids, found {found}")
-        yield ids, table.place
+        yield (ids if asked is None else _rows(ids, asked, path, table.place)), table.place
 
 
 def refuse_mask(count: int, largest: int, num_nodes: int, where: str) -> None:

@@ -48,7 +48,7 @@ def of_stored(
             yield ids, predict(student, x, task, temperature=temperature)
         return
     inputs = run.propagated(seed)
-    for ids in stream_ids(nodes, len(inputs), together(width)):
+    for ids in stream_ids(nodes, len(inputs), together(width), run.ids):
         yield ids, predict(student, inputs[ids], task, temperature=temperature)
         release(inputs)
 
@@ -94,7 +94,7 @@ def of_joining(
         if found is not None:
             raise InputError(f"{features}: expected no column of ids, found one")
     if nodes is not None:
-        ids = np.concatenate([np.empty(0, np.int64), *stream_ids(nodes, N, N)])
+        ids = np.concatenate([np.empty(0, np.int64), *stream_ids(nodes, N, N, run.ids)])
         said = predictor.changed(ids, x)
     else:
         n = x.shape[0]

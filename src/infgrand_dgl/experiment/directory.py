@@ -5,7 +5,7 @@
     metrics.json              metrics of the models and seconds; its presence says the run is whole
     history.csv               losses and the validation metric of every epoch
     stages.json               what each finished stage was made of
-    nodes.npy                 of a part of a graph (data.protocol: glnn) its nodes' ids in the whole
+    ids.npy                   the nodes' ids where the data came from, where they are not rows
     influence.npy             I_g, float32 [N]      } in seed-<S>/ when inductive
     propagated.npy            X~, float32 [N, D]    } or all hops side by side, [N, (P + 1) D]
     seed-<S>/teacher.safetensors, student.safetensors, teacher_logits.npy,
@@ -35,6 +35,7 @@ import numpy as np
 
 from ..config.reading import flat, load_config
 from ..config.schema import Config
+from ..data.node_ids import FILE as IDS
 from ..errors import InputError
 from ..nn.mlp import MLP
 from ..serving import load_student
@@ -347,6 +348,13 @@ class RunDirectory:
             found = f"{inputs.dtype} {list(inputs.shape)}"
             raise InputError(f"{path}: expected floating point [N, D], found {found}")
         return inputs
+
+    @property
+    def ids(self) -> np.ndarray | None:
+        """Of the dataset's nodes where it came from, integers or text `[N]`, mapped from the file;
+        None: their rows. Nodes that updates add have none."""
+        path = self.path / IDS
+        return load_array(path, mmap=True) if path.exists() else None
 
     def array(self, name: str, seed: int) -> Path:
         """Where an array is, which may be of all seeds or of one."""

@@ -52,6 +52,7 @@ class Predictor:
         classes: codes or names by output, `[C]`; None: the outputs' numbers.
         task: "classification", "multilabel" or "regression".
         num_nodes: N.
+        ids: as of `RunDirectory.ids`.
         num_features: D, of the dataset's files; loads it.
 
     Raises:
@@ -66,7 +67,7 @@ class Predictor:
         self.classes, self.task = load_classes(file), load_task(file)
         self.inputs = run.propagated(self.seed)
         self.temperature = run.temperature(self.seed) if calibrated else 1.0
-        self.num_nodes = len(self.inputs)
+        self.num_nodes, self.ids = len(self.inputs), run.ids
 
     @classmethod
     def open(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.node_ids import Places
 from ..errors import InputError
 from ..serving.answers import Answers, Ask, ask
 from ..serving.formats import FORMATS, find
@@ -82,6 +83,11 @@ def _graph_of(predictor: Predictor) -> Graph:
 class _Nodes:
     def __init__(self, predictor: Predictor) -> None:
         self.inputs, self.num_nodes = predictor.inputs, predictor.num_nodes
+        self.places = None if predictor.ids is None else Places(predictor.ids)
+        if self.places is not None:
+            self.places.rows(
+                self.places.ids[:1]
+            )  # what takes seconds of millions, not to be waited for
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         return self.inputs[ids].astype(np.float32)

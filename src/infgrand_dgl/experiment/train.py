@@ -11,6 +11,7 @@ from pathlib import Path
 from ..config import Config
 from ..data import NodeDataset, load_source, with_split
 from ..data.dataset import describe
+from ..data.node_ids import FILE as IDS
 from ..data.scaling import unlike_scales
 from ..errors import InputError
 from ..present.console import Reporter
@@ -96,9 +97,9 @@ def all_seeds(
     config, students = _for_task(config, students, source)
     if runtime.ranks.first:
         run.write_text("config.yaml", config.to_yaml())
-        (run.path / "nodes.npy").unlink(missing_ok=True)
-        if source.nodes is not None:
-            save_array(run.path / "nodes.npy", source.nodes)
+        (run.path / IDS).unlink(missing_ok=True)
+        if source.ids is not None:
+            save_array(run.path / IDS, source.ids)
     if hint := None if config.data.standardize else unlike_scales(source.matrix):
         report.line(hint)
     for seed in config.train.seeds:  # before hours of training: may it, by its split

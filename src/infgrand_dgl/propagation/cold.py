@@ -31,7 +31,7 @@ def without_edges(dataset: NodeDataset, nodes: Tensor) -> NodeDataset:
         features=dataset.matrix.gather(nodes) if make is None else make(loops),
         labels=dataset.labels[nodes],
         content=None,
-        nodes=None,
+        ids=None,
         split=Split(none, none, none),
         splits=(),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from ..system.installed import require
 from ..system.writing import writing
 from .student import has_labels, likeliest, ranked
 
-NODE = "node"  # the column of ids
+NODE, ID = "node", "id"  # columns of rows, and of ids that are others
 
 Write = Callable[[np.ndarray, Tensor], None]  # ids `[b]` and what is said of them, `[b, C]`
 
@@ -33,6 +34,7 @@ class Shown:
         classes: codes or names by output, `[C]`; None: the outputs' numbers.
         probabilities: these, instead of classes or labels.
         top: K likeliest classes and their probabilities, in a table.
+        ids: of known nodes, integers or text `[N]`, where they are not their rows.
     """
 
     task: Task
@@ -40,6 +42,7 @@ class Shown:
     classes: np.ndarray | None = None
     probabilities: bool = False
     top: int | None = None
+    ids: np.ndarray | None = None
 
     def array(self, answers: Tensor) -> np.ndarray:
         """Classes `[n]`: int64, or codes or names; int8 labels, or float32 numbers, `[n, C]`."""
@@ -49,9 +52,11 @@ class Shown:
             return has_labels(answers)
         return likeliest(answers, self.classes)
 
-    def columns(self, nodes: np.ndarray, answers: Tensor) -> dict[str, np.ndarray]:
-        """By name, `[n]` each; the first has the ids of the nodes."""
-        columns = {NODE: nodes}
+    def columns(self, nodes: np.ndarray, answers: Tensor) -> dict[str, Any]:
+        """By name, `[n]` each; the first has the rows of the nodes."""
+        columns: dict[str, Any] = {NODE: nodes}
+        if self.ids is not None:
+            columns[ID] = _ids(self.ids, nodes)
         if self.top is not None:
             probabilities, order = ranked(answers, self.top)
             for k in range(self.top):
@@ -70,10 +75,12 @@ class Shown:
     def names(self) -> list[str]:
         """Of a column for each output. One that is named as the ids are gets _ at its end."""
         names = [*map(str, range(self.outputs) if self.classes is None else self.classes)]
-        other = NODE
-        while other in names:
-            other += "_"
-        return [other if name == NODE else name for name in names]
+        for taken in (NODE,) if self.ids is None else (NODE, ID):
+            other = taken
+            while other in names:
+                other += "_"
+            names = [other if name == taken else name for name in names]
+        return names
 
 
 @contextmanager
@@ -182,6 +189,17 @@ def _parquet(path: Path, shown: Shown) -> Iterator[Write]:
         yield write
         if held:
             write_held()
+
+
+def _ids(ids: np.ndarray, nodes: np.ndarray) -> Any:
+    """`[n]`; of nodes that came later, which have none, nothing."""
+    import pandas as pd
+
+    known = nodes < len(ids)
+    found = ids[np.where(known, nodes, 0)]
+    if ids.dtype.kind == "U":
+        return np.where(known, found, "")
+    return pd.arrays.IntegerArray(found.astype(np.int64), ~known)
 
 
 def _nobody(shown: Shown) -> tuple[np.ndarray, Tensor]:

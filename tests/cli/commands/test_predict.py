@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -35,6 +36,36 @@ def test_predict(trained, tmp_path, capsys):
     np.save(rows, np.load(trained / "propagated.npy")[10:20])
     run(capsys, "predict", "--run", trained, "--out", out, "--propagated", rows)
     assert np.load(out).tolist() == classes[10:20].tolist()
+
+
+def test_ids_from_elsewhere(tmp_path, capsys):
+    """Nodes are asked for, and told, by the ids that the user's own files have."""
+    N, folder = 60, tmp_path / "graph"
+    names = [f"paper {k}" for k in np.random.permutation(N)]
+    folder.mkdir()
+    ring = [f"{names[i]},{names[(i + 1) % N]}\n" for i in range(N)]
+    (folder / "edges.csv").write_text("".join(ring))
+    rows = [f"{name},{i % 2},{i % 2},{np.random.rand():.3f}\n" for i, name in enumerate(names)]
+    (folder / "nodes.csv").write_text("id,label,x0,x1\n" + "".join(rows))
+    settings = [f"data.root={folder}", "train.epochs=2", "student.hidden=8", "train.seeds=[0]"]
+    sets = [word for each in settings for word in ("--set", each)]
+    trained, out = tmp_path / "run", tmp_path / "said.csv"
+    assert run(capsys, "train", "--config", "own", *sets, "--out", trained)[0] == 0
+    assert run(capsys, "predict", "--run", trained, "--out", out)[0] == 0
+    said = pd.read_csv(out)
+    assert [*said] == ["node", "id", "class"] and [*said["id"]] == names
+    wanted = tmp_path / "wanted.csv"
+    wanted.write_text("".join(f"{names[i]}\n" for i in (7, 3, 7)))
+    assert run(capsys, "predict", "--run", trained, "--nodes", wanted, "--out", out)[0] == 0
+    assert pd.read_csv(out).equals(said.iloc[[7, 3, 7]].reset_index(drop=True))
+    # New nodes have none; those of other features have.
+    np.save(tmp_path / "x.npy", np.random.rand(3, 2).astype(np.float32))
+    new = ["predict", "--run", trained, "--features", tmp_path / "x.npy", "--out", out]
+    assert run(capsys, *new)[0] == 0 and [*pd.read_csv(out)] == ["node", "class"]
+    assert run(capsys, *new, "--nodes", wanted)[0] == 2  # paper 7 twice
+    wanted.write_text("".join(f"{names[i]}\n" for i in (7, 3, 5)))
+    assert run(capsys, *new, "--nodes", wanted)[0] == 0
+    assert pd.read_csv(out)["id"].tolist() == [names[i] for i in (7, 3, 5)]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ N, D = 50, 4
 
 
 class Nodes:
-    num_nodes = N
+    num_nodes, places = N, None
 
     def __init__(self) -> None:
         self.inputs = np.random.randn(N, WIDTH).astype(np.float32)

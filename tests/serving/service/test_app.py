@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from infgrand_dgl.data.node_ids import Places
 from infgrand_dgl.serving.service import app as app_module
 from infgrand_dgl.serving.service import refusal
 from infgrand_dgl.serving.service.app import application
@@ -259,6 +260,31 @@ def test_nodes_of_the_run(client, served):
 )
 def test_ids_that_are_none(client, body, reason):
     told(client.post("/predict", json=body), 400, reason)
+
+
+@pytest.mark.parametrize(
+    "ids", [7 + 3 * np.arange(N - 1), np.array([f"a/{i}" for i in range(N - 1)])]
+)
+def test_nodes_by_ids_from_elsewhere(ids, served):
+    """All but the last node, which came later, have one."""
+    served.nodes.places = Places(ids)
+    with TestClient(application(served, LIMITS)) as client:
+
+        def ask(**body):
+            return client.post("/predict", json=body)
+
+        wanted = np.random.randint(0, N - 1, 5)
+        said = ask(ids=ids[wanted].tolist()).json()
+        assert said == ask(nodes=wanted.tolist()).json()
+        assert [each["node"] for each in said["predictions"]] == wanted.tolist()
+        assert [each["id"] for each in said["predictions"]] == ids[wanted].tolist()
+        assert ask(nodes=[N - 1]).json()["predictions"][0]["id"] is None
+        assert ask(ids=[]).json() == {"predictions": []}
+        nobody = [ids[0].item(), ids[1].item() * 99]
+        told(ask(ids=nobody), 404, r"ids.1: expected an id of the graph's nodes; found '?")
+        for body in ({}, {"nodes": [1], "ids": ids[:1].tolist()}):
+            told(ask(**body), 400, "body: expected one of nodes and ids")
+        told(ask(ids=[1.5]), 400, "ids.0: Input should be a valid (string|integer)")
 
 
 def test_a_body_that_is_no_json(client):

@@ -48,10 +48,12 @@ def run(args: argparse.Namespace) -> None:
     seed = run.best_seed() if args.seed is None else args.seed
     student, file = run.student(seed), run.weights(seed, "student")
     task, classes, C = load_task(file), load_classes(file), student.shape["classes"]
-    shown = Shown(task, C, classes, args.probabilities, args.top)
+    nodes, calibrated = args.nodes, args.calibrated
+    known = nodes is not None or (args.features is None and args.propagated is None)
+    ids = run.ids if known else None
+    shown = Shown(task, C, classes, args.probabilities, args.top, ids)
     _check_options(args, shown)
     check_writable(args.out)
-    nodes, calibrated = args.nodes, args.calibrated
     if args.features is None:
         rows = args.propagated
         answers = of_stored(run, seed, propagated=rows, nodes=nodes, calibrated=calibrated)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from ...registry import Format, formats
 from ..imported import Imported, Options
+from ..node_ids import FILE as IDS
+from ..node_ids import read_ids
 from ..tabular import EDGES, FEATURES, LABELS, NODES, WEIGHTS, one_of
 from ..tabular import read as read_tables
 
@@ -23,7 +25,8 @@ def read(path: Path, options: Options) -> Imported:
     )
     splits = path / "splits.json"
     files = {splits.name: splits} if splits.exists() else {}
-    return read_tables(edges, found, one_of(path, LABELS), files, one_of(path, WEIGHTS))
+    read = read_tables(edges, found, one_of(path, LABELS), files, one_of(path, WEIGHTS))
+    return read if read.ids is not None else replace(read, ids=read_ids(path / IDS, read.num_nodes))
 
 
 formats.add(

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
+from ...data.node_ids import Places
 from ...errors import InputError
 from . import predictions, protocol
 from .batching import Batcher, quick_rows
@@ -147,15 +148,14 @@ def _path(name: str) -> str:
 def _nodes(app: FastAPI, model: Model, limits: Limits, asked: Asked) -> None:
     specification, nodes = model.specification, model.nodes
     assert nodes is not None
-    Body = predictions.by_ids(specification, nodes.num_nodes, limits.rows)
+    Body = predictions.by_ids(specification, nodes, limits.rows)
 
     @app.post("/predict", tags=["nodes"], response_model=predictions.answer_of(specification))
     async def predict(request: Request, body: Body) -> Response:  # type: ignore[valid-type]
         """Nodes of the run, by ids."""
-        ids: list[int] = body.nodes  # type: ignore[attr-defined]
-        rows = partial(nodes.rows, np.array(ids, np.int64))
-        said = await asked(request, len(ids), rows)
-        return _predicted(ids, said[specification.answers[-1]], model, body)
+        rows = predictions.rows_of(body, nodes)
+        said = await asked(request, len(rows), partial(nodes.rows, rows))
+        return _predicted(rows, nodes.places, said[specification.answers[-1]], model, body)
 
 
 def _new_nodes(app: FastAPI, model: Model, limits: Limits) -> None:
@@ -178,7 +178,7 @@ def _new_nodes(app: FastAPI, model: Model, limits: Limits) -> None:
                 raise refused(400, str(error)) from None
         check_finite(said, f"{specification.answers[-1]}: of numbers so large")
         request.state.rows = len(said)
-        return _predicted(range(N, N + len(said)), said, model, body)
+        return _predicted(np.arange(N, N + len(said)), None, said, model, body)
 
 
 def _joined(body: Any, graph: Graph, num_nodes: int) -> np.ndarray:
@@ -186,8 +186,11 @@ def _joined(body: Any, graph: Graph, num_nodes: int) -> np.ndarray:
     return graph.new(features, edges, weights, cached=body.mode == "cached")
 
 
-def _predicted(ids: Any, said: np.ndarray, model: Model, body: Any) -> Response:
-    each = predictions.predictions(list(ids), said, model.specification, getattr(body, "top", 1))
+def _predicted(
+    rows: np.ndarray, places: Places | None, said: np.ndarray, model: Model, body: Any
+) -> Response:
+    heads, top = predictions.called(rows, places), getattr(body, "top", 1)
+    each = predictions.predictions(heads, said, model.specification, top)
     return JSONResponse({"predictions": each})
 
 

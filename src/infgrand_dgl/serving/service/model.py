@@ -5,14 +5,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...data.node_ids import Places
 from ..answers import Ask
 from ..specification import Specification
 
 
 class Nodes(Protocol):
-    """The nodes of a run, N of them, whose inputs it keeps."""
+    """The nodes of a run, N of them, whose inputs it keeps.
+
+    Args:
+        places: of their ids, where these are not their rows; nodes of updates have none.
+    """
 
     num_nodes: int
+    places: Places | None
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """Inputs of nodes, float32 `[n, width]`."""

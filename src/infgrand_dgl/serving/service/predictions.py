@@ -1,14 +1,16 @@
 """Predictions of nodes by their ids, and of new ones: what is asked, and what is said."""
 
+import reprlib
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictStr
 
+from ...data.node_ids import Places
 from ..specification import Specification
 from ..student import ranked
-from .model import Graph
+from .model import Graph, Nodes
 from .refusal import refused
 from .schema import body, integer, many, number
 
@@ -22,28 +24,34 @@ class Likely(BaseModel):
     probability: float
 
 
-class OfClasses(BaseModel):
-    """Classification."""
+class Called(BaseModel):
+    """A node."""
 
     node: int
+    """Its row."""
+    id: int | str | None = None
+    """Where the graph came from, if the run has it."""
+
+
+class OfClasses(Called):
+    """Classification."""
+
     top: list[Likely]
     """The likeliest classes, likeliest first."""
 
 
-class OfLabels(BaseModel):
+class OfLabels(Called):
     """Several labels."""
 
-    node: int
     labels: list[int | str]
     """Those that are likelier than not."""
     probabilities: list[float]
     """Of each label."""
 
 
-class OfNumbers(BaseModel):
+class OfNumbers(Called):
     """Regression."""
 
-    node: int
     values: list[float]
 
 
@@ -68,10 +76,43 @@ def _top(specification: Specification) -> dict[str, Any]:
     return {"top": (integer(1, C + 1), Field(1, description="how many of the likeliest classes"))}
 
 
-def by_ids(specification: Specification, num_nodes: int, most_rows: int) -> type[BaseModel]:
+def by_ids(specification: Specification, known: Nodes, most_rows: int) -> type[BaseModel]:
     """The body of a request about nodes of the run."""
-    nodes = many(integer(0, num_nodes), most_rows, description="ids, as often as wanted")
-    return body("Nodes", nodes=(nodes, ...), **_top(specification))
+    nodes = many(integer(0, known.num_nodes), most_rows, description="rows, as often as wanted")
+    if known.places is None:
+        return body("Nodes", nodes=(nodes, ...), **_top(specification))
+    id = StrictStr if known.places.are_text else integer(-(2**63), 2**63)
+    ids = many(id, most_rows, description="instead of rows: ids from where the graph came")
+    return body("Nodes", nodes=(nodes | None, None), ids=(ids | None, None), **_top(specification))
+
+
+def rows_of(asked: Any, known: Nodes) -> np.ndarray:
+    """Of the nodes that are asked about, int64 `[n]`.
+
+    Raises:
+        HTTPException: 400: nodes and ids, or neither; 404: an id is nobody's.
+    """
+    ids = getattr(asked, "ids", None)
+    if (ids is None) == (asked.nodes is None):
+        raise refused(400, "body: expected one of nodes and ids")
+    if ids is None or known.places is None:
+        return np.array(asked.nodes, np.int64)
+    rows = known.places.rows(np.array(ids, str if known.places.are_text else np.int64))
+    if (rows < 0).any():
+        place = int((rows < 0).argmax())
+        found = reprlib.repr(ids[place])
+        raise refused(404, f"ids.{place}: expected an id of the graph's nodes; found {found}")
+    return rows
+
+
+def called(nodes: np.ndarray, places: Places | None) -> list[dict[str, Any]]:
+    """How each of some nodes is called: by its row, and by its id where that is another."""
+    heads: list[dict[str, Any]] = [{"node": node} for node in nodes.tolist()]
+    if places is not None:
+        for head in heads:
+            known = head["node"] < len(places.ids)
+            head["id"] = places.ids[head["node"]].item() if known else None
+    return heads
 
 
 def newcomers(
@@ -126,31 +167,28 @@ def joining(asked: Any, graph: Graph, num_nodes: int) -> tuple[np.ndarray, np.nd
 
 
 def predictions(
-    ids: list[int], said: np.ndarray, specification: Specification, top: int = 1
+    heads: list[dict[str, Any]], said: np.ndarray, specification: Specification, top: int = 1
 ) -> list[dict[str, Any]]:
     """
     Args:
+        heads: as of `called`, of n nodes.
         said: probabilities or values, `[n, C]`.
     """
     if specification.task == "regression":
-        return [{"node": id, "values": row} for id, row in zip(ids, said.tolist(), strict=True)]
+        return [head | {"values": row} for head, row in zip(heads, said.tolist(), strict=True)]
     names = specification.classes or range(specification.outputs)
     if specification.task == "multilabel":
         return [
-            {
-                "node": id,
+            head
+            | {
                 "labels": [name for name, p in zip(names, row, strict=True) if p > 0.5],
                 "probabilities": row,
             }
-            for id, row in zip(ids, said.tolist(), strict=True)
+            for head, row in zip(heads, said.tolist(), strict=True)
         ]
     likely, order = ranked(torch.from_numpy(said), top)
     return [
-        {
-            "node": id,
-            "top": [
-                {"class": names[k], "probability": p} for k, p in zip(row, shares, strict=True)
-            ],
-        }
-        for id, row, shares in zip(ids, order.tolist(), likely.tolist(), strict=True)
+        head
+        | {"top": [{"class": names[k], "probability": p} for k, p in zip(row, shares, strict=True)]}
+        for head, row, shares in zip(heads, order.tolist(), likely.tolist(), strict=True)
     ]
