@@ -223,7 +223,7 @@ class Check(Steps):
         first = [ops / "test_spmm.py", ops / "test_propagate.py"]
         others = sorted({*ops.glob("test_*.py")} - {*first, ops / "test_sanitized.py"})
         more = ["nn", "training", "influence", "propagation", "distillation", "graph",
-                "benchmark/test_pyg.py", "experiment/test_train.py"]  # fmt: skip
+                "features", "system", "benchmark/test_pyg.py"]  # fmt: skip
         files = [*first, *others, *(ROOT / "tests" / name for name in more)]
         several = ["-n", str(max(1, (os.cpu_count() or 1) // 2))]
         pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import pstats
+import re
 import signal
 import subprocess
 import sys
@@ -313,6 +314,15 @@ def test_a_wrong_op_is_reported_and_the_others_run(capsys, monkeypatch):
     assert [line.endswith(("MISSED", "ok")) for line in lines].count(True) == 4
     assert "    mixed, D = 3: RuntimeError: illegal address" in lines
     assert any(line.startswith("    mixed, D = 100: 1.0e-03") for line in lines)
+
+
+def test_every_test_of_a_device_is_among_those_that_run(gpu_check, tmp_path):
+    given = {Path(word) for word in new_check(gpu_check, tmp_path).tests() if "/tests/" in word}
+    assert all(path.exists() for path in given)
+    takes = re.compile(r"^def test_\w+\([^)]*\bdevice\b", re.MULTILINE)
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        if takes.search(file.read_text()):
+            assert given & {file, *file.parents}, file
 
 
 def test_the_tests_of_one_device():

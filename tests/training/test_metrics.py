@@ -25,14 +25,22 @@ def drawn(n, classes, ties):
     return (logits.round() if ties else logits), labels[torch.randperm(n)]
 
 
-def by_sklearn(logits, labels):
+def ranking(logits):
+    """What nodes are ranked by, as it is defined."""
+    if logits.shape[1] == 2:
+        return logits[:, 1:].double() - logits[:, :1]
+    return logits.double().log_softmax(1)
+
+
+def by_sklearn(logits, labels, scores=None):
+    """
+    Args:
+        scores: what ranks, as a device has it: by rounding, nodes tie on one that do not on another.
+    """
     classes = logits.shape[1]
     predicted, y = logits.argmax(1).numpy(), labels.numpy()
-    scores = logits.double().log_softmax(1).numpy()
-    if classes == 2:
-        truth, scores = y, (logits[:, 1].double() - logits[:, 0]).numpy()
-    else:
-        truth = np.eye(classes)[y]
+    scores = (ranking(logits) if scores is None else scores).numpy()
+    truth, scores = (y, scores[:, 0]) if classes == 2 else (np.eye(classes)[y], scores)
     return {
         "accuracy": sk.accuracy_score(y, predicted),
         "macro_f1": sk.f1_score(y, predicted, average="macro", zero_division=0),
@@ -47,7 +55,9 @@ def by_sklearn(logits, labels):
 def test_equal_scikit_learns(n, classes, ties, device):
     logits, labels = drawn(n, classes, ties)
     found = {k: m(logits.to(device), labels.to(device)).item() for k, m in CLASSES.items()}
-    assert found == pytest.approx(by_sklearn(logits, labels), abs=1e-12)
+    scores = CLASSES["roc_auc"].read(logits.to(device)).cpu()
+    torch.testing.assert_close(scores, ranking(logits), rtol=1e-14, atol=1e-14)
+    assert found == pytest.approx(by_sklearn(logits, labels, scores), abs=1e-12)
 
 
 def test_every_one_can_be_configured():
