@@ -202,7 +202,7 @@ def test_memory_of_wide_text(tmp_path):
     path, line = tmp_path / "x.csv", ",".join(["0.25"] * 5_000) + "\n"
     path.write_text(100 * line)
     assert 2 <= len(sample(path)) <= SAMPLED // len(line) + 1
-    form = form_of(path, (), None)
+    form = form_of(path, ())
     with open_text(path) as file:
         rows = Rows(file, form, path)
         assert rows.read(9) == line and rows.read(len(line) + 1) == 2 * line

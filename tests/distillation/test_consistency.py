@@ -14,7 +14,7 @@ from infgrand_dgl.registry import Task, methods
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
 from infgrand_dgl.training.settings import for_task
-from tests.training.test_graphed import no_waiting
+from tests.distillation.saying import assert_adds_up
 
 
 def consistency(device="cpu", task="classification", count=2, **settings):
@@ -144,18 +144,8 @@ def test_batches_add_up_and_wait_for_nothing(method, tiny, device):
     made = methods[method].objective(given)
     rows = {k: v.to(device) for k, v in made.rows.items()}
     W = torch.randn(given.view.num_features, given.view.num_classes, device=device)
-    whole, parts = W.clone().requires_grad_(), W.clone().requires_grad_()
-    expected = made.losses(linear(whole), rows)
-    expected["loss"].backward()
-    found = []
-    for ids in torch.randperm(given.view.num_nodes).to(device).split(70):
-        batch = {k: v[ids] for k, v in rows.items()}
-        with no_waiting(torch.device(device)):
-            found.append(made.losses(linear(parts), batch))
-            found[-1]["loss"].backward()
-    for name, value in expected.items():
-        torch.testing.assert_close(sum(each[name] for each in found), value)
-    torch.testing.assert_close(parts.grad, whole.grad)
+    batches = torch.randperm(given.view.num_nodes).to(device).split(70)
+    assert_adds_up(made, linear, W, rows, batches)
 
 
 def test_views_without_masks_are_passes_of_the_inputs(tiny):

@@ -21,9 +21,8 @@ from infgrand_dgl.serving import predict
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
 from tests.conftest import random_undirected
-from tests.distillation.saying import losses_of
+from tests.distillation.saying import assert_adds_up, losses_of, saying
 from tests.influence.test_measures import GRAPHS, graph
-from tests.training.test_graphed import no_waiting
 
 HERE = Runtime(torch.device("cpu"), Budget(1 << 40, 0))
 QUIET = Reporter(quiet=True)
@@ -116,21 +115,9 @@ def test_a_batch_has_its_part_and_waits_for_nothing(method, config, device):
     if made.all_at_once:
         pytest.skip("takes no batches")
     rows = {name: values.to(device) for name, values in made.rows.items()}
-    count = len(rows["labels"])
-    out = torch.randn(count, 3, device=device)
-    whole, halves = out.clone().requires_grad_(), out.clone().requires_grad_()
-    expected = losses_of(made, whole, rows=rows)
-    expected["loss"].backward()
-    mask = torch.arange(count, device=device) < count // 2
-    parts = [ids.nonzero().squeeze(1) for ids in (mask, ~mask)]
-    found = []
-    for ids in parts:
-        with no_waiting(device):
-            found.append(losses_of(made, halves, ids, rows))
-            found[-1]["loss"].backward()
-    for name, value in expected.items():
-        torch.testing.assert_close(found[0][name] + found[1][name], value)
-    torch.testing.assert_close(halves.grad, whole.grad)
+    nodes = torch.arange(len(rows["labels"]), device=device)
+    out = torch.randn(len(nodes), 3, device=device)
+    assert_adds_up(made, saying, out, {"x": nodes, **rows}, nodes.tensor_split(2))
 
 
 def test_what_a_student_reads(tiny):

@@ -18,8 +18,7 @@ from infgrand_dgl.registry import methods
 from infgrand_dgl.system.memory import Budget
 from infgrand_dgl.system.runtime import Runtime
 from tests.conftest import random_csr, random_undirected
-from tests.distillation.saying import losses_of
-from tests.training.test_graphed import no_waiting
+from tests.distillation.saying import assert_adds_up, losses_of, saying
 
 CASES = [("multilabel", "forward"), ("multilabel", "reverse"), ("regression", "forward")]
 FORMS = ["collapsed", "apply_edges"]
@@ -361,17 +360,9 @@ def test_a_batch_has_its_part_and_waits_for_nothing(method, task, kl, tiny_confi
     made = methods[method].objective(Lesson(config, view, influence, logits, runtime))
     rows = {name: values.to(device) for name, values in made.rows.items()}
     out = (logits + torch.randn(40, 3))[: len(rows["labels"])].to(device)
-    whole, halves = out.clone().requires_grad_(), out.clone().requires_grad_()
-    expected = losses_of(made, whole, rows=rows)
-    expected["loss"].backward()
-    order, found = torch.randperm(len(out)).to(device), []
-    for ids in order.split(len(out) // 2):
-        with no_waiting(device):
-            found.append(losses_of(made, halves, ids, rows))
-            found[-1]["loss"].backward()
-    for name, value in expected.items():
-        torch.testing.assert_close(sum(part[name] for part in found), value)
-    torch.testing.assert_close(halves.grad, whole.grad)
+    rows["x"] = torch.arange(len(out), device=device)
+    batches = torch.randperm(len(out)).to(device).split(len(out) // 2)
+    assert_adds_up(made, saying, out, rows, batches)
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])

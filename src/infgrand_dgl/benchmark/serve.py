@@ -22,15 +22,15 @@ import torch
 
 from ..config.schema import Config
 from ..data import NodeDataset
+from ..experiment.exporting import inputs_of
 from ..nn.mlp import MLP
 from ..nn.students import build, shape_of
 from ..propagation.inputs import propagation_of
-from ..registry import sources
 from ..serving.answers import Answers, Ask, ask
 from ..serving.export import export
 from ..serving.formats import find
 from ..serving.service import PACKAGES
-from ..serving.specification import Inputs, Specification
+from ..serving.specification import Specification
 from .harness import Contender, Row
 from .inference import SEED, Way, repeated, teachers_of
 
@@ -82,17 +82,6 @@ def of_teachers(config: Config, dataset: NodeDataset, device: torch.device) -> l
 
 
 def specification(config: Config, dataset: NodeDataset, student: MLP) -> Specification:
-    p = config.propagation
-    inputs = Inputs(
-        width=student.shape["in_features"],
-        features=dataset.num_features,
-        hops=p.hops,
-        pooling="side by side" if config.student.reads_hops else p.pooling,
-        self_loop_weight=p.self_loop_weight,
-        row_normalize=sources[config.data.name].row_normalized(config.data),
-        standardize=config.data.standardize,
-        sha256="0" * 64,
-    )
     return Specification(
         name="student",
         made_by="infgrand-dgl benchmark",
@@ -104,7 +93,7 @@ def specification(config: Config, dataset: NodeDataset, student: MLP) -> Specifi
         classes=None,
         dtype="float32",
         student=student.shape,
-        inputs=inputs,
+        inputs=inputs_of(config, student.shape["in_features"], dataset.num_features, "0" * 64),
     )
 
 

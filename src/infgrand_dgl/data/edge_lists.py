@@ -15,6 +15,7 @@ from .imported import Options
 from .npz import read_matrix
 from .tables import (
     Table,
+    coerced,
     count_rows,
     first_row,
     integers,
@@ -23,7 +24,7 @@ from .tables import (
     texts,
     without_row_numbers,
 )
-from .weights import as_weights, chosen, of_columns, of_matrix, refuse_unclear
+from .weights import Listed, as_weights, chosen, of_columns, of_matrix, refuse_unclear
 
 SOURCES = ("source", "src", "from", "fromnodeid", "from_node_id", "from_id", "source_id", "u",
            "id_1", "id1", "node_1", "node1", "head", "start", "citing")  # fmt: skip
@@ -108,14 +109,11 @@ def _of_networkx(path: Path) -> Table | None:
 
 
 def _weights(column: pd.Series, table: Table) -> np.ndarray:
-    values, where = column.to_numpy(), f"{table.path}: column {column.name}"
-    if values.dtype.kind not in "biuf":
-        cells = pd.Series([str(cell).strip() for cell in values], dtype=object)
-        values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
-        if np.isnan(values).any():
-            row = int(np.isnan(values).argmax())
-            found = f"{cells[row]!r} in {table.place(row)}"
-            raise InputError(f"{where}: expected numbers as edge weights, found {found}")
+    values, where = coerced(column), f"{table.path}: column {column.name}"
+    if column.to_numpy().dtype.kind not in "biuf" and np.isnan(values).any():
+        row = int(np.isnan(values).argmax())
+        found = f"{str(column.iloc[row]).strip()!r} in {table.place(row)}"
+        raise InputError(f"{where}: expected numbers as edge weights, found {found}")
     return as_weights(values, where, table.place)
 
 
@@ -133,10 +131,8 @@ def _ids(columns: list[pd.Series], table: Table) -> np.ndarray:
 def _of_array(path: Path, options: Options) -> EdgeList:
     array = load_array(path)
     with reading(path, "a readable list of edges"):
-        if array.dtype.kind == "U" and array.ndim == 2 and array.shape[1] == 2:
-            table = Table(pd.DataFrame(array), False, path, None)
-            return EdgeList(_ids([table.frame[0], table.frame[1]], table), table)
-        listed = of_columns(array, options.weights, path)
+        names = array.dtype.kind == "U" and array.ndim == 2 and array.shape[1] == 2
+        listed = Listed(array) if names else of_columns(array, options.weights, path)
         table = Table(pd.DataFrame(listed.edges), False, path, None)
         ids = _ids([table.frame[0], table.frame[1]], table)
         return EdgeList(ids, table, listed.weights)

@@ -54,12 +54,11 @@ class Table(NamedTuple):
         return f"row {row}"
 
 
-def read_table(path: Path, named: Iterable[str] = (), header: bool | None = None) -> Table:
+def read_table(path: Path, named: Iterable[str] = ()) -> Table:
     """
     Args:
         named: words in lower case that name columns; a first row of them alone is a header even
             where the rows below are text as well.
-        header: whether the first row is one; None: as it looks.
 
     Raises:
         InputError: unreadable, empty, or rows of unlike lengths.
@@ -67,7 +66,7 @@ def read_table(path: Path, named: Iterable[str] = (), header: bool | None = None
     if path.suffix.lower() == ".parquet":
         return Table(_parquet(path), True, path, None)
     with reading(path, f"a readable {path.suffix} file in UTF-8"):
-        form = form_of(path, named, header)
+        form = form_of(path, named)
         return _table(_read(path, form), form, path)
 
 
@@ -85,7 +84,7 @@ def read_blocks(path: Path, named: Iterable[str] = ()) -> Iterator[Table]:
         yield from _parquet_blocks(path)
         return
     with reading(path, f"a readable {path.suffix} file in UTF-8"), open_text(path) as file:
-        form = form_of(path, named, None)
+        form = form_of(path, named)
         table = _table(_no_rows(form), form, path)
         yield table
         rows: Any = Rows(file, form, path)

@@ -54,7 +54,7 @@ class Form(NamedTuple):
         }
 
 
-def form_of(path: Path, named: Iterable[str], header: bool | None) -> Form:
+def form_of(path: Path, named: Iterable[str]) -> Form:
     """As `tables.read_table` says.
 
     Raises:
@@ -67,8 +67,7 @@ def form_of(path: Path, named: Iterable[str], header: bool | None) -> Form:
     separator = _separator([line for line in lines if is_row(line, ",")] or lines)
     found = [each for each in found if is_row(each[1], separator)]
     skipped, rows = found[0][0], [_cells(line, separator) for _, line in found]
-    if header is None:
-        header = _is_header(rows, frozenset(named))
+    header = _is_header(rows, frozenset(named))
     width = len(rows[1] if header and len(rows) > 1 else rows[0])
     names = rows[0] if header else [str(i) for i in range(width)]
     names = [name.strip() for name in names]

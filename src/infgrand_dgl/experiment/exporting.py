@@ -111,11 +111,12 @@ def specify(
             dtype=dtype,
             student=student.shape,
             temperature=temperature,
-            inputs=_inputs(config, student.shape["in_features"], features, _sha256(inputs)),
+            inputs=inputs_of(config, student.shape["in_features"], features, _sha256(inputs)),
         )
 
 
-def _inputs(config: Config, width: int, features: int, sha256: str) -> Inputs:
+def inputs_of(config: Config, width: int, features: int, sha256: str) -> Inputs:
+    """What a student of the experiment reads."""
     p, data = config.propagation, config.data
     hops = p.hops if config.reads_propagated else 0
     beside = config.student.reads_hops

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import spearmanr
 
+BINS = 15  # of calibration
+
 
 def quantile_bins(values: np.ndarray, count: int) -> list[np.ndarray]:
     """At most `count` bins of about as many values each, ascending: positions in `values` `[n]`.
@@ -30,24 +32,22 @@ class Calibration(NamedTuple):
         return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.nodes))
 
 
-def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> Calibration:
-    """Over `bins` bins of one width, from the likeliest class of `[n, C]` and its probability."""
-    return _binned(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
+def calibration(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Over `BINS` bins of one width, from the likeliest class of `[n, C]` and its probability."""
+    return _binned(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
 
 
-def calibration_of_labels(
-    probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
-) -> Calibration:
+def calibration_of_labels(probabilities: np.ndarray, labels: np.ndarray) -> Calibration:
     """Of all known labels of all nodes, `[n, C]`, NaN where one is not: the probability that
     it has is the confidence, the share that a node has it the accuracy."""
     known = ~np.isnan(labels)
-    return _binned(probabilities[known], labels[known] == 1, bins)
+    return _binned(probabilities[known], labels[known] == 1)
 
 
-def _binned(confidence: np.ndarray, correct: np.ndarray, bins: int) -> Calibration:
+def _binned(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
     confidence, correct = confidence.astype(np.float64), correct.astype(np.float64)
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    nodes, sure, right = (np.bincount(index, w, bins) for w in (None, confidence, correct))
+    index = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    nodes, sure, right = (np.bincount(index, w, BINS) for w in (None, confidence, correct))
     used = nodes > 0
     return Calibration(sure[used] / nodes[used], right[used] / nodes[used], nodes[used])
 

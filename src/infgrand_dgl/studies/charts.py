@@ -67,12 +67,10 @@ def shift(i: int, count: int, width: float) -> float:
     return width / count * (i - (count - 1) / 2)
 
 
-def bars(
-    axes: Axes, panel: pd.DataFrame, key: str, styles: Mapping[str, Style], wide: int = 3
-) -> None:
+def bars(axes: Axes, panel: pd.DataFrame, key: str, styles: Mapping[str, Style]) -> None:
     """A group of bars at each value of `key`, one for each model of `styles`.
 
-    The panel has room for `wide` groups: where there are fewer the bars do not grow.
+    The panel has room for three groups: where there are fewer the bars do not grow.
     """
     groups = ordered(panel[key])
     for i, (model, (color, hatch)) in enumerate(styles.items()):
@@ -91,15 +89,15 @@ def bars(
             error_kw={"elinewidth": 0.8, "ecolor": BLACK, "capsize": 1.5},
         )
     axes.set_xticks(range(len(groups)), map(name, groups), fontsize=9 if len(groups) < 6 else 8)
-    middle, half = (len(groups) - 1) / 2, max(len(groups), wide) / 2
+    middle, half = (len(groups) - 1) / 2, max(len(groups), 3) / 2
     axes.set_xlim(middle - half, middle + half)
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y")
 
 
-def teacher_lines(axes: Axes, panel: pd.DataFrame, key: str = "dataset") -> None:
-    """A line across each group of bars."""
-    values = of_model(panel, "teacher", key, ordered(panel[key]))
+def teacher_lines(axes: Axes, panel: pd.DataFrame) -> None:
+    """A line across each dataset's group of bars."""
+    values = of_model(panel, "teacher", "dataset", ordered(panel["dataset"]))
     x = np.arange(len(values))
     style: Kwargs = {"colors": BLACK, "linestyles": DASHES, "linewidth": 1.0}
     axes.hlines(values["mean"], x - 0.45, x + 0.45, label=name("teacher"), **style)

@@ -14,15 +14,14 @@ from .summary import name
 STEP, BAR = 0.5, 0.22  # between labels, and between bars, down from the axis
 
 
-def diagrams(panels: Mapping[str, Ranks], columns: int = 2) -> Figure:
+def diagrams(panels: Mapping[str, Ranks]) -> Figure:
     """A panel for each of some rankings, by title."""
+    columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
     deepest = max(map(_depth, panels.values()))
     height = lines * (0.3 * deepest + 0.55)
-    width = WIDTH if columns > 1 and len(panels) > 1 else 4.5
-    figure, grid = subplots(
-        lines, min(columns, len(panels)), width=width, height=height, squeeze=False
-    )
+    width = WIDTH if columns > 1 else 4.5
+    figure, grid = subplots(lines, columns, width=width, height=height, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, (title, found) in zip(grid.flat, panels.items(), strict=False):

@@ -52,8 +52,8 @@ class Cell:
     @property
     def fingerprint(self) -> str:
         """Of what the cell computes; not of where."""
-        students = {name: _anywhere(config) for name, config in self.students.items()}
-        return fingerprint(_anywhere(self.config), students)
+        students = {name: anywhere(config) for name, config in self.students.items()}
+        return fingerprint(anywhere(self.config), students)
 
     def where(self) -> dict[str, Any]:
         """What a table is ordered by."""
@@ -61,7 +61,8 @@ class Cell:
         return {key: getattr(self, key) for key in keys}
 
 
-def _anywhere(config: Config) -> Config:
+def anywhere(config: Config) -> Config:
+    """What it computes, whatever the machine."""
     config = config.replace("resources", memory=None, gpu_memory=None)
     if not sources[config.data.name].needs_root:  # of a user's graph it says which
         config = config.replace("data", root=None)

@@ -43,10 +43,10 @@ class Ranks(NamedTuple):
         return [(self.mean.index[i], self.mean.index[j]) for i, j in found]
 
 
-def critical_value(models: int, alpha: float = ALPHA) -> float:
+def critical_value(models: int) -> float:
     """q_α, the Studentised range of so many means with infinite degrees of freedom, over √2
     (Demšar's table 5)."""
-    return float(stats.studentized_range.ppf(1 - alpha, models, np.inf) / np.sqrt(2))
+    return float(stats.studentized_range.ppf(1 - ALPHA, models, np.inf) / np.sqrt(2))
 
 
 def ranks(scores: pd.DataFrame, sign: int = 1) -> Ranks | None:

@@ -68,6 +68,7 @@ def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
         values = metric.of_model(trained)
         test = {p: values[p]["mean"] if p in values else None for p in TESTED}
         pace = trained.get("milliseconds_per_1000_nodes")
+        own = None if name == "teacher" else cell.own
         rows.append(
             {
                 **cell.where(),
@@ -78,16 +79,8 @@ def rows_of(cell: Cell, metrics: dict[str, Any]) -> list[dict[str, Any]]:
                 "ms_per_1000_nodes": pace["mean"] if pace else None,
                 "seconds": metrics["seconds"][name][0],
                 "retrained": name in metrics["retrained"][0],
-                **(
-                    {}
-                    if cell.own is None or name == "teacher"
-                    else {"settings": _whose(cell, name)}
-                ),
+                **({} if own is None else {"settings": "own" if name in own else "cell"}),
                 **({} if metric.name == "accuracy" else {"metric": metric.name}),
             }
         )
     return rows
-
-
-def _whose(cell: Cell, student: str) -> str:
-    return "own" if student in (cell.own or ()) else "cell"

@@ -3,17 +3,12 @@
 from pathlib import Path
 
 from ...registry import Format, formats
-from ..imported import Imported, Options
-from ..tabular import read as read_tables
+from ..tabular import read
 from ..text_tables import is_table
 
 
 def recognizes(path: Path) -> bool:
     return path.is_file() and is_table(path)
-
-
-def read(path: Path, options: Options) -> Imported:
-    return read_tables(path, options)
 
 
 formats.add(

@@ -15,10 +15,10 @@ from ...config.schema import Config
 from ...errors import InputError
 from ...experiment.directory import LOCK, locked
 from ...experiment.environment import environment
-from ...registry import sources
 from ...system.reading import reading
 from ...system.writing import explained, writing
 from ...training.metrics import METRICS, Metric
+from ..grid import anywhere
 from .search import suggest
 from .space import Space, value_of
 from .trials import STATES, Trial, is_poor, ranked
@@ -47,10 +47,7 @@ class Search:
 
     def settings(self) -> dict[str, Any]:
         """What all trials of a folder have alike, by key; not where they run."""
-        config = self.config.replace("train", device="auto", baselines=[], tensorboard=False)
-        config = config.replace("resources", memory=None, gpu_memory=None)
-        if not sources[config.data.name].needs_root:  # of a user's graph it says which
-            config = config.replace("data", root=None)
+        config = anywhere(self.config).replace("train", baselines=[], tensorboard=False)
         space = {f"space: {key}": part.written() for key, part in self.space.items()}
         options = {"--seed": self.seed, "--prune": self.prune, "--settings": list(self.across)}
         return {**flat(config), **space, **options}
