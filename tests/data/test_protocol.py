@@ -148,7 +148,8 @@ def test_prepared(tmp_path):
     store.verify(tmp_path / "set")
     source = load_source(given.data)
     d = load_source(config(prepared=str(tmp_path / "set")))
-    assert d.ids is not None and d.ids.tolist() == source.ids.tolist() and d.split is None
+    assert d.ids is not None and source.ids is not None
+    assert d.ids.tolist() == source.ids.tolist() and d.split is None
     assert torch.equal(with_split(d, given.data, 4).train, with_split(source, given.data, 4).train)
     with pytest.raises(InputError, match='prepared with "glnn", found "published"'):
         load_source(config(protocol="published", prepared=str(tmp_path / "set")))

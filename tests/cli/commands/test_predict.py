@@ -41,7 +41,7 @@ def test_predict(trained, tmp_path, capsys):
 def test_ids_from_elsewhere(tmp_path, capsys):
     """Nodes are asked for, and told, by the ids that the user's own files have."""
     N, folder = 60, tmp_path / "graph"
-    names = [f"paper {k}" for k in np.random.permutation(N)]
+    names = [f"paper-{k}" for k in np.random.permutation(N)]
     folder.mkdir()
     ring = [f"{names[i]},{names[(i + 1) % N]}\n" for i in range(N)]
     (folder / "edges.csv").write_text("".join(ring))
@@ -62,7 +62,7 @@ def test_ids_from_elsewhere(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.random.rand(3, 2).astype(np.float32))
     new = ["predict", "--run", trained, "--features", tmp_path / "x.npy", "--out", out]
     assert run(capsys, *new)[0] == 0 and [*pd.read_csv(out)] == ["node", "class"]
-    assert run(capsys, *new, "--nodes", wanted)[0] == 2  # paper 7 twice
+    assert run(capsys, *new, "--nodes", wanted)[0] == 2  # one of them twice
     wanted.write_text("".join(f"{names[i]}\n" for i in (7, 3, 5)))
     assert run(capsys, *new, "--nodes", wanted)[0] == 0
     assert pd.read_csv(out)["id"].tolist() == [names[i] for i in (7, 3, 5)]

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
+from infgrand_dgl.data.node_ids import Places
 from infgrand_dgl.serving.answers import Answers, ask
 from infgrand_dgl.serving.service.app import application
 from infgrand_dgl.serving.service.model import Limits, Model
@@ -22,7 +23,8 @@ N, D = 50, 4
 
 
 class Nodes:
-    num_nodes, places = N, None
+    num_nodes = N
+    places: Places | None = None
 
     def __init__(self) -> None:
         self.inputs = np.random.randn(N, WIDTH).astype(np.float32)

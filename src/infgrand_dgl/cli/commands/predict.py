@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rows = parser.add_mutually_exclusive_group()
     help = "propagated features [n, D] of your own (default: the run's)"
     rows.add_argument("--propagated", type=Path, metavar="FILE", help=help)
-    rows.add_argument("--nodes", type=Path, metavar="FILE", help="node ids [n] (default: all)")
+    help = "nodes [n], by rows or by the ids of ids.npy (default: all)"
+    rows.add_argument("--nodes", type=Path, metavar="FILE", help=help)
     help = "raw features [n, D] of new nodes, N to N + n - 1; with --nodes: of these, instead"
     add("--features", type=Path, metavar="FILE", help=help)
     help = "ids [m, 2]: undirected edges of new nodes with known ones and each other"
