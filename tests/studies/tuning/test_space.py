@@ -65,6 +65,14 @@ def test_the_shipped_space_is_what_is_to_be_chosen():
     assert not [key for key in left if key.startswith(("student.", "propagation."))]
 
 
+def test_regression_has_no_distributions():
+    """A trial with a temperature, or with consistency, would fail."""
+    space = read_space(find_space("student"), DEMO)
+    left = ["distillation.tau", "consistency.weight", "consistency.temperature"]
+    assert unread(DEMO, space, "regression") == left
+    assert unread(DEMO, space, "multilabel") == []
+
+
 def test_the_space_of_the_recipe():
     """Narrower, of any width, with self-loops that may count twice and an average of weights."""
     wide, narrow = (read_space(find_space(name), DEMO) for name in ("student", "recipe"))

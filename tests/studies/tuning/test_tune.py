@@ -249,6 +249,16 @@ def test_poor_trials_end_early(tiny, tmp_path):
     assert found.counts["finished"] >= 5 and found.best not in pruned
 
 
+def test_regression_by_the_shipped_space(tiny, tmp_path, capsys):
+    numbers = [*settings(write(tmp_path / "graph", "regression")), "train.seeds=[0]"]
+    numbers += ["data.nodes=null", "data.features=null", "data.classes=null"]
+    options = ["--trials", "3", "--out", str(tmp_path / "out")]
+    assert main(["tune", "--config", str(tiny), "--set", *numbers, *options]) == 0
+    out = capsys.readouterr().out
+    assert "of regression does not read them: distillation.tau, consistency.weight" in out
+    assert "3 finished, 0 pruned, 0 failed" in out
+
+
 def test_of_errors_the_least_is_best(tiny, tmp_path):
     numbers = [*settings(write(tmp_path / "graph", "regression")), "train.metric=rmse"]
     numbers += ["data.nodes=null", "data.features=null", "data.classes=null"]

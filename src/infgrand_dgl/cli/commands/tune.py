@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(file, [*args.set, *device])
 
     from ...present.console import Reporter
+    from ...studies.grid import task_of
     from ...studies.tuning.folder import Search
     from ...studies.tuning.runner import tune
     from ...studies.tuning.space import find_space, read_space, unread
@@ -44,8 +45,10 @@ def run(args: argparse.Namespace) -> int:
     report = Reporter(args.quiet)
     path = find_space(args.space)
     space = read_space(path, config)
-    if left := unread(config, space):
-        report.line(f"left out, as method: {config.method} does not read them: {', '.join(left)}")
+    task = task_of(config)
+    if left := unread(config, space, task):
+        who = f"method: {config.method}" + (" of regression" if task == "regression" else "")
+        report.line(f"left out, as {who} does not read them: {', '.join(left)}")
         space = {key: part for key, part in space.items() if key not in left}
     if not space:
         raise InputError(f"--space {args.space}: nothing is left of it to try")

@@ -19,6 +19,7 @@ from ... import config as package
 from ...config import explain as messages
 from ...config import methods as sections_of_methods
 from ...config.explain import explain
+from ...config.fields import Task
 from ...config.reading import flat, read_mapping
 from ...config.schema import Config
 from ...errors import InputError
@@ -30,6 +31,7 @@ FIXED_KEYS = {
     f"train.{key}"
     for key in ("metric", "seeds", "device", "baselines", "checkpoint_every", "tensorboard")
 }
+OF_DISTRIBUTIONS = {"distillation.tau", "distillation.kl", "consistency"}  # what numbers have not
 EXPECTED = "expected a list of choices, or a range of low, high and perhaps log or step"
 EXPECTED_INTEGER = messages.EXPECTED["int_type"]
 
@@ -127,8 +129,9 @@ def value_of(config: Config, key: str) -> Any:
     return flat(config)[key]
 
 
-def unread(config: Config, space: Space) -> list[str]:
-    """The keys that no method of the space, or the experiment's own, reads."""
+def unread(config: Config, space: Space, task: Task = "classification") -> list[str]:
+    """The keys that no method of the space, or the experiment's own, reads; of regression also
+    those that are of distributions alone."""
     part = space.get("method")
     names = part.values if isinstance(part, Choices) else [config.method]
     chosen = [methods[name] for name in names]
@@ -139,6 +142,8 @@ def unread(config: Config, space: Space) -> list[str]:
 
     def reads(key: str, method: Method) -> bool:
         section, _, setting = key.partition(".")
+        if task == "regression" and (section in OF_DISTRIBUTIONS or key in OF_DISTRIBUTIONS):
+            return False
         if section == "distillation":
             return method.reads(setting)
         if section == "teacher":
