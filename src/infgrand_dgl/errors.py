@@ -1,6 +1,6 @@
 """The one exception for what a user can mend: bad input or a bad setting."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -17,6 +17,16 @@ def check_choice(argument: str, value: Any, allowed: Sequence[str]) -> None:
         choices = ", ".join(allowed[:-1])
         either = f"{choices} or {allowed[-1]}" if choices else allowed[-1]
         raise InputError(f"{argument}: expected {either}, found {value!r}")
+
+
+def check_number(argument: str, value: Any, expected: str, fits: Callable[[Any], bool]) -> None:
+    """Raises an InputError unless `value` is a number that fits; text and several are none."""
+    try:
+        fine = bool(fits(value))
+    except (TypeError, ValueError, RuntimeError):
+        fine = False
+    if not fine:
+        raise InputError(f"{argument}: expected {expected}, found {value!r}")
 
 
 def check_shape(argument: str, tensor: Any, expected: Sequence[int | str]) -> None:

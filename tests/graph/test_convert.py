@@ -65,6 +65,10 @@ FORMS = {
     "SciPy with a stored zero": stored_zero,
     "torch COO": lambda e: torch.sparse_coo_tensor(e, torch.ones(e.shape[1]), (N, N)),
     "torch CSR": lambda e: torch.from_numpy(matrix(e).toarray()).to_sparse_csr(),
+    "torch COO in bfloat16": lambda e: torch.sparse_coo_tensor(
+        e, torch.ones(e.shape[1], dtype=torch.bfloat16), (N, N)
+    ),
+    "torch CSR in float16": lambda e: torch.from_numpy(matrix(e).toarray()).half().to_sparse_csr(),
     "NetworkX": networkx,
     "NetworkX, both directions": lambda e: networkx(e).to_directed(),
     "PyG": pyg,
@@ -220,6 +224,14 @@ def test_features_as_arrays_and_scipy_matrices():
         torch.testing.assert_close(influence_scores(index, given), expected)
         out = propagate_features(index, given, hops=1)
         assert out.dtype == torch.float32 and out.shape == (N, 4)
+
+
+def test_arrays_to_read_alone_pass_in_silence(recwarn):
+    """As pandas gives them."""
+    x = np.random.rand(N, 4).astype(np.float32)
+    x.flags.writeable = False
+    propagate_features(edge_index(), x, hops=1)
+    assert not recwarn.list
 
 
 BAD = {

@@ -53,6 +53,15 @@ def test_normalizations(device):
         torch.testing.assert_close(found.cpu().double(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("normalization", ["minmax", "max"])
+@pytest.mark.parametrize("dtype", [torch.half, torch.bfloat16])
+def test_features_of_16_bits(dtype, normalization, device):
+    """Are computed in float32."""
+    csr, x = random_undirected(90, 200, device), torch.randn(90, 5, device=device).to(dtype)
+    found = influence_scores(csr, x, normalization=normalization)
+    torch.testing.assert_close(found, influence_scores(csr, x.float(), normalization=normalization))
+
+
 def test_blocks_of_pairs(monkeypatch):
     """Any size gives the same; a GPU's is what fits there, up to 2^30."""
     csr, x = random_undirected(90, 200), torch.randn(90, 5)

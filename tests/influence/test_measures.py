@@ -276,6 +276,26 @@ def test_teacher_is_asked_for():
         scores("path", "fame", "cpu")
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"logits": np.zeros((3, 2))}, "logits: expected a tensor, found ndarray"),
+        ({"labels": [0, 1, -1]}, "labels: expected a tensor, found list"),
+        ({"labels": torch.tensor([0.0, 1.0, -1.0])}, "labels: expected int64, found torch.float32"),
+        ({"logits": torch.tensor([[0.0, torch.nan]] * 3)}, "logits: expected finite numbers"),
+        ({"logits": torch.zeros(3)}, r"logits: expected shape \[3, C\], found \[3\]"),
+        ({"measure": "hybrid", "mix": 2}, "mix: expected 0 to 1, found 2"),
+        ({"measure": "hybrid", "mix": "half"}, "mix: expected 0 to 1, found 'half'"),
+        ({"measure": "degree", "hops": -1}, "hops: expected an integer from 0 on, found -1"),
+    ],
+)
+def test_bad_arguments(change, told):
+    arguments: dict[str, Any] = {"measure": "renode", "logits": torch.randn(3, 2)}
+    arguments |= {"labels": torch.tensor([0, 1, -1])}
+    with pytest.raises(InputError, match=told):
+        influence_scores(graph("path", "cpu"), torch.ones(3, 2), **{**arguments, **change})
+
+
 @pytest.mark.parametrize("measure", measures)
 def test_strict_sees_the_observed_graph_alone(measure, tiny):
     config = load_config(tiny, [f"influence.measure={measure}", "data.setting=inductive"])

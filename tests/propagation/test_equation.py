@@ -1,6 +1,7 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +108,9 @@ def test_little_more_than_the_result_is_held_whatever_the_hops(pooling):
         ({"hops": -1}, "hops: expected an integer from 0 on, found -1"),
         ({"hops": 1.5}, "hops: expected an integer from 0 on, found 1.5"),
         ({"hops": "2"}, "hops: expected an integer from 0 on, found '2'"),
+        ({"hops": True}, "hops: expected an integer from 0 on, found True"),
+        ({"hops": 1, "self_loop_weight": "1"}, "self_loop_weight: expected 0 or more, found '1'"),
+        ({"hops": 1, "self_loop_weight": -1.0}, "self_loop_weight: expected 0 or more, found -1"),
         ({"hops": 1, "pooling": "sum"}, "pooling: expected mean, max, min or last, found 'sum'"),
     ],
 )
@@ -119,7 +123,11 @@ def test_bad_settings(arguments, told):
     ("features", "told"),
     [
         (torch.randn(4, 2), r"expected shape \[5, D\], found \[4, 2\]"),
-        (torch.randn(5), r"expected shape \[5, D\], found \[5\]"),
+        (torch.randn(5), r"expected shape \[N, D\], N and D at least 1, found \[5\]"),
+        (torch.randn(()), r"expected shape \[N, D\], N and D at least 1, found \[\]"),
+        (torch.randn(1, 5, 2), r"expected shape \[N, D\], .* found \[1, 5, 2\]"),
+        (torch.randn(5, 0), r"expected shape \[N, D\], .* found \[5, 0\]"),
+        ([[1.0, 2.0], [3.0]], r"expected numbers \[N, D\], found rows of several lengths"),
         (torch.ones(5, 2, dtype=torch.long), "expected floating point, found torch.int64"),
         (torch.tensor([[0.0]] * 3 + [[float("nan")]] + [[0.0]]), "NaN or infinity in row 3"),
         (torch.tensor([[0.0]] * 2 + [[float("inf")]] + [[0.0]] * 2), "NaN or infinity in row 2"),
@@ -128,6 +136,13 @@ def test_bad_settings(arguments, told):
 def test_bad_features(features, told):
     with pytest.raises(InputError, match=told):
         propagate_features(random_undirected(5, 5), features, hops=1)
+
+
+def test_integers_of_numpy_are_hops():
+    csr, x = random_undirected(5, 5), torch.randn(5, 2)
+    expected = propagate_features(csr, x, hops=2)
+    hops: Any = np.int64(2)
+    assert torch.equal(propagate_features(csr, x, hops=hops), expected)
 
 
 def test_large_finite_features_pass():

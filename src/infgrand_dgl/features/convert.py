@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..graph.weights import as_array
 
 # The density above which a stored CSR matrix is no faster than a dense one, though smaller up to
 # one half. Which of the two a first layer takes is decided anew (`features.sparse`).
@@ -52,6 +53,16 @@ def row_normalized(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return (sp.diags(inverse) @ matrix).tocsr()
 
 
+def given_features(values: Any) -> Tensor:
+    """A tensor `[N, D]` as it is, anything else by `as_features`."""
+    if not isinstance(values, Tensor):
+        return as_features(values)
+    if values.ndim != 2 or 0 in values.shape:
+        found = list(values.shape)
+        raise InputError(f"features: expected shape [N, D], N and D at least 1, found {found}")
+    return values
+
+
 def as_features(values: Any, where: str = "features") -> Tensor:
     """float32 `[N, D]`, dense or sparse CSR: of a tensor, an array, or a sparse matrix of SciPy or
     torch.
@@ -66,18 +77,24 @@ def as_features(values: Any, where: str = "features") -> Tensor:
         coo = values.detach().cpu().to_sparse_coo().coalesce()
         if coo.ndim != 2 or coo.dense_dim():
             raise InputError(f"{where}: expected shape [N, D], found {list(coo.shape)}")
-        values = sp.coo_matrix((coo.values().numpy(), coo.indices().numpy()), coo.shape)
+        values = sp.coo_matrix((as_array(coo.values()), coo.indices().numpy()), coo.shape)
     elif isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        values = as_array(values)
     elif not sp.issparse(values):
-        values = np.asarray(values)
+        try:
+            values = np.asarray(values)
+        except ValueError:
+            expected = "expected numbers [N, D], found rows of several lengths"
+            raise InputError(f"{where}: {expected}") from None
     check_numbers(values, where)
     try:
         with np.errstate(over="raise"):
             if sp.issparse(values):
                 return from_scipy(sp.csr_matrix(values))
-            return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+            dense = np.ascontiguousarray(values, dtype=np.float32)
+            with warnings.catch_warnings():  # pandas gives arrays to read alone: none is written to
+                warnings.simplefilter("ignore", UserWarning)
+                return torch.from_numpy(dense)
     except FloatingPointError:
         large = (abs(values) > np.finfo(np.float32).max).nonzero()[0]
         raise InputError(

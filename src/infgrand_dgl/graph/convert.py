@@ -86,7 +86,7 @@ def edges_of(graph: GraphLike, num_nodes: int | None = None) -> Edges:
         return _of_matrix(graph.tocoo(), "graph + graph.T adds it")
     if isinstance(graph, Tensor) and graph.layout in SPARSE:
         matrix = graph.detach().cpu().to_sparse_coo().coalesce()
-        entries = (matrix.values().numpy(), matrix.indices().numpy())
+        entries = (as_array(matrix.values()), matrix.indices().numpy())
         if matrix.dense_dim() or matrix.ndim != 2:
             raise InputError(f"graph: expected a matrix [N, N], found {list(matrix.shape)}")
         return _of_matrix(sp.coo_matrix(entries, matrix.shape), "graph + graph.T adds it")

@@ -19,10 +19,13 @@ ROWS = 1 << 18  # whose weights are summed at a time, in float64
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Numbers of edges in whatever holds them, as NumPy does; objects, where they are none."""
+    """Numbers in whatever holds them, as NumPy does; objects, where they are none.
+
+    Those of a tensor of 16 bits become float32: SciPy knows neither kind, NumPy one of them.
+    """
     if isinstance(values, Tensor):
         values = values.detach().cpu()
-        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        return (values.float() if values.dtype in (torch.half, torch.bfloat16) else values).numpy()
     try:
         return np.array(values)
     except ValueError:  # lists of several lengths

@@ -70,6 +70,7 @@ def cosine_influence(
     propagation = Propagation(hops, self_loop_weight)
     check_choice("normalization", normalization, get_args(Normalization))
     x = FeatureMatrix(features).checked_dense(csr.num_rows)
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
     scale = harmless_scale(float(torch.linalg.vector_norm(x, ord=math.inf)))
     if scale != 1:
         x = x * scale

@@ -72,7 +72,10 @@ def _check_labels(measure: Measure, inputs: Inputs) -> None:
     check_shape("labels", labels, [N] if inputs.task == "classification" else [N, "C"])
     if not labelled(labels).any():
         raise InputError("labels: expected those of the nodes that train, found none")
+    if inputs.task == "classification" and labels.dtype != torch.int64:
+        raise InputError(f"labels: expected int64, found {labels.dtype}")
     if inputs.task == "classification" and inputs.logits is not None:
+        check_shape("logits", inputs.logits, [N, "C"])
         C = inputs.logits.shape[1]
         if int(labels.max()) >= C:
             raise InputError(

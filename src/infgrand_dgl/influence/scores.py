@@ -10,10 +10,12 @@ from torch import Tensor
 
 from ..config import Config
 from ..config.fields import Task
-from ..errors import check_choice
-from ..features.convert import as_features
+from ..errors import InputError, check_choice, check_number
+from ..features.convert import given_features
 from ..graph.convert import GraphLike, as_csr
+from ..propagation.equation import Propagation
 from ..registry import measures
+from ..system.arrays import first_not_finite
 from .cosine import cosine_influence
 from .measure import Inputs, Normalization, measured
 
@@ -60,14 +62,16 @@ def influence_scores(
 
     Raises:
         InputError: a directed graph or none, weights that are negative or not finite, features of
-            another length, NaN or infinite features, an unknown measure or normalization, no logits
-            or labels where they are needed, a task that the measure does not have.
+            another length, NaN or infinite features or logits, an unknown measure or normalization,
+            no logits or labels where they are needed, a task that the measure does not have.
     """
     check_choice("measure", measure, list(measures))
     check_choice("normalization", normalization, get_args(Normalization))
     check_choice("task", task, get_args(Task))
-    if not isinstance(features, Tensor):
-        features = as_features(features)
+    hops = Propagation(hops, self_loop_weight).hops
+    if mix is not None:
+        check_number("mix", mix, "0 to 1", lambda share: 0 <= share <= 1)
+    features = given_features(features)
     chosen, csr = measures[measure], as_csr(graph, features.device, len(features))
     settings: dict[str, Any] = {
         "hops": hops,
@@ -77,12 +81,19 @@ def influence_scores(
     cosine = None
     if chosen.needs_cosine:
         cosine = cosine_influence(csr, features, **settings).scores
-    logits, labels = (
-        None if given is None else given.to(csr.indptr.device) for given in (logits, labels)
-    )
+    device = csr.indptr.device
+    logits, labels = (_given(*each, device) for each in (("logits", logits), ("labels", labels)))
+    if chosen.needs_teacher and logits is not None and first_not_finite(logits) is not None:
+        raise InputError("logits: expected finite numbers, found NaN or infinity")
     settings |= {"logits": logits, "labels": labels, "cosine": cosine, "mix": mix, "task": task}
     inputs = Inputs(csr, features=features, **settings)
     return measured(chosen, inputs)
+
+
+def _given(name: str, values: Any, device: torch.device) -> Tensor | None:
+    if values is not None and not isinstance(values, Tensor):
+        raise InputError(f"{name}: expected a tensor, found {type(values).__name__}")
+    return None if values is None else values.to(device)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Without pooling it is all of them side by side, $X^{(0)} \,\|\, \dots \,\|\, X^{
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import get_args
 
 import numpy as np
@@ -16,8 +17,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_choice
-from ..features.convert import as_features
+from ..errors import InputError, check_choice, check_number
+from ..features.convert import given_features
 from ..features.matrix import FeatureMatrix
 from ..graph.convert import GraphLike, as_csr
 from ..graph.csr import CSRGraph
@@ -44,10 +45,10 @@ class Propagation:
 
     def __post_init__(self) -> None:
         hops, weight = self.hops, self.self_loop_weight
-        if not isinstance(hops, int) or hops < 0:
+        if isinstance(hops, bool) or not isinstance(hops, Integral) or hops < 0:
             raise InputError(f"hops: expected an integer from 0 on, found {hops!r}")
-        if not 0 <= weight < math.inf:
-            raise InputError(f"self_loop_weight: expected 0 or more, found {weight}")
+        object.__setattr__(self, "hops", int(hops))  # NumPy's are integers, too
+        check_number("self_loop_weight", weight, "0 or more", lambda w: 0 <= w < math.inf)
 
     @property
     def parts(self) -> list["Propagation"]:
@@ -114,7 +115,6 @@ def propagate_features(
     propagation = Propagation(hops, self_loop_weight, pooling)
     if pooling is not None:
         check_choice("pooling", pooling, get_args(Pooling))
-    if not isinstance(features, Tensor):
-        features = as_features(features)
+    features = given_features(features)
     csr = as_csr(graph, features.device, len(features))
     return propagation.of(csr, FeatureMatrix(features).checked_dense(csr.num_rows))
