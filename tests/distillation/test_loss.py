@@ -153,6 +153,15 @@ def test_supervised_leaves_out_nodes_without_label():
         ({"influence": torch.rand(4)}, r"influence: expected shape \[5\], found \[4\]"),
         ({"tau": 0.0}, "tau: expected a positive number, found 0"),
         ({"tau": float("nan")}, "tau: expected a positive number, found nan"),
+        ({"tau": "1"}, "tau: expected a positive number, found '1'"),
+        ({"gamma1": None}, "gamma1: expected 0 or more, found None"),
+        ({"columns": -1}, "columns: expected an integer from 1 on, found -1"),
+        ({"columns": 2.5}, "columns: expected an integer from 1 on, found 2.5"),
+        ({"out": torch.empty(5, 2)}, r"out: expected shape \[5, 3\], found \[5, 2\]"),
+        ({"out": torch.empty(5, 3).long()}, "out: expected floating point, found torch.int64"),
+        ({"task": "regression", "scale": torch.zeros(3)}, "scale: expected positive numbers"),
+        ({"teacher_logits": torch.randn(5, 0)}, "teacher_logits: expected numbers, N and C at"),
+        ({"teacher_logits": torch.randn(5, 3) + 0j}, "found torch.complex64"),
         ({"gamma1": -1.0}, "gamma1: expected 0 or more, found -1"),
         ({"gamma2": float("inf")}, "gamma2: expected 0 or more, found inf"),
         ({"teacher_logits": torch.full((5, 3), torch.nan)}, "teacher_logits: expected finite"),
@@ -183,6 +192,32 @@ def test_student_of_another_shape():
         InputError, match=r"student_logits: expected shape \[5, 3\], found \[4, 3\]"
     ):
         loss(torch.randn(4, 3))
+    rows = loss.per_node()
+    with pytest.raises(InputError, match=r"own: expected shape \[2, 1\], found \[1, 1\]"):
+        loss(torch.randn(2, 3), rows["targets"][:2], rows["own"][:1])  # which would broadcast
+
+
+def test_rows_of_nodes_are_of_the_collapsed_form():
+    options: dict[str, Any] = {"gamma1": 1.0, "gamma2": 1.0, "tau": 1.0, "form": "edge_kl"}
+    loss = DistillationLoss(random_undirected(5, 9), torch.randn(5, 3), torch.rand(5), **options)
+    with pytest.raises(InputError, match="form: per_node is of collapsed, found edge_kl"):
+        loss.per_node()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"influence": torch.rand(4, 1)}, r"influence: expected shape \[4\], found \[4, 1\]"),
+        ({"influence": torch.rand(3)}, r"influence: expected shape \[4\], found \[3\]"),
+        ({"labels": torch.zeros(4, 1).long()}, r"labels: expected shape \[4\], found \[4, 1\]"),
+        ({"labels": torch.zeros(4)}, "labels: expected int64, found torch.float32"),
+    ],
+)
+def test_supervised_refuses_what_would_broadcast(change, told):
+    arguments = {"logits": torch.randn(4, 3), "labels": torch.zeros(4).long()}
+    arguments |= {"influence": torch.rand(4)}
+    with pytest.raises(InputError, match=told):
+        supervised_loss(**{**arguments, **change}, delta1=1.0, delta2=0.2)
 
 
 def test_directed_graph_is_refused():

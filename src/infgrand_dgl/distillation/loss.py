@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..config.fields import Task
-from ..errors import InputError, check_choice, check_shape
+from ..errors import InputError, check_choice, check_number, check_shape
 from ..graph.convert import GraphLike, as_csr
 from ..graph.weights import WEIGHT
 from ..ops import Direction, edge_kl, spmm
@@ -105,12 +105,19 @@ class DistillationLoss(nn.Module):
         N = csr.num_rows
         check_shape("teacher_logits", teacher_logits, [N, "C"])
         check_shape("influence", influence, [N])
+        if not teacher_logits.numel() or teacher_logits.is_complex():
+            found = f"{teacher_logits.dtype} {list(teacher_logits.shape)}"
+            raise InputError(f"teacher_logits: expected numbers, N and C at least 1, found {found}")
         _check_choices(kl, edge_weighting, form, task)
-        if not 0 < tau < math.inf:
-            raise InputError(f"tau: expected a positive number, found {tau}")
+        check_number("tau", tau, "a positive number", lambda t: 0 < t < math.inf)
         for name, gamma in (("gamma1", gamma1), ("gamma2", gamma2)):
-            if not 0 <= gamma < math.inf:
-                raise InputError(f"{name}: expected 0 or more, found {gamma}")
+            check_number(name, gamma, "0 or more", lambda g: 0 <= g < math.inf)
+        if columns is not None:
+            check_number("columns", columns, "an integer from 1 on", lambda k: k > 0 and k % 1 == 0)
+        if out is not None:
+            check_shape("out", out, teacher_logits.shape)
+            if not out.is_floating_point():
+                raise InputError(f"out: expected floating point, found {out.dtype}")
         for name, given in (("teacher_logits", teacher_logits), ("influence", influence)):
             if first_not_finite(given) is not None:
                 raise InputError(f"{name}: expected finite numbers, found NaN or infinity")
@@ -118,6 +125,8 @@ class DistillationLoss(nn.Module):
         self.tau, self.kl, self.form, self.shape = tau, kl, form, teacher_logits.shape
         if scale is not None:
             check_shape("scale", scale, [self.shape[1]])
+            if not ((scale > 0) & scale.isfinite()).all():
+                raise InputError(f"scale: expected positive numbers, found {scale.tolist()}")
             scale = scale.detach().to(device, dtype)
         DIVERGENCES[task].check(kl, tau, form)
         self.divergence = DIVERGENCES[task](kl, tau, scale)
@@ -155,7 +164,13 @@ class DistillationLoss(nn.Module):
             )
 
     def per_node(self) -> dict[str, Tensor]:
-        """Collapsed: what the loss of a node is made of, row by row."""
+        """Collapsed: what the loss of a node is made of, row by row.
+
+        Raises:
+            InputError: another form, which is made of edges.
+        """
+        if self.form != "collapsed":
+            raise InputError(f"form: per_node is of collapsed, found {self.form}")
         return {"targets": self.targets, "own": self.own}
 
     def forward(
@@ -171,6 +186,7 @@ class DistillationLoss(nn.Module):
         if targets is None or own is None:
             targets, own = self.targets, self.own
         check_shape("student_logits", student_logits, targets.shape)
+        check_shape("own", own, [len(targets), self.own.shape[1]])
         return self.divergence.of_nodes(student_logits.to(targets.dtype), targets, own)
 
     def edge_sum(self, student: Tensor) -> Tensor:
@@ -216,8 +232,17 @@ def supervised_loss(
         count: of labelled nodes, over which the means are taken; n by default.
         class_weights: of each class's CE, `[C]`; by default 1.
         errors: of another task (`tasks.LearningTask.errors`), in the place of CE.
+
+    Raises:
+        InputError: labels or influence of other nodes or shape than the logits, labels that are not
+            int64.
     """
+    check_shape("logits", logits, ["n", "C"])
+    check_shape("influence", influence, [len(logits)])
     if errors is None:
+        check_shape("labels", labels, [len(logits)])
+        if labels.dtype != torch.int64:
+            raise InputError(f"labels: expected int64, found {labels.dtype}")
         ce = cross_entropy(logits, labels, class_weights, reduction="none", ignore_index=-1)
     else:
         ce = errors(logits, labels)
