@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..config.fields import Task
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..features.convert import as_features
 from ..features.matrix import FeatureMatrix
 from ..graph.convert import GraphLike, edges_of
@@ -107,12 +107,17 @@ class NodeDataset:
 
         Raises:
             InputError: shapes that do not fit, ids or labels out of range, numbers that are not
-                finite, a graph of another kind.
+                finite, a graph or task of another kind.
         """
+        check_choice("task", task, ["auto", *get_args(Task)])
         if isinstance(labels, Tensor):
             labels = labels.detach().cpu()
             labels = labels.float() if labels.dtype == torch.bfloat16 else labels
-        y = np.asarray(labels)
+        try:
+            y = np.asarray(labels)
+        except ValueError:
+            expected = "expected labels [N] or [N, C], found rows of several lengths"
+            raise InputError(f"labels: {expected}") from None
         values, C, classes, of = read_labels(y, "labels", task)
         x = None if features is None else as_features(features)
         source, target, N, _, weights = edges_of(graph, len(values if x is None else x))
