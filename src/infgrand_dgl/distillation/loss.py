@@ -112,12 +112,7 @@ class DistillationLoss(nn.Module):
         check_number("tau", tau, "a positive number", lambda t: 0 < t < math.inf)
         for name, gamma in (("gamma1", gamma1), ("gamma2", gamma2)):
             check_number(name, gamma, "0 or more", lambda g: 0 <= g < math.inf)
-        if columns is not None:
-            check_number("columns", columns, "an integer from 1 on", lambda k: k > 0 and k % 1 == 0)
-        if out is not None:
-            check_shape("out", out, teacher_logits.shape)
-            if not out.is_floating_point():
-                raise InputError(f"out: expected floating point, found {out.dtype}")
+        _check_room(teacher_logits, columns, out)
         for name, given in (("teacher_logits", teacher_logits), ("influence", influence)):
             if first_not_finite(given) is not None:
                 raise InputError(f"{name}: expected finite numbers, found NaN or infinity")
@@ -202,6 +197,15 @@ class DistillationLoss(nn.Module):
             if WEIGHT in g.edata:
                 a = a * g.edata[WEIGHT].to(a.dtype)[:, None]
             return (a * g.edata["D"]).sum()
+
+
+def _check_room(teacher_logits: Tensor, columns: int | None, out: Tensor | None) -> None:
+    if columns is not None:
+        check_number("columns", columns, "an integer from 1 on", lambda k: k > 0 and k % 1 == 0)
+    if out is not None:
+        check_shape("out", out, teacher_logits.shape)
+        if not out.is_floating_point():
+            raise InputError(f"out: expected floating point, found {out.dtype}")
 
 
 def _check_choices(kl: str, edge_weighting: str, form: str, task: str) -> None:
