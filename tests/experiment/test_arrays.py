@@ -48,6 +48,6 @@ def test_nodes_of_an_unfinished_run_go_with_it(tiny, tmp_path, monkeypatch):
         patch.setattr("infgrand_dgl.experiment.train.write", fail)
         with pytest.raises(RuntimeError):
             train(load_config(tiny, [*SHORT, "data.protocol=glnn"]), tmp_path / "run", report=quiet)
-    assert (tmp_path / "run.partial/nodes.npy").exists()
+    assert (tmp_path / "run.partial/ids.npy").exists()
     train(load_config(tiny, SHORT), tmp_path / "run", resume=True, report=quiet)
-    assert not (tmp_path / "run/nodes.npy").exists()
+    assert not (tmp_path / "run/ids.npy").exists()
