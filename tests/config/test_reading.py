@@ -142,6 +142,8 @@ def test_the_file_that_holds_the_key_is_named(written):
 def test_missing_file_suggests_a_shipped_one(tmp_path):
     with pytest.raises(InputError, match="corra_gcn_transductive.yaml: no such file; did you mean"):
         load_config("corra_gcn_transductive.yaml")
+    with pytest.raises(InputError, match="/dev/null: expected a YAML file, found no regular file"):
+        load_config("/dev/null")
     with pytest.raises(InputError, match="expected a YAML file, found a directory"):
         load_config(tmp_path)
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")

@@ -54,6 +54,14 @@ def test_batches_of_any_size(format, dtype, kind, tmp_path):
         close(found["probabilities"], logits.softmax(1), dtype)
 
 
+def test_a_full_disk_is_an_error_of_the_system(tmp_path):
+    """Which torch's own writer of files makes an end of the process."""
+    (tmp_path / "model.pt2").symlink_to("/dev/full")
+    made = student("mlp")
+    with pytest.raises(OSError, match="No space left"):
+        export("torch", made, specification("mlp", made), rows(3).numpy(), tmp_path)
+
+
 def test_several_labels_have_a_probability_each(tmp_path):
     made = student("mlp")
     said = specification("mlp", made, task="multilabel")

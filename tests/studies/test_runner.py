@@ -157,6 +157,12 @@ def test_a_folder_holds_one_study(tmp_path):
         run("table1", asked, tmp_path / "full")
 
 
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--out .*file/out: cannot be written .Not a directory"):
+        run("table1", cells(seeds=[1]), tmp_path / "file/out")
+
+
 def test_render_only(tmp_path):
     """Nothing runs; what made the study stays on its page."""
     out = tmp_path / "out"

@@ -84,7 +84,8 @@ def find_config(path: str | Path) -> Path:
     if name in shipped:
         return shipped[name]
     if path.exists():
-        raise InputError(f"{path}: expected a YAML file, found a directory")
+        found = "a directory" if path.is_dir() else "no regular file"
+        raise InputError(f"{path}: expected a YAML file, found {found}")
     raise InputError(f"{path}: no such file{nearest(name, shipped)}")
 
 

@@ -16,7 +16,7 @@ from ..serving.formats import find
 from ..serving.specification import NAME, DType, Inputs, Specification
 from ..system.installed import require
 from ..system.reading import reading
-from ..system.writing import FolderKind, new_folder
+from ..system.writing import FolderKind, explained, new_folder
 from .card import card
 from .directory import CARD, RunDirectory
 
@@ -65,7 +65,8 @@ def export_run(
         path, width = run.array("propagated.npy", seed), specification.inputs.width
         raise InputError(f"{path}: expected [n, {width}], found {list(rows.shape)}")
     _check_model(out / specification.name, out)
-    with new_folder(out, overwrite, kind(specification.name)) as folder:
+    made = new_folder(out, overwrite, kind(specification.name))
+    with explained(out, "--out"), made as folder:
         difference = export(format, student, specification, rows, folder)
         loading = chosen.loading(specification)
         text = card(run.config, run.metrics, loading, seed, specification)

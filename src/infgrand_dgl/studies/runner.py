@@ -29,7 +29,7 @@ from ..experiment.environment import environment
 from ..present.console import Reporter
 from ..registry import studies
 from ..system.reading import reading, reason
-from ..system.writing import writing
+from ..system.writing import explained, writing
 from .grid import Cell
 from .render import render
 from .worker import error_of, work
@@ -84,7 +84,8 @@ def study(
         "environment": environment(),
     }
     if not before:  # a kill now, and the folder is this study's all the same
-        (out / "cells").mkdir(parents=True, exist_ok=True)
+        with explained(out, "--out"):
+            (out / "cells").mkdir(parents=True, exist_ok=True)
         _write_marker(out, {**about, "seconds": 0.0, "cells": {}})
     elif not todo:  # what made it stays
         about |= {key: before[key] for key in ("command", "environment")}

@@ -258,6 +258,18 @@ def test_errors(options, message, trained, tmp_path, capsys):
     assert status == 2 and re.search(message, err) and sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("format", ["torch", "safetensors"])
+def test_a_full_disk(format, trained, tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    command = ("export", "--run", trained, "--format", format, "--out", tmp_path / "out")
+    told = refused(capsys, tmp_path, *command)
+    assert "out: cannot be written (No space left on device)" in told
+
+
 def test_without_onnx(trained, tmp_path, capsys, monkeypatch):
     real = importlib.util.find_spec
 

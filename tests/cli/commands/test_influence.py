@@ -27,6 +27,18 @@ def test_influence(tiny, tmp_path, capsys):
     assert np.isnan(np.load(path)).any()
 
 
+def test_a_full_disk(tiny, tmp_path, capsys, monkeypatch):
+    """The message has the name that was given."""
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    out = tmp_path / "i.npy"
+    told = f"--out {out}: cannot be written (No space left on device)"
+    assert refused(capsys, tmp_path, "influence", "--config", tiny, "--out", out) == told
+
+
 def test_of_a_teacher(tiny, tmp_path, capsys):
     """Its logits come from a file."""
     command = ("influence", "--config", tiny, "--out", tmp_path / "i.npy", "--set")

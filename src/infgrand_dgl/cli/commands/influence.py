@@ -28,11 +28,13 @@ def run(args: argparse.Namespace) -> None:
 
     config, dataset, runtime, report = load(args, scores=True)
 
+    import numpy as np
+
     from ...influence.compute import influence
     from ...influence.scores import flat_warning, spread
     from ...registry import measures
     from ...system.arrays import load_array
-    from ...system.writing import save_array, writing
+    from ...system.writing import writing
     from ...training.logits import load_logits
 
     logits, measure = None, measures[config.influence.measure]
@@ -51,7 +53,8 @@ def run(args: argparse.Namespace) -> None:
             result = influence(config, dataset, runtime, logits=logits)
             seconds = time.perf_counter() - start
             bar.result = f"{seconds:.2f} s"
-        save_array(partial, result.scores)
+        with partial.open("wb") as file:
+            np.save(file, result.scores.cpu().numpy())
     distribution = spread(result.scores)
     _print(result, distribution, seconds)
     if distribution.flat and not measure.constant:

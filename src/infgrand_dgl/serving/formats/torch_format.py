@@ -1,5 +1,6 @@
 """torch.export's `.pt2`: a program that torch runs without this package."""
 
+import io
 from pathlib import Path
 
 import torch
@@ -14,8 +15,10 @@ FILE = "model.pt2"
 
 def write(answers: Answers, specification: Specification, folder: Path) -> None:
     extra = {"specification.json": specification.to_json()}
+    buffer = io.BytesIO()  # torch's own writer of files ends the process where the disk is full
     with silent():
-        torch.export.save(traced(answers, specification), folder / FILE, extra_files=extra)
+        torch.export.save(traced(answers, specification), buffer, extra_files=extra)
+    (folder / FILE).write_bytes(buffer.getbuffer())
 
 
 def open_file(folder: Path, specification: Specification) -> Ask:
