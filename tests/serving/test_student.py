@@ -80,6 +80,7 @@ def test_the_task_comes_back(tmp_path):
         (np.zeros(4, np.float32), r"found float32 \[4\]"),
         (np.zeros((3, 4), int), r"found int64 \[3, 4\]"),
         (np.array([[0.0] * 4, [0.0, np.inf, 0.0, 0.0]]), "found others in row 1"),
+        (torch.zeros(3, 4), "expected an array of NumPy, found Tensor"),
     ],
 )
 def test_bad_inputs(inputs, message):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..config.fields import Task
 from ..data.streams import refuse_mask
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..nn.mlp import MLP
 from ..nn.students import build
 from ..system.arrays import first_not_finite
@@ -176,8 +176,12 @@ def predict(
         temperature: as of `served`.
 
     Raises:
-        InputError: another shape or type, or NaN or infinity in a row.
+        InputError: another shape or type, NaN or infinity in a row, or an unknown task.
     """
+    check_choice("task", task, get_args(Task))
+    if not isinstance(inputs, np.ndarray):
+        found = type(inputs).__name__
+        raise InputError(f"propagated: expected an array of NumPy, found {found}")
     width = model.shape["in_features"]
     if inputs.ndim != 2 or inputs.shape[1] != width or inputs.dtype.kind != "f":
         found = f"{inputs.dtype} {list(inputs.shape)}"
