@@ -8,7 +8,7 @@ import torch
 from infgrand_dgl.config.schema import Config, DataConfig
 from infgrand_dgl.data import load_source, prepared, store
 from infgrand_dgl.data.directory import load
-from infgrand_dgl.data.node_ids import Places, as_numbers, from_numbers, read_ids
+from infgrand_dgl.data.node_ids import as_numbers, from_numbers, read_ids
 from infgrand_dgl.data.streams import stream_ids
 from infgrand_dgl.errors import InputError
 
@@ -23,14 +23,6 @@ def ids(request):
         if request.param == "numbers"
         else np.array([f"π/{k}" * (k % 3) + str(k) for k in numbers])
     )
-
-
-def test_places(ids):
-    rows = np.random.randint(0, N, 50)
-    assert np.array_equal(Places(ids).rows(ids[rows]), rows)
-    nobody = ids[:2].copy()
-    nobody[1] = "zz" if ids.dtype.kind == "U" else -1
-    assert Places(ids).rows(nobody).tolist() == [0, -1]
 
 
 def test_as_numbers(ids):
@@ -54,6 +46,9 @@ def test_read(ids, tmp_path):
         read_ids(path, 9)
     np.save(path, np.where(np.arange(N) == 4, ids[2], ids))
     with pytest.raises(InputError, match=f"{path}: expected each id once, found .* twice"):
+        read_ids(path, N)
+    np.save(path, np.arange(N, dtype=np.uint64) + 2**63)
+    with pytest.raises(InputError, match=r"expected ids below 2\^63, or text, found 9223372036854"):
         read_ids(path, N)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,53 +22,20 @@ def read_ids(path: Path, num_nodes: int) -> np.ndarray | None:
     """
     if not path.exists():
         return None
+    import pandas as pd  # where there are some
+
     ids = load_array(path)
     if list(ids.shape) != [num_nodes] or ids.dtype.kind not in "iuU":
         expected, found = f"integers or text [{num_nodes}]", f"{ids.dtype} {list(ids.shape)}"
         raise InputError(f"{path}: expected {expected}, an id of each node, found {found}")
     if ids.dtype.kind != "U" and np.array_equal(ids, np.arange(num_nodes)):
         return None
-    if (twice := Places(ids).twice) is not None:
-        raise InputError(f"{path}: expected each id once, found {twice!r} twice")
+    if ids.dtype.kind == "u" and int(ids.max()) > np.iinfo(np.int64).max:
+        raise InputError(f"{path}: expected ids below 2^63, or text, found {ids.max()}")
+    again = pd.Index(ids).duplicated()
+    if again.any():
+        raise InputError(f"{path}: expected each id once, found {ids[again][0].item()!r} twice")
     return ids
-
-
-class Places:
-    """Which row an id is in.
-
-    Args:
-        ids: integers or text `[N]`.
-    """
-
-    def __init__(self, ids: np.ndarray) -> None:
-        self.ids = ids
-
-    @property
-    def are_text(self) -> bool:
-        return self.ids.dtype.kind == "U"
-
-    @cached_property
-    def _order(self) -> np.ndarray:
-        return self.ids.argsort(kind="stable")
-
-    @cached_property
-    def _sorted(self) -> np.ndarray:
-        return self.ids[self._order]
-
-    @property
-    def twice(self) -> str | int | None:
-        """An id of two nodes."""
-        same = self._sorted[1:] == self._sorted[:-1]
-        return self._sorted[1:][same][0].item() if same.any() else None
-
-    def rows(self, wanted: np.ndarray) -> np.ndarray:
-        """int64 `[n]`; -1: an id of no node.
-
-        Args:
-            wanted: as the ids are, `[n]`.
-        """
-        place = np.searchsorted(self._sorted, wanted).clip(max=len(self.ids) - 1)
-        return np.where(self._sorted[place] == wanted, self._order[place], -1)
 
 
 def as_numbers(ids: np.ndarray) -> Tensor:

@@ -13,10 +13,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..system.arrays import blocks, load_array, slices, together
-from .node_ids import Places
 from .text_tables import IDS, is_number, is_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .tables import Table
 
 NO_VALUE = ("na", "n/a", "#n/a", "<na>", "null", "none", "?", "-")  # words that name no column
@@ -129,9 +130,7 @@ def stream_ids(
         InputError: they are no ids 0 to N - 1, none of `own`, or N zeros and ones: names the row.
     """
     count, largest = 0, 0
-    places = None if own is None else Places(own)
-    found = _table_ids(path, places) if is_table(path) else _array_ids(path, places)
-    for ids, place in found:
+    for ids, place in _table_ids(path, own) if is_table(path) else _array_ids(path, own):
         wrong = (ids < 0) | (ids >= num_nodes)
         if wrong.any():
             row = int(wrong.argmax())
@@ -143,20 +142,27 @@ def stream_ids(
     refuse_mask(count, largest, num_nodes, str(path))
 
 
-def _array_ids(path: Path, own: Places | None) -> Iterator[tuple[np.ndarray, Place]]:
+def _array_ids(path: Path, own: np.ndarray | None) -> Iterator[tuple[np.ndarray, Place]]:
     array = load_array(path, mmap=True)
-    text = own is not None and own.are_text and array.dtype.kind == "U"
-    if array.ndim != 1 or not (text or array.dtype.kind in "iu"):
-        expected = "integers [n]" if own is None or not own.are_text else "integers or text [n]"
+    kinds = "iu" if own is None or own.dtype.kind != "U" else "iuU"
+    if array.ndim != 1 or array.dtype.kind not in kinds:
+        expected = "integers [n]" if kinds == "iu" else "integers or text [n]"
         found = f"{array.dtype} {list(array.shape)}"
         raise InputError(f"{path}: expected {expected}, found {found}")
+    index = _index(own) if array.dtype.kind == "U" else None
     for rows, ids in blocks(array, together(1)):
         place = _from(rows.start)
-        yield (_rows(ids, own, path, place) if text and own is not None else ids), place
+        yield (ids if index is None else _rows(ids, index, path, place)), place
 
 
-def _rows(ids: np.ndarray, own: Places, path: Path, place: Place) -> np.ndarray:
-    rows = own.rows(ids)
+def _index(own: np.ndarray | None) -> pd.Index | None:
+    import pandas as pd
+
+    return None if own is None else pd.Index(own)
+
+
+def _rows(ids: np.ndarray, index: pd.Index, path: Path, place: Place) -> np.ndarray:
+    rows = index.get_indexer(ids)
     if (rows < 0).any():
         row = int((rows < 0).argmax())
         expected = "expected an id of the graph's nodes"
@@ -164,11 +170,12 @@ def _rows(ids: np.ndarray, own: Places, path: Path, place: Place) -> np.ndarray:
     return rows
 
 
-def _table_ids(path: Path, own: Places | None) -> Iterator[tuple[np.ndarray, Place]]:
+def _table_ids(path: Path, own: np.ndarray | None) -> Iterator[tuple[np.ndarray, Place]]:
     import pandas as pd
 
     from .tables import integers, read_blocks, texts, without_row_numbers
 
+    index, text = _index(own), own is not None and own.dtype.kind == "U"
     for table in map(without_row_numbers, read_blocks(path, IDS)):
         names = [str(name).strip().lower() for name in table.frame.columns]
         # The first, as classes of what `predict` writes may be named so too; pandas' index last.
@@ -179,9 +186,9 @@ def _table_ids(path: Path, own: Places | None) -> Iterator[tuple[np.ndarray, Pla
         if len(names) == 1 and not table.first:
             _refuse_header_of_numbers(table, 1)
         values = table.frame.iloc[:, names.index(named[0]) if named else 0]
-        asked = own if not named or named[0] not in ROWS else None
-        text = asked is not None and asked.are_text
-        ids = texts(values) if text else integers(values, table, "a node id")
+        asked = index if not named or named[0] not in ROWS else None
+        of_text = text and asked is not None
+        ids = texts(values) if of_text else integers(values, table, "a node id")
         if ids is None:
             row = int(pd.to_numeric(values, errors="coerce").isna().to_numpy().argmax())
             found = f"{str(values.iloc[row])!r} in {table.place(row)}"

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from ..data.node_ids import Places
 from ..errors import InputError
 from ..serving.answers import Answers, Ask, ask
 from ..serving.formats import FORMATS, find
@@ -83,11 +82,12 @@ def _graph_of(predictor: Predictor) -> Graph:
 class _Nodes:
     def __init__(self, predictor: Predictor) -> None:
         self.inputs, self.num_nodes = predictor.inputs, predictor.num_nodes
-        self.places = None if predictor.ids is None else Places(predictor.ids)
-        if self.places is not None:
-            self.places.rows(
-                self.places.ids[:1]
-            )  # what takes seconds of millions, not to be waited for
+        self.ids = None
+        if predictor.ids is not None:
+            import pandas as pd  # where there are some
+
+            self.ids = pd.Index(predictor.ids)
+            self.ids.get_indexer(self.ids[:1])  # makes its table: of millions, seconds
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         return self.inputs[ids].astype(np.float32)

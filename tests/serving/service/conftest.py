@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("fastapi")
 
-from infgrand_dgl.data.node_ids import Places
 from infgrand_dgl.serving.answers import Answers, ask
 from infgrand_dgl.serving.service.app import application
 from infgrand_dgl.serving.service.model import Limits, Model
@@ -24,7 +24,7 @@ N, D = 50, 4
 
 class Nodes:
     num_nodes = N
-    places: Places | None = None
+    ids: pd.Index | None = None
 
     def __init__(self) -> None:
         self.inputs = np.random.randn(N, WIDTH).astype(np.float32)

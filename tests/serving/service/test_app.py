@@ -5,10 +5,10 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
-from infgrand_dgl.data.node_ids import Places
 from infgrand_dgl.serving.service import app as app_module
 from infgrand_dgl.serving.service import refusal
 from infgrand_dgl.serving.service.app import application
@@ -267,7 +267,7 @@ def test_ids_that_are_none(client, body, reason):
 )
 def test_nodes_by_ids_from_elsewhere(ids, served):
     """All but the last node, which came later, have one."""
-    served.nodes.places = Places(ids)
+    served.nodes.ids = pd.Index(ids)
     with TestClient(application(served, LIMITS)) as client:
 
         def ask(**body):

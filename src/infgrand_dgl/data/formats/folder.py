@@ -25,8 +25,8 @@ def read(path: Path, options: Options) -> Imported:
     )
     splits = path / "splits.json"
     files = {splits.name: splits} if splits.exists() else {}
-    read = read_tables(edges, found, one_of(path, LABELS), files, one_of(path, WEIGHTS))
-    return read if read.ids is not None else replace(read, ids=read_ids(path / IDS, read.num_nodes))
+    made = read_tables(edges, found, one_of(path, LABELS), files, one_of(path, WEIGHTS))
+    return made if made.ids is not None else replace(made, ids=read_ids(path / IDS, made.num_nodes))
 
 
 formats.add(

@@ -17,7 +17,6 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
-from ...data.node_ids import Places
 from ...errors import InputError
 from . import predictions, protocol
 from .batching import Batcher, quick_rows
@@ -152,10 +151,10 @@ def _nodes(app: FastAPI, model: Model, limits: Limits, asked: Asked) -> None:
 
     @app.post("/predict", tags=["nodes"], response_model=predictions.answer_of(specification))
     async def predict(request: Request, body: Body) -> Response:  # type: ignore[valid-type]
-        """Nodes of the run, by ids."""
+        """Nodes of the run, by rows, or by ids where it has some that are others."""
         rows = predictions.rows_of(body, nodes)
         said = await asked(request, len(rows), partial(nodes.rows, rows))
-        return _predicted(rows, nodes.places, said[specification.answers[-1]], model, body)
+        return _predicted(rows, said[specification.answers[-1]], model, body)
 
 
 def _new_nodes(app: FastAPI, model: Model, limits: Limits) -> None:
@@ -178,7 +177,7 @@ def _new_nodes(app: FastAPI, model: Model, limits: Limits) -> None:
                 raise refused(400, str(error)) from None
         check_finite(said, f"{specification.answers[-1]}: of numbers so large")
         request.state.rows = len(said)
-        return _predicted(np.arange(N, N + len(said)), None, said, model, body)
+        return _predicted(np.arange(N, N + len(said)), said, model, body)
 
 
 def _joined(body: Any, graph: Graph, num_nodes: int) -> np.ndarray:
@@ -186,10 +185,9 @@ def _joined(body: Any, graph: Graph, num_nodes: int) -> np.ndarray:
     return graph.new(features, edges, weights, cached=body.mode == "cached")
 
 
-def _predicted(
-    rows: np.ndarray, places: Places | None, said: np.ndarray, model: Model, body: Any
-) -> Response:
-    heads, top = predictions.called(rows, places), getattr(body, "top", 1)
+def _predicted(rows: np.ndarray, said: np.ndarray, model: Model, body: Any) -> Response:
+    assert model.nodes is not None
+    heads, top = predictions.called(rows, model.nodes.ids), getattr(body, "top", 1)
     each = predictions.predictions(heads, said, model.specification, top)
     return JSONResponse({"predictions": each})
 

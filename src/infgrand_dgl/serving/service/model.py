@@ -1,24 +1,28 @@
 """What a service serves."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ...data.node_ids import Places
 from ..answers import Ask
 from ..specification import Specification
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Nodes(Protocol):
     """The nodes of a run, N of them, whose inputs it keeps.
 
     Args:
-        places: of their ids, where these are not their rows; nodes of updates have none.
+        ids: distinct integers or text, where they are not the rows; nodes of updates have none.
     """
 
     num_nodes: int
-    places: Places | None
+    ids: pd.Index | None
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """Inputs of nodes, float32 `[n, width]`."""

@@ -1,18 +1,22 @@
 """Predictions of nodes by their ids, and of new ones: what is asked, and what is said."""
 
+from __future__ import annotations
+
 import reprlib
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import BaseModel, Field, StrictStr
 
-from ...data.node_ids import Places
 from ..specification import Specification
 from ..student import ranked
 from .model import Graph, Nodes
 from .refusal import refused
 from .schema import body, integer, many, number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_NEIGHBOURS = 1 << 16  # of one new node
 
@@ -79,9 +83,9 @@ def _top(specification: Specification) -> dict[str, Any]:
 def by_ids(specification: Specification, known: Nodes, most_rows: int) -> type[BaseModel]:
     """The body of a request about nodes of the run."""
     nodes = many(integer(0, known.num_nodes), most_rows, description="rows, as often as wanted")
-    if known.places is None:
+    if known.ids is None:
         return body("Nodes", nodes=(nodes, ...), **_top(specification))
-    id = StrictStr if known.places.are_text else integer(-(2**63), 2**63)
+    id = integer(-(2**63), 2**63) if known.ids.dtype.kind in "iu" else StrictStr
     ids = many(id, most_rows, description="instead of rows: ids from where the graph came")
     return body("Nodes", nodes=(nodes | None, None), ids=(ids | None, None), **_top(specification))
 
@@ -95,9 +99,9 @@ def rows_of(asked: Any, known: Nodes) -> np.ndarray:
     ids = getattr(asked, "ids", None)
     if (ids is None) == (asked.nodes is None):
         raise refused(400, "body: expected one of nodes and ids")
-    if ids is None or known.places is None:
+    if ids is None or known.ids is None:
         return np.array(asked.nodes, np.int64)
-    rows = known.places.rows(np.array(ids, str if known.places.are_text else np.int64))
+    rows = known.ids.get_indexer(ids)
     if (rows < 0).any():
         place = int((rows < 0).argmax())
         found = reprlib.repr(ids[place])
@@ -105,14 +109,14 @@ def rows_of(asked: Any, known: Nodes) -> np.ndarray:
     return rows
 
 
-def called(nodes: np.ndarray, places: Places | None) -> list[dict[str, Any]]:
+def called(nodes: np.ndarray, ids: pd.Index | None) -> list[dict[str, Any]]:
     """How each of some nodes is called: by its row, and by its id where that is another."""
-    heads: list[dict[str, Any]] = [{"node": node} for node in nodes.tolist()]
-    if places is not None:
-        for head in heads:
-            known = head["node"] < len(places.ids)
-            head["id"] = places.ids[head["node"]].item() if known else None
-    return heads
+    if ids is None:
+        return [{"node": node} for node in nodes.tolist()]
+    known = nodes < len(ids)
+    found = ids[np.where(known, nodes, 0)].tolist()
+    each = zip(nodes.tolist(), found, known, strict=True)
+    return [{"node": node, "id": id if has else None} for node, id, has in each]
 
 
 def newcomers(
